@@ -1,0 +1,238 @@
+//! Writes messages: our own headers in order, foreign ones byte for byte.
+
+use crate::message::{Field, Message};
+use crate::method::Method;
+use crate::name::Name;
+use crate::param::find_outside_quotes;
+use crate::status;
+use crate::uri::host_ip;
+use crate::via::Via;
+use bytes::Bytes;
+use std::fmt::{Display, Write as _};
+use std::net::SocketAddr;
+
+/// A message under construction. Content-Length is written by [`Builder::finish`] or [`Builder::finish_with`].
+#[derive(Debug)]
+pub struct Builder {
+    out: Vec<u8>,
+}
+
+/// Lets `write!` append to bytes.
+struct Sink<'a>(&'a mut Vec<u8>);
+
+impl std::fmt::Write for Sink<'_> {
+    fn write_str(&mut self, s: &str) -> std::fmt::Result {
+        self.0.extend_from_slice(s.as_bytes());
+        Ok(())
+    }
+}
+
+impl Builder {
+    /// Begins a request.
+    #[must_use]
+    pub fn request(method: Method, uri: &str) -> Self {
+        Self::request_as(method.token(), uri)
+    }
+
+    /// Begins a request with the method's own text: for extension methods that we pass on.
+    #[must_use]
+    pub fn request_as(method: &str, uri: &str) -> Self {
+        let mut out = Vec::with_capacity(1024);
+        for piece in [method, " ", uri, " SIP/2.0\r\n"] {
+            out.extend_from_slice(piece.as_bytes());
+        }
+        Self { out }
+    }
+
+    /// Begins a response with the usual reason phrase.
+    #[must_use]
+    pub fn status(code: u16) -> Self {
+        Self::status_as(code, status::reason(code).as_bytes())
+    }
+
+    /// Begins a response with a reason phrase of its own.
+    #[must_use]
+    pub fn status_as(code: u16, reason: &[u8]) -> Self {
+        let mut out = Vec::with_capacity(768);
+        let _ = write!(Sink(&mut out), "SIP/2.0 {code} ");
+        out.extend(reason.iter().filter(|b| !matches!(b, b'\r' | b'\n')));
+        out.extend_from_slice(b"\r\n");
+        Self { out }
+    }
+
+    /// Begins the response to `request` with what RFC 3261 §8.2.6 copies: every Via, From, To, Call-ID, CSeq.
+    ///
+    /// `to_tag` is added to To unless it has a tag already.
+    #[must_use]
+    pub fn response(request: &Message, code: u16, reason: Option<&str>, to_tag: &str) -> Self {
+        let mut builder = reason.map_or_else(|| Self::status(code), |text| Self::status_as(code, text.as_bytes()));
+        let mut source = request.source();
+        // Only a dialog-forming response needs Record-Route; the caller adds it.
+        for field in request.fields() {
+            if field.name == Name::Via && source.is_some() {
+                builder.top_via(request, field, source.take());
+            } else if matches!(field.name, Name::Via | Name::From | Name::CallId | Name::CSeq) {
+                builder.field_ref(request, field);
+            } else if field.name == Name::To {
+                builder.tagged_to(request, field, to_tag);
+            }
+        }
+        builder
+    }
+
+    fn tagged_to(&mut self, request: &Message, field: &Field, to_tag: &str) {
+        self.out.extend_from_slice(b"To: ");
+        self.out.extend_from_slice(request.field_value(field));
+        if !to_tag.is_empty() && request.to_tag().is_none() {
+            self.out.extend_from_slice(b";tag=");
+            self.out.extend_from_slice(to_tag.as_bytes());
+        }
+        self.out.extend_from_slice(b"\r\n");
+    }
+
+    /// Copies the line of the topmost Via and says in it where the request came from: `received` where the sent-by is
+    /// another address or `rport` was asked for, and `rport` in the latter case (RFC 3581 §4).
+    fn top_via(&mut self, request: &Message, field: &Field, source: Option<SocketAddr>) {
+        let text = std::str::from_utf8(request.field_value(field)).unwrap_or("");
+        let end = find_outside_quotes(text, b',').unwrap_or(text.len());
+        let (Some(via), Some(source)) = (Via::parse(&text[..end]), source) else {
+            return self.field_ref(request, field);
+        };
+        let wants_port = via.params.get("rport") == Some("");
+        if !wants_port && host_ip(via.host) == Some(source.ip()) {
+            return self.field_ref(request, field);
+        }
+        let head = text[..end].find(';').unwrap_or(end);
+        self.out.extend_from_slice(b"Via: ");
+        self.out.extend_from_slice(text[..head].trim_end().as_bytes());
+        for (name, value) in via.params.iter() {
+            // Writing to a vector cannot fail.
+            let _ = match (name, value) {
+                (name, _) if name.eq_ignore_ascii_case("received") => Ok(()),
+                (name, None | Some("")) if name.eq_ignore_ascii_case("rport") => {
+                    write!(Sink(&mut self.out), ";rport={}", source.port())
+                }
+                (name, Some(value)) => write!(Sink(&mut self.out), ";{name}={value}"),
+                (name, None) => write!(Sink(&mut self.out), ";{name}"),
+            };
+        }
+        let _ = write!(Sink(&mut self.out), ";received={}", source.ip());
+        self.out.extend_from_slice(&text.as_bytes()[end..]);
+        self.out.extend_from_slice(b"\r\n");
+    }
+
+    /// Adds a header of ours.
+    #[must_use]
+    pub fn header(mut self, name: Name, value: impl Display) -> Self {
+        self.add(name, value);
+        self
+    }
+
+    /// Adds a header of ours, in place. Line ends within the value are written as blanks.
+    pub fn add(&mut self, name: Name, value: impl Display) {
+        self.add_as(name.text(), value);
+    }
+
+    /// Adds a header that [`Name`] does not know, in place.
+    pub fn add_as(&mut self, name: &str, value: impl Display) {
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.extend_from_slice(b": ");
+        let from = self.out.len();
+        let _ = write!(Sink(&mut self.out), "{value}");
+        for byte in &mut self.out[from..] {
+            if matches!(*byte, b'\r' | b'\n') {
+                *byte = b' ';
+            }
+        }
+        self.out.extend_from_slice(b"\r\n");
+    }
+
+    /// Copies one header line byte for byte.
+    #[must_use]
+    pub fn field(mut self, message: &Message, field: &Field) -> Self {
+        self.field_ref(message, field);
+        self
+    }
+
+    /// Copies one header line byte for byte, in place.
+    pub fn field_ref(&mut self, message: &Message, field: &Field) {
+        self.out.extend_from_slice(message.field_name(field));
+        self.out.extend_from_slice(b": ");
+        self.out.extend_from_slice(message.field_value(field));
+        self.out.extend_from_slice(b"\r\n");
+    }
+
+    /// Copies every line of the given headers byte for byte, in their order in `message`.
+    #[must_use]
+    pub fn copy(mut self, message: &Message, names: &[Name]) -> Self {
+        self.copy_ref(message, names);
+        self
+    }
+
+    /// Copies every line of the given headers byte for byte, in place.
+    pub fn copy_ref(&mut self, message: &Message, names: &[Name]) {
+        for field in message.fields().iter().filter(|field| names.contains(&field.name)) {
+            self.field_ref(message, field);
+        }
+    }
+
+    /// Ends a message without a body.
+    #[must_use]
+    pub fn finish(mut self) -> Bytes {
+        self.out.extend_from_slice(b"Content-Length: 0\r\n\r\n");
+        Bytes::from(self.out)
+    }
+
+    /// Ends a message with a body; an empty one is as none.
+    #[must_use]
+    pub fn finish_with(mut self, content_type: &str, body: &[u8]) -> Bytes {
+        if body.is_empty() {
+            return self.finish();
+        }
+        let _ = write!(Sink(&mut self.out), "Content-Type: {content_type}\r\nContent-Length: {}\r\n\r\n", body.len());
+        self.out.extend_from_slice(body);
+        Bytes::from(self.out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_response_carries_what_the_rfc_copies() {
+        let text = "INVITE sip:b@h SIP/2.0\r\nv: SIP/2.0/UDP a;branch=z9hG4bKx\r\nFrom: <sip:a@h>;tag=1\r\nTo: <sip:b@h>\r\n\
+                    Call-ID: c\r\nCSeq: 1 INVITE\r\nSubject: no\r\n\r\n";
+        let request = Message::parse(Bytes::from_static(text.as_bytes())).expect("valid");
+        let response = Message::parse(Builder::response(&request, 180, None, "t").finish()).expect("valid");
+        assert_eq!(response.code(), Some(180));
+        assert_eq!(response.to_tag(), Some("t"));
+        assert_eq!(response.get(Name::Subject), None);
+        assert_eq!(response.top_via().map(|via| via.branch()), Some("z9hG4bKx"));
+    }
+
+    #[test]
+    fn the_topmost_via_says_where_the_request_came_from() {
+        let respond = |vias: &str, source: &str| {
+            let text =
+                format!("BYE sip:b@h SIP/2.0\r\nVia: {vias}\r\nFrom: <sip:a@h>;tag=1\r\nTo: <sip:b@h>;tag=2\r\n\r\n");
+            let request =
+                Message::parse(Bytes::from(text)).expect("valid").from_source(source.parse().expect("address"));
+            let response = Message::parse(Builder::response(&request, 200, None, "").finish()).expect("valid");
+            response.lines(Name::Via).map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            respond("SIP/2.0/UDP 192.0.2.1;rport;branch=x, SIP/2.0/UDP b;branch=y", "192.0.2.1:7"),
+            ["SIP/2.0/UDP 192.0.2.1;rport=7;branch=x;received=192.0.2.1, SIP/2.0/UDP b;branch=y"]
+        );
+        assert_eq!(respond("SIP/2.0/UDP 192.0.2.1;branch=x", "192.0.2.1:7"), ["SIP/2.0/UDP 192.0.2.1;branch=x"]);
+        assert_eq!(respond("SIP/2.0/UDP h;branch=x", "192.0.2.9:7"), ["SIP/2.0/UDP h;branch=x;received=192.0.2.9"]);
+    }
+
+    #[test]
+    fn no_value_can_break_out_of_its_line() {
+        let bytes = Builder::request(Method::Bye, "sip:h").header(Name::Subject, "a\r\nEvil: 1").finish();
+        let message = Message::parse(bytes).expect("valid");
+        assert_eq!(message.fields().len(), 2);
+    }
+}
