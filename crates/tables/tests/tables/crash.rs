@@ -1,0 +1,139 @@
+//! A process that is killed, and a disk that takes no more. The victim is this test binary, started again.
+
+use crate::desk::{Desk, account};
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use tables::Error;
+
+const FOLDER: &str = "TABLES_TEST_FOLDER";
+
+/// Starts a victim under a shell that may set limits first.
+fn victim(name: &str, dir: &Path, before: &str) -> Child {
+    let test = std::env::current_exe().unwrap();
+    let script = format!("{before} exec \"$0\" --exact crash::{name} --ignored --nocapture");
+    Command::new("sh")
+        .args(["-c", &script])
+        .arg(test)
+        .env(FOLDER, dir)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+fn folder() -> Option<std::path::PathBuf> {
+    std::env::var_os(FOLDER).map(Into::into)
+}
+
+/// Sets the limit of the size of a file of this process.
+fn limit_files(limit: &str) {
+    let process = std::process::id().to_string();
+    let set = Command::new("prlimit").args(["--pid", &process, &format!("--fsize={limit}:unlimited")]).status();
+    assert!(set.unwrap().success());
+}
+
+fn nth(number: u64) -> String {
+    account(&format!("a{number}"))
+}
+
+#[tokio::test]
+#[ignore = "started by the test that kills it"]
+async fn proposes_for_ever() {
+    let Some(dir) = folder() else { return };
+    let desk = Desk::open(&dir).await.unwrap();
+    loop {
+        let revision = desk.apply(&nth(desk.handle.revision())).await.unwrap().revision;
+        println!("\nacknowledged {revision}");
+    }
+}
+
+#[tokio::test]
+async fn every_acknowledged_revision_outlives_a_kill() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut acknowledged = 0;
+    for round in 0..8u64 {
+        let mut child = victim("proposes_for_ever", dir.path(), "");
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let goal = acknowledged + 1 + round * 3;
+        let mut note = |line: String| {
+            if let Some(number) = line.strip_prefix("acknowledged ") {
+                acknowledged = acknowledged.max(number.parse().unwrap());
+            }
+            acknowledged
+        };
+        while note(lines.next().expect("the victim lives")) < goal {}
+        child.kill().unwrap();
+        // What it said before it died counts too.
+        lines.for_each(|line| {
+            note(line);
+        });
+        child.wait().unwrap();
+        let desk = Desk::open(dir.path()).await.unwrap();
+        let revision = desk.handle.revision();
+        assert!(revision == acknowledged || revision == acknowledged + 1, "{revision} of {acknowledged}");
+        assert_eq!(desk.rows().accounts().len() as u64, revision, "a revision is one account");
+        assert_eq!(desk.handle.history().len() as u64, revision.min(1000));
+        acknowledged = revision;
+        desk.close().await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "started by the test that limits its files"]
+async fn meets_the_end_of_the_disk() {
+    let Some(dir) = folder() else { return };
+    let desk = Desk::open(&dir).await.unwrap();
+    desk.apply(&nth(0)).await.unwrap();
+    let before = desk.rows();
+    let big: String = (1..30_000).map(nth).collect();
+    let error = desk.apply(&big).await.unwrap_err();
+    assert!(matches!(error, Error::Write(_)), "{error}");
+    assert_eq!((desk.handle.revision(), &desk.rows()), (1, &before));
+    limit_files("unlimited");
+    assert_eq!(desk.apply(&big).await.unwrap().revision, 2);
+    println!("\nsurvived");
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_the_change_and_space_heals_it() {
+    let dir = tempfile::tempdir().unwrap();
+    // A write beyond the limit fails instead of killing the process. The unit is 512 bytes.
+    let child = victim("meets_the_end_of_the_disk", dir.path(), "trap '' XFSZ; ulimit -S -f 2000;");
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("survived"), "{text}");
+    let desk = tokio::time::timeout(Duration::from_secs(30), Desk::open(dir.path())).await.unwrap().unwrap();
+    assert_eq!((desk.handle.revision(), desk.rows().accounts().len()), (2, 30_000));
+}
+
+#[tokio::test]
+#[ignore = "started by the test that limits its files"]
+async fn meets_a_disk_that_takes_nothing() {
+    let Some(dir) = folder() else { return };
+    let desk = Desk::open(&dir).await.unwrap();
+    desk.apply(&nth(0)).await.unwrap();
+    let before = desk.rows();
+    limit_files("0");
+    for _ in 0..3 {
+        let error = desk.apply(&nth(1)).await.unwrap_err();
+        assert!(matches!(error, Error::Write(_) | Error::Database { .. }), "{error}");
+        assert_eq!((desk.handle.revision(), &desk.rows()), (1, &before), "what is published was written");
+    }
+    limit_files("unlimited");
+    // The write that failed may have left its bytes behind; then it counts, and this one changes nothing.
+    assert_eq!(desk.apply(&nth(1)).await.unwrap().revision, 2);
+    println!("\nsurvived");
+}
+
+#[tokio::test]
+async fn nothing_is_published_that_the_disk_did_not_take() {
+    let dir = tempfile::tempdir().unwrap();
+    let child = victim("meets_a_disk_that_takes_nothing", dir.path(), "trap '' XFSZ;");
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("survived"), "{text}");
+    let desk = Desk::open(dir.path()).await.unwrap();
+    assert_eq!((desk.handle.revision(), desk.rows().accounts().len()), (2, 2));
+}
