@@ -1,0 +1,85 @@
+//! Who calls and whom, as admission found out. It stays with the call to its end, so it is small.
+
+use crate::media::Codecs;
+use routing::model::{Trunk, User};
+use sip::Flow;
+use sip::clock::Wall;
+use sip::session_timer::Policy;
+use smallvec::SmallVec;
+use std::sync::Arc;
+use trunk::Identity;
+
+/// The origin of a call.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    /// A partner.
+    Trunk(Arc<Trunk>),
+    /// A line.
+    User(Arc<User>),
+}
+
+impl Source {
+    /// The trunk, if it is one.
+    pub(crate) fn trunk(&self) -> Option<&Arc<Trunk>> {
+        match self {
+            Self::Trunk(trunk) => Some(trunk),
+            Self::User(_) => None,
+        }
+    }
+
+    /// The trunk's name for the record; empty for a line.
+    pub(crate) fn trunk_name(&self) -> Arc<str> {
+        self.trunk().map_or_else(|| Arc::from(""), |trunk| trunk.name.clone())
+    }
+
+    /// The name under which metrics count it.
+    pub(crate) fn metric(&self) -> Arc<str> {
+        self.trunk().map_or_else(|| Arc::from("user"), |trunk| trunk.name.clone())
+    }
+
+    /// Whose it is.
+    pub(crate) fn account(&self) -> Arc<str> {
+        let account = match self {
+            Self::Trunk(trunk) => trunk.account.clone(),
+            Self::User(user) => user.account.clone(),
+        };
+        account.unwrap_or_else(|| Arc::from(""))
+    }
+}
+
+/// The codecs that a trunk allows.
+pub(crate) fn codecs_of(trunk: Option<&Trunk>) -> Codecs {
+    let codecs = &trunk?.codecs;
+    (!codecs.is_empty()).then(|| codecs.iter().map(|name| Arc::from(name.as_str())).collect())
+}
+
+/// The caller's side of a call.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    pub(crate) source: Source,
+    /// The INVITE's server transaction.
+    pub(crate) server: u32,
+    /// How the INVITE came.
+    pub(crate) flow: Flow,
+    /// Behind NAT or on a connection: requests go back along `flow`.
+    pub(crate) pinned: bool,
+    pub(crate) started: Wall,
+    pub(crate) caller_in: Box<str>,
+    pub(crate) called_in: Box<str>,
+    /// The called number as the switch writes it.
+    pub(crate) called: Box<str>,
+    /// What is shown onwards.
+    pub(crate) identity: Identity,
+    pub(crate) lrn: Box<str>,
+    pub(crate) call_id: Box<str>,
+    /// Our tag towards the caller, unless a further fork needs one of its own.
+    pub(crate) tag: Box<str>,
+    /// Options that it supports and that work through us.
+    pub(crate) options: SmallVec<[&'static str; 2]>,
+    /// Those that it requires.
+    pub(crate) required: SmallVec<[&'static str; 1]>,
+    /// Our wishes for its session timer; absent: none, unless it asks.
+    pub(crate) session: Option<Policy>,
+    pub(crate) codecs: Codecs,
+    pub(crate) emergency: bool,
+}

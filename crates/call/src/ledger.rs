@@ -1,0 +1,135 @@
+//! What a call has taken and must give back on every path: channels, ports, its open record.
+
+use crate::effect::Effect;
+use routing::Target;
+use routing::model::Trunk;
+use smallvec::SmallVec;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Everything that is taken, and every answer that may still bring something.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ledger {
+    admitted: Option<Arc<Trunk>>,
+    seized: SmallVec<[(u32, Target); 1]>,
+    anchored: bool,
+    /// Answers to Admit, Seize and Anchor that have not come yet.
+    admitting: Option<Arc<Trunk>>,
+    /// The last says that nobody waits for it.
+    seizing: SmallVec<[(u32, Target, bool); 1]>,
+    anchoring: bool,
+    /// FreeMedia was asked and its figures have not come.
+    freeing: bool,
+}
+
+impl Ledger {
+    /// Asks for a channel of the ingress trunk.
+    pub(crate) fn admit(&mut self, out: &mut VecDeque<Effect>, trunk: Arc<Trunk>) {
+        self.admitting = Some(trunk.clone());
+        out.push_back(Effect::Admit { trunk });
+    }
+
+    /// Its answer.
+    pub(crate) fn admitted(&mut self, granted: bool) {
+        self.admitted = self.admitting.take().filter(|_| granted);
+    }
+
+    /// Asks for a channel at a target.
+    pub(crate) fn seize(&mut self, out: &mut VecDeque<Effect>, attempt: u32, target: Target, seed: u64) {
+        self.seizing.push((attempt, target.clone(), false));
+        out.push_back(Effect::Seize { attempt, target, seed });
+    }
+
+    /// Nobody waits for this answer any more: what it brings goes back at once.
+    pub(crate) fn forget_seizing(&mut self, attempt: u32) {
+        for (number, _, stale) in &mut self.seizing {
+            *stale |= *number == attempt;
+        }
+    }
+
+    /// Its answer.
+    pub(crate) fn seized(&mut self, out: &mut VecDeque<Effect>, attempt: u32, granted: bool) {
+        if let Some(at) = self.seizing.iter().position(|(number, _, _)| *number == attempt) {
+            let (_, target, stale) = self.seizing.remove(at);
+            if granted && stale {
+                out.push_back(Effect::Surrender { target });
+            } else if granted {
+                self.seized.push((attempt, target));
+            }
+        }
+    }
+
+    /// Asks for ports.
+    pub(crate) fn anchor(&mut self, out: &mut VecDeque<Effect>, streams: usize) {
+        self.anchoring = true;
+        out.push_back(Effect::Anchor { streams });
+    }
+
+    /// Its answer.
+    pub(crate) fn anchored(&mut self, granted: bool) {
+        self.anchoring = false;
+        self.anchored |= granted;
+    }
+
+    /// Whether ports are taken.
+    pub(crate) const fn is_anchored(&self) -> bool {
+        self.anchored
+    }
+
+    /// Gives the channel of an attempt back, if it is still taken.
+    pub(crate) fn surrender(&mut self, out: &mut VecDeque<Effect>, attempt: u32) {
+        if let Some(at) = self.seized.iter().position(|(number, _)| *number == attempt) {
+            let (_, target) = self.seized.remove(at);
+            out.push_back(Effect::Surrender { target });
+        }
+    }
+
+    /// Gives every channel back.
+    pub(crate) fn release_channels(&mut self, out: &mut VecDeque<Effect>) {
+        for (_, target) in self.seized.drain(..) {
+            out.push_back(Effect::Surrender { target });
+        }
+        if let Some(trunk) = self.admitted.take() {
+            out.push_back(Effect::Leave { trunk });
+        }
+    }
+
+    /// Frees the ports, if any are taken; whether figures will come.
+    pub(crate) fn free_media(&mut self, out: &mut VecDeque<Effect>) -> bool {
+        if std::mem::take(&mut self.anchored) {
+            self.freeing = true;
+            out.push_back(Effect::FreeMedia);
+        }
+        self.freeing
+    }
+
+    /// The figures came.
+    pub(crate) fn freed(&mut self) {
+        self.freeing = false;
+    }
+
+    /// Whether an answer may still bring something that has to be given back.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.admitting.is_some() || !self.seizing.is_empty() || self.anchoring
+    }
+
+    /// Whether nothing is taken.
+    pub(crate) fn is_balanced(&self) -> bool {
+        self.admitted.is_none() && self.seized.is_empty() && !self.anchored
+    }
+
+    /// After a restore: what the call had taken where it lived before.
+    pub(crate) fn restored(admitted: Option<Arc<Trunk>>, seized: Option<(u32, Target)>, anchored: bool) -> Self {
+        Self { admitted, seized: seized.into_iter().collect(), anchored, ..Self::default() }
+    }
+
+    /// What is taken, for a checkpoint.
+    pub(crate) fn admitted_trunk(&self) -> Option<&Arc<Trunk>> {
+        self.admitted.as_ref()
+    }
+
+    /// The target whose channel is taken for `attempt`.
+    pub(crate) fn seized_target(&self, attempt: u32) -> Option<&Target> {
+        self.seized.iter().find(|(number, _)| *number == attempt).map(|(_, target)| target)
+    }
+}

@@ -1,0 +1,110 @@
+//! One leg's dialog with its way through the network, and the pair of dialogs that makes a path through us.
+
+use crate::context::Locals;
+use crate::effect::MediaSide;
+use sip::clock::Instant;
+use sip::dialog::Dialog;
+use sip::session_timer::SessionTimer;
+use sip::uri::Uri;
+use sip::{Flow, Message, Method, Name};
+use std::net::SocketAddr;
+
+impl MediaSide {
+    /// The other side of the call.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::A => Self::B,
+            Self::B => Self::A,
+        }
+    }
+
+    /// 0 for the caller's side, 1 for the callee's.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        match self {
+            Self::A => 0,
+            Self::B => 1,
+        }
+    }
+}
+
+/// One leg.
+#[derive(Clone, Debug)]
+pub(crate) struct Leg {
+    pub(crate) dialog: Dialog,
+    /// Where its requests go.
+    pub(crate) flow: Flow,
+    /// Whether that stays so whatever Contact says: the peer is behind NAT, or on a connection.
+    pub(crate) pinned: bool,
+    pub(crate) timer: Option<SessionTimer>,
+    /// When that began to count.
+    pub(crate) timer_since: Instant,
+    /// Whether it allows UPDATE (RFC 3311).
+    pub(crate) updates: bool,
+}
+
+impl Leg {
+    pub(crate) fn new(dialog: Dialog, flow: Flow, pinned: bool, message: &Message, locals: &Locals) -> Self {
+        let updates = message.lists(Name::Allow, Method::Update.token());
+        let mut leg = Self { dialog, flow, pinned, timer: None, timer_since: Instant::ORIGIN, updates };
+        leg.aim(locals);
+        leg
+    }
+
+    /// Starts a session timer, or none.
+    pub(crate) fn start_timer(&mut self, now: Instant, timer: Option<SessionTimer>) {
+        self.timer = timer;
+        self.timer_since = now;
+    }
+
+    /// Takes the remote target of a message, and what it allows.
+    pub(crate) fn refresh(&mut self, message: &Message, locals: &Locals) {
+        if message.get(Name::Allow).is_some() {
+            self.updates = message.lists(Name::Allow, Method::Update.token());
+        }
+        if self.dialog.refresh_target(message) {
+            self.aim(locals);
+        }
+    }
+
+    /// Turns the flow to the next hop of the dialog. A name is not resolved here: the flow then stays as it is.
+    pub(crate) fn aim(&mut self, locals: &Locals) {
+        if self.pinned || self.flow.transport.is_reliable() {
+            return;
+        }
+        let Some(uri) = Uri::parse(self.dialog.next_hop()) else { return };
+        let Some(ip) = uri.ip() else { return };
+        let transport = uri.transport().unwrap_or(self.flow.transport);
+        let remote = SocketAddr::new(ip, uri.port.unwrap_or(transport.default_port()));
+        if transport == self.flow.transport && remote.is_ipv4() == self.flow.local.is_ipv4() {
+            self.flow.remote = remote;
+        } else if let Some(local) = locals.pick(transport, remote) {
+            self.flow = Flow { transport, local: local.bound, remote, connection: 0 };
+        }
+    }
+}
+
+/// Whether the peer that sent `message` sits behind NAT: its Via names another address than the one it came from.
+pub(crate) fn is_natted(message: &Message, flow: &Flow) -> bool {
+    let host = message.top_via().and_then(|via| sip::uri::host_ip(via.host));
+    host.is_none_or(|ip| ip != flow.remote.ip())
+}
+
+/// A dialog with the callee, and the dialog with the caller that stands for it.
+#[derive(Clone, Debug)]
+pub(crate) struct Path {
+    pub(crate) legs: [Leg; 2],
+    /// The attempt that it came of.
+    pub(crate) attempt: u32,
+}
+
+impl Path {
+    pub(crate) fn leg(&self, side: MediaSide) -> &Leg {
+        &self.legs[side.index()]
+    }
+
+    pub(crate) fn leg_mut(&mut self, side: MediaSide) -> &mut Leg {
+        &mut self.legs[side.index()]
+    }
+}

@@ -1,0 +1,48 @@
+//! One call as a pure state machine of two legs: a back-to-back user agent.
+//!
+//! [`Call`] owns its transactions, dialogs and timers. What happens comes in as [`Input`], what is to be done comes out as
+//! [`Effect`], in order. It never opens a socket, reads a clock, draws a random number or asks for anything but by effects.
+
+pub mod effect;
+pub mod id;
+pub mod input;
+pub mod record;
+
+mod admission;
+mod attempt;
+mod call;
+mod caller;
+mod chance;
+mod checkpoint;
+mod context;
+mod core;
+mod egress;
+mod error;
+mod event;
+mod fork;
+mod forward;
+mod headers;
+mod ingress;
+mod intake;
+mod ledger;
+mod leg;
+mod media;
+mod orphan;
+mod provisional;
+mod records;
+mod redirect;
+mod refer;
+mod settings;
+mod state;
+mod summary;
+mod timers;
+mod transactions;
+
+pub use call::Call;
+pub use context::{Context, Local, Locals};
+pub use effect::Effect;
+pub use error::Error;
+pub use id::CallId;
+pub use input::Input;
+pub use settings::{Settings, UnknownSource};
+pub use summary::Summary;

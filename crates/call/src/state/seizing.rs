@@ -1,0 +1,144 @@
+//! The plan, and the channel of its next attempt.
+
+use super::{Anchoring, Clearing, State};
+use crate::admission;
+use crate::attempt::{Route, Try, failure_of};
+use crate::core::{Core, Env};
+use crate::event::Event;
+use crate::record::EndedBy;
+use crate::records::Ending;
+use routing::{Attempt, Query};
+use sip::clock::Instant;
+use std::collections::VecDeque;
+use trunk::Failure;
+
+/// Waiting for a channel.
+#[derive(Clone, Debug)]
+pub(crate) struct Seizing {
+    pub(super) until: Instant,
+    pub(crate) attempt: Try,
+}
+
+impl Seizing {
+    /// Plans the call and asks for the first channel. `has_channel` says whether the ingress trunk had one: only an
+    /// emergency call goes on without.
+    pub(super) fn plan(core: &mut Core, env: &Env<'_>, has_channel: bool) -> State {
+        let seed = core.chance.next();
+        let Some(caller) = &mut core.caller else { return State::Over };
+        let shown = caller.identity.asserted.as_deref().or(caller.identity.from.as_deref()).unwrap_or("");
+        let query = Query {
+            origin: admission::origin(&caller.source),
+            called: &caller.called,
+            caller: shown,
+            at: env.now.wall,
+            seed,
+            explain: false,
+        };
+        let planned = env.view.plan(&query);
+        if !has_channel && !planned.as_ref().is_ok_and(|plan| plan.emergency) {
+            return Clearing::refused(core, env, 503, 34, "no channel free");
+        }
+        match planned {
+            Ok(plan) => {
+                caller.lrn = plan.lrn.map_or_else(Box::default, |lrn| lrn.to_string().into());
+                caller.emergency = plan.emergency;
+                let attempts: VecDeque<Attempt> = plan.attempts.into_iter().collect();
+                core.route = Some(Box::new(Route { attempts, ..Route::default() }));
+                Self::next(core, env).unwrap_or_else(|| Clearing::refused(core, env, 404, 3, "no route"))
+            }
+            Err(refusal) => {
+                let reason = refusal.to_string();
+                Clearing::refused(core, env, refusal.sip_code(), u16::from(refusal.q850()), &reason)
+            }
+        }
+    }
+
+    /// Begins the next attempt, if one is left.
+    pub(super) fn next(core: &mut Core, env: &Env<'_>) -> Option<State> {
+        let route = core.route.as_mut()?;
+        if route.made >= env.settings.max_attempts {
+            return None;
+        }
+        let plan = route.attempts.pop_front()?;
+        route.made += 1;
+        let number = route.made;
+        let seed = core.chance.next();
+        core.ledger.seize(&mut core.out, number, plan.target.clone(), seed);
+        let until = env.now.mono + env.settings.max_wait;
+        Some(State::Seizing(Box::new(Self { until, attempt: Try::new(number, plan, env.now) })))
+    }
+
+    /// An attempt failed: the next one, or the caller hears of it. `message` is the response that said so.
+    pub(super) fn after_failure(
+        core: &mut Core,
+        env: &Env<'_>,
+        attempt: &Try,
+        failure: Failure,
+        message: Option<&sip::Message>,
+    ) -> State {
+        let ending = Ending::new(failure.code(), u16::from(failure.q850()), ended_by(failure), failure.reject().reason);
+        let next = core.route.as_ref().and_then(|route| route.attempts.front());
+        if next.is_some_and(|next| attempt.reroutes(failure, next))
+            && let Some(state) = Self::next(core, env)
+        {
+            core.close_attempt(env, attempt, &ending);
+            core.count_failure(attempt.metric(), crate::effect::Direction::Egress, ending.code);
+            core.forget_paths(env);
+            return state;
+        }
+        Clearing::failed(core, env, attempt, failure, message, ending)
+    }
+
+    pub(super) fn on_event(mut self, core: &mut Core, env: &Env<'_>, event: Event) -> State {
+        match event {
+            Event::Seized { attempt, result } if attempt == self.attempt.number => match result {
+                Ok(hops) => {
+                    self.attempt.set_hops(hops);
+                    Anchoring::enter(core, env, self.attempt)
+                }
+                Err(refused) => Self::after_failure(core, env, &self.attempt, failure_of(refused), None),
+            },
+            Event::Cancelled { .. } => Clearing::cancelled(core, env),
+            Event::Hangup { reason } => Clearing::ended_early(core, env, 503, 41, EndedBy::Switch, reason),
+            Event::Alarm if env.now.mono >= self.until => {
+                core.ledger.forget_seizing(self.attempt.number);
+                Self::after_failure(core, env, &self.attempt, Failure::Transport, None)
+            }
+            Event::Alarm
+            | Event::Invite { .. }
+            | Event::Request { .. }
+            | Event::Response { .. }
+            | Event::Lost { .. }
+            | Event::Acknowledged { .. }
+            | Event::Unacknowledged { .. }
+            | Event::Admitted(_)
+            | Event::Seized { .. }
+            | Event::Anchored(_)
+            | Event::MediaSilent
+            | Event::MediaFreed(_) => State::Seizing(Box::new(self)),
+        }
+    }
+}
+
+/// Who is said to have ended a failed attempt: the callee if it said so itself.
+const fn ended_by(failure: Failure) -> EndedBy {
+    match failure {
+        Failure::Response { .. } => EndedBy::Callee,
+        Failure::Timeout | Failure::Transport | Failure::Capacity => EndedBy::Switch,
+    }
+}
+
+impl Core {
+    /// Early dialogs of an attempt that failed are gone; what comes next is a fork of its own to the caller.
+    pub(crate) fn forget_paths(&mut self, env: &Env<'_>) {
+        self.refuse_open(env);
+        if self.paths.is_empty() {
+            return;
+        }
+        self.paths.clear();
+        let tag = self.tag(crate::effect::MediaSide::A);
+        if let Some(caller) = &mut self.caller {
+            caller.tag = tag;
+        }
+    }
+}

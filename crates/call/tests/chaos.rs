@@ -1,0 +1,105 @@
+//! Random calls over a random network: whatever happens, the invariants hold.
+
+use std::time::Duration;
+use testkit::agent::{Answer, Ring};
+use testkit::{Faults, Net, Script, World};
+
+const HOURS: Duration = Duration::from_secs(6 * 3600);
+
+fn ms(net: &mut Net, limit: u64) -> Duration {
+    Duration::from_millis(net.random(limit))
+}
+
+fn callee(net: &mut Net) -> Script {
+    let rings = (0..net.random(4))
+        .map(|_| Ring {
+            after: ms(net, 3_000),
+            code: [180, 183, 181][usize::try_from(net.random(3)).unwrap_or(0)],
+            sdp: net.random(2) == 0,
+            reliable: net.random(4) == 0,
+            fork: u8::try_from(net.random(3)).unwrap_or(0),
+        })
+        .collect();
+    let codes = [200, 200, 200, 486, 503, 480, 404, 302];
+    let answers = (0..=net.random(2))
+        .map(|_| Answer {
+            after: ms(net, 5_000),
+            code: codes[usize::try_from(net.random(8)).unwrap_or(0)],
+            fork: u8::try_from(net.random(3)).unwrap_or(0),
+        })
+        .collect();
+    Script {
+        sdp: net.random(8) != 0,
+        rings,
+        answers,
+        cancel: None,
+        hangup: (net.random(2) == 0).then(|| ms(net, 60_000)),
+        deaf: net.random(12) == 0,
+        ..Script::default()
+    }
+}
+
+fn caller(net: &mut Net) -> Script {
+    let mut headers = Vec::new();
+    if net.random(3) == 0 {
+        headers.push(("Supported", "100rel, timer".to_owned()));
+    }
+    Script {
+        sdp: net.random(6) != 0,
+        cancel: (net.random(3) == 0).then(|| ms(net, 6_000)),
+        hangup: (net.random(2) == 0).then(|| ms(net, 60_000)),
+        headers,
+        ..Script::default()
+    }
+}
+
+fn play(seed: u64, faults: Faults, restores: bool) -> World {
+    let mut dice = Net::new(seed, Faults::default());
+    let callees = vec![callee(&mut dice), callee(&mut dice)];
+    let mut world = World::new(seed, faults, caller(&mut dice), callees);
+    world.node.restores = restores;
+    if dice.random(10) == 0 {
+        world.node.policy.no_ports = true;
+    }
+    world.call("442071230000");
+    for _ in 0..dice.random(6) {
+        let pause = ms(&mut dice, 8_000);
+        world.run_for(pause);
+        let who = usize::try_from(dice.random(3)).unwrap_or(0);
+        let method = ["INVITE", "UPDATE", "INFO"][usize::try_from(dice.random(3)).unwrap_or(0)];
+        world.act(who, |agent, now| {
+            if agent.is_talking() {
+                let body = agent.describe("sendonly");
+                agent.request(now, method, "application/sdp", &body);
+            }
+        });
+    }
+    world.run_for(HOURS);
+    world
+}
+
+#[test]
+fn every_call_has_one_end_and_gives_everything_back() {
+    let limit = std::env::var("SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(400);
+    for seed in 0..limit {
+        let mut dice = Net::new(seed ^ 0xF00D, Faults::default());
+        let faults = Faults { loss: dice.random(300), duplication: dice.random(200), jitter_ms: dice.random(400) };
+        let world = play(seed, faults, false);
+        world.assert_settled_for(seed);
+    }
+}
+
+#[test]
+fn a_restored_call_behaves_as_the_call() {
+    let mut replaced = 0;
+    for seed in 0..200 {
+        let plain = play(seed, Faults::default(), false);
+        let restored = play(seed, Faults::default(), true);
+        replaced += restored.node.restored;
+        assert_eq!(plain.net.trace, restored.net.trace, "seed {seed}");
+        assert_eq!(plain.node.rows, restored.node.rows, "seed {seed}");
+        assert_eq!(plain.node.steers, restored.node.steers, "seed {seed}");
+        restored.assert_settled_for(seed);
+    }
+    assert!(replaced > 50, "some calls were replaced: {replaced}");
+}
