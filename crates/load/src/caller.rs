@@ -1,0 +1,195 @@
+//! The calling side: INVITE client transaction, CANCEL, authentication, and the ACK of a 2xx.
+
+use std::fmt::Write;
+
+use crate::call::{Call, Context, Retry, Role, State, T2};
+use crate::dialog::{Dialog, Line};
+use crate::options::{Codec, Hangup, Scenario};
+use crate::tally::End;
+use crate::{digest, wire};
+
+/// A call that rings for longer than this beyond the callee's ringing time is cancelled.
+const PATIENCE: u64 = 60_000_000;
+
+/// Starts call number `serial` of the run that `run` names.
+pub(crate) fn start(serial: u64, run: u64, cx: &mut Context<'_>) -> Call {
+    let options = cx.options;
+    let index = serial % options.called_numbers.count;
+    let (caller, called) = (options.caller_numbers.number(serial), options.called_numbers.number(serial));
+    let (own, target) = (cx.own, options.target);
+    let other = if options.codec == Codec::Pcma { Codec::Pcmu } else { Codec::Pcma };
+    let mut call = Call {
+        role: Role::Caller,
+        serial,
+        index: Some(index),
+        scenario: options.mix.scenario(index),
+        state: State::Calling,
+        dialog: Dialog {
+            call_id: format!("{serial:x}-{run:x}@{}", own.ip()).into(),
+            local: format!("<sip:{caller}@{}>;tag=c{serial:x}", own.ip()).into(),
+            remote: format!("<sip:{called}@{target}>").into(),
+            target: format!("sip:{called}@{target}").into(),
+            routes: Vec::new(),
+            next_hop: target,
+            cseq: 1,
+            branch: format!("z9hG4bK{run:x}c{serial:x}").into(),
+        },
+        invite_cseq: 1,
+        started: cx.now,
+        rang: false,
+        retry: Some(Retry::new(cx, u64::MAX)),
+        due: None,
+        alarm: None,
+        authorization: String::new(),
+        echo: None,
+        reinvite: None,
+        leg: None,
+        codecs: [options.codec, other],
+    };
+    call.open_leg(cx);
+    send_invite(&call, cx);
+    call
+}
+
+pub(crate) fn send_invite(call: &Call, cx: &mut Context<'_>) {
+    let body = call.description(cx);
+    let mut extra = format!("Contact: <sip:load@{}>\r\n", cx.own);
+    if !call.authorization.is_empty() {
+        let _ = write!(extra, "{}\r\n", call.authorization);
+    }
+    call.send(cx, Line { method: "INVITE", cseq: call.invite_cseq, suffix: "", extra: &extra, body: &body });
+}
+
+pub(crate) fn send_cancel(call: &Call, cx: &mut Context<'_>) {
+    call.send(cx, Line { method: "CANCEL", cseq: call.invite_cseq, suffix: "", extra: "", body: "" });
+}
+
+/// The scenario's next step before an answer.
+pub(crate) fn on_due(call: &mut Call, cx: &mut Context<'_>) {
+    if call.state == State::Proceeding {
+        call.state = State::Cancelling;
+        call.retry = Some(Retry::new(cx, T2));
+        send_cancel(call, cx);
+    } else if call.state == State::Cancelling {
+        call.end(cx, End::Failed("no final response after CANCEL".into()));
+    }
+}
+
+/// Handles a response with our Call-ID.
+pub(crate) fn on_response(call: &mut Call, cx: &mut Context<'_>, code: u16, message: &wire::Message<'_>) {
+    match message.cseq_method {
+        "INVITE" if message.cseq == call.invite_cseq => on_invite_response(call, cx, code, message),
+        "INVITE" => {
+            cx.tally.seen_again += 1;
+            acknowledge_refusal(call, cx, message);
+        }
+        "CANCEL" if call.state == State::Cancelling && code >= 200 => {
+            call.retry = None;
+            call.due = Some(cx.now + PATIENCE);
+        }
+        _ => {}
+    }
+}
+
+fn on_invite_response(call: &mut Call, cx: &mut Context<'_>, code: u16, message: &wire::Message<'_>) {
+    let open = matches!(call.state, State::Calling | State::Proceeding | State::Cancelling);
+    match code {
+        100..=199 if open => on_provisional(call, cx, code),
+        100..=199 => {}
+        200..=299 if open => on_answer(call, cx, message),
+        200..=299 => {
+            cx.tally.seen_again += 1;
+            acknowledge(call, cx);
+        }
+        _ => {
+            acknowledge_refusal(call, cx, message);
+            if open {
+                on_refusal(call, cx, code, message);
+            } else {
+                cx.tally.seen_again += 1;
+            }
+        }
+    }
+}
+
+fn on_provisional(call: &mut Call, cx: &mut Context<'_>, code: u16) {
+    if call.state == State::Calling {
+        call.state = State::Proceeding;
+        call.retry = None;
+        call.due = Some(cx.now + micros(cx.options.ring) + PATIENCE);
+    }
+    if code > 100 && !call.rang {
+        call.rang = true;
+        cx.tally.ringing.record(cx.now - call.started);
+        if call.scenario == Scenario::Cancelled && call.state == State::Proceeding {
+            call.due = Some(cx.now + micros(cx.options.ring) / 2);
+        }
+    }
+}
+
+fn on_answer(call: &mut Call, cx: &mut Context<'_>, message: &wire::Message<'_>) {
+    let crossed = call.state == State::Cancelling;
+    call.dialog.remote = message.to.into();
+    call.dialog.establish(message, true);
+    call.state = State::Established;
+    call.retry = None;
+    call.due = match cx.options.hangup {
+        Hangup::Caller => Some(cx.now + micros(cx.options.hold)),
+        // Should the callee never hang up, the call is not to stay for ever.
+        Hangup::Callee => Some(cx.now + micros(cx.options.hold) + PATIENCE),
+    };
+    cx.tally.answered += 1;
+    cx.tally.setup.record(cx.now - call.started);
+    acknowledge(call, cx);
+    if call.scenario == Scenario::Answered && !crossed {
+        call.hear(cx, message.body);
+        call.speak(cx);
+    } else {
+        call.leave(cx);
+    }
+}
+
+fn acknowledge(call: &Call, cx: &mut Context<'_>) {
+    call.send(cx, Line { method: "ACK", cseq: call.invite_cseq, suffix: "a", extra: "", body: "" });
+}
+
+/// The ACK of a refusal belongs to the INVITE's transaction: same branch, To from the response (RFC 3261 §17.1.1.3).
+fn acknowledge_refusal(call: &mut Call, cx: &mut Context<'_>, message: &wire::Message<'_>) {
+    let line = Line { method: "ACK", cseq: message.cseq, suffix: "", extra: "", body: "" };
+    let remote = std::mem::replace(&mut call.dialog.remote, message.to.into());
+    call.send(cx, line);
+    call.dialog.remote = remote;
+}
+
+fn on_refusal(call: &mut Call, cx: &mut Context<'_>, code: u16, message: &wire::Message<'_>) {
+    if matches!(code, 401 | 407) && call.authorization.is_empty() && authorize(call, cx, code, message) {
+        return;
+    }
+    let end = match (call.scenario, code) {
+        (Scenario::Busy, 486) => End::Busy,
+        (Scenario::Cancelled, 487) => End::Cancelled,
+        (Scenario::NoAnswer, 480 | 408 | 487) => End::NotAnswered,
+        _ => End::Failed(code.to_string()),
+    };
+    call.end(cx, end);
+}
+
+fn authorize(call: &mut Call, cx: &mut Context<'_>, code: u16, message: &wire::Message<'_>) -> bool {
+    let Some(credentials) = &cx.options.credentials else { return false };
+    let Some(value) = digest::answer(&message.challenges, credentials, "INVITE", &call.dialog.target) else {
+        return false;
+    };
+    let name = if code == 401 { "Authorization" } else { "Proxy-Authorization" };
+    call.authorization = format!("{name}: {value}");
+    call.dialog.cseq += 1;
+    call.invite_cseq = call.dialog.cseq;
+    call.state = State::Calling;
+    call.retry = Some(Retry::new(cx, u64::MAX));
+    call.due = None;
+    send_invite(call, cx);
+    true
+}
+
+pub(crate) fn micros(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX / 4)
+}

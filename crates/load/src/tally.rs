@@ -1,0 +1,96 @@
+//! The running counts of a run, and how they become its report.
+
+use std::collections::BTreeMap;
+
+use crate::Report;
+use crate::histogram::Histogram;
+use crate::report::CalleeReport;
+
+/// How a call ended.
+pub(crate) enum End {
+    /// Answered, held, and ended as planned.
+    Completed,
+    /// 486, as planned.
+    Busy,
+    /// CANCEL and 487, as planned.
+    Cancelled,
+    /// 480 after ringing, as planned.
+    NotAnswered,
+    /// Anything else.
+    Failed(String),
+}
+
+#[derive(Default)]
+pub(crate) struct Tally {
+    pub(crate) offered: u64,
+    pub(crate) held_back: u64,
+    pub(crate) answered: u64,
+    pub(crate) completed: u64,
+    pub(crate) busy: u64,
+    pub(crate) cancelled: u64,
+    pub(crate) not_answered: u64,
+    pub(crate) failed: u64,
+    pub(crate) failures: BTreeMap<String, u64>,
+    pub(crate) sent_again: u64,
+    pub(crate) seen_again: u64,
+    pub(crate) stray: u64,
+    pub(crate) open_callers: u64,
+    pub(crate) open_callees: u64,
+    pub(crate) max_in_flight: u64,
+    pub(crate) setup: Histogram,
+    pub(crate) ringing: Histogram,
+    pub(crate) callee: CalleeReport,
+}
+
+impl Tally {
+    pub(crate) fn caller_ended(&mut self, end: End) {
+        self.open_callers -= 1;
+        match end {
+            End::Completed => self.completed += 1,
+            End::Busy => self.busy += 1,
+            End::Cancelled => self.cancelled += 1,
+            End::NotAnswered => self.not_answered += 1,
+            End::Failed(reason) => {
+                self.failed += 1;
+                *self.failures.entry(reason).or_default() += 1;
+            }
+        }
+    }
+
+    pub(crate) fn callee_ended(&mut self, end: End) {
+        self.open_callees -= 1;
+        match end {
+            End::Completed => self.callee.completed += 1,
+            End::Busy | End::Cancelled | End::NotAnswered => {}
+            End::Failed(reason) => *self.callee.failures.entry(reason).or_default() += 1,
+        }
+    }
+
+    pub(crate) fn refused(&self) -> u64 {
+        self.busy + self.cancelled + self.not_answered
+    }
+
+    pub(crate) fn into_report(self, elapsed_us: u64) -> Report {
+        Report {
+            elapsed_seconds: elapsed_us as f64 / 1e6,
+            offered: self.offered,
+            held_back: self.held_back,
+            answered: self.answered,
+            completed: self.completed,
+            busy: self.busy,
+            cancelled: self.cancelled,
+            not_answered: self.not_answered,
+            failed: self.failed,
+            failures: self.failures,
+            still_open: self.open_callers + self.open_callees,
+            retransmissions_sent: self.sent_again,
+            retransmissions_seen: self.seen_again,
+            stray: self.stray,
+            max_in_flight: self.max_in_flight,
+            setup_us: self.setup.quantiles(),
+            post_dial_delay_us: self.ringing.quantiles(),
+            callee: self.callee,
+            audio: None,
+        }
+    }
+}
