@@ -1,0 +1,165 @@
+//! A user agent of one call, caller or callee, that follows a script. It speaks SIP by the same machines as the switch
+//! (transactions, dialogs), but shares none of the call's logic.
+
+mod dialogue;
+mod script;
+
+pub use script::{Answer, Ring, Script};
+
+use bytes::Bytes;
+use sip::clock::{Instant, Now};
+use sip::dialog::Dialog;
+use sip::transaction::{
+    AnswerRetransmit, ClientInvite, ClientNonInvite, ReliableProvisional, ServerInvite, ServerNonInvite, Timers,
+};
+use sip::{Message, Method};
+use std::net::SocketAddr;
+
+/// What an agent has seen.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// Provisional responses to its INVITE, retransmissions included.
+    pub provisionals: Vec<u16>,
+    /// Final responses to its INVITE, each once.
+    pub finals: Vec<u16>,
+    /// 401s that it answered.
+    pub challenges: u32,
+    /// Final responses to the INVITE that made the call.
+    pub setup_finals: u32,
+    /// Final responses to its other requests.
+    pub replies: Vec<(Method, u16)>,
+    /// Requests within the dialog, and initial INVITEs, each once.
+    pub requests: Vec<Method>,
+    /// The last session description.
+    pub sdp: Option<Bytes>,
+    /// The last message of all.
+    pub last: Option<Message>,
+    /// The last initial INVITE.
+    pub invite: Option<Message>,
+    /// The last final response to an INVITE of its own.
+    pub answer: Option<Message>,
+    /// To tags of provisional responses, each once.
+    pub tags: Vec<String>,
+    /// ACKs to a 2xx, retransmissions included.
+    pub acks: u32,
+    /// It was told, or told the other side, that the call is over.
+    pub ended: bool,
+    /// Its 2xx was never acknowledged, or its request never answered.
+    pub timeouts: u32,
+}
+
+enum Client {
+    Invite(ClientInvite),
+    Other(ClientNonInvite),
+}
+
+struct ClientEntry {
+    branch: String,
+    method: Method,
+    machine: Client,
+    request: Message,
+    ack: Option<Bytes>,
+    /// The 2xx that was taken.
+    tag: Option<String>,
+}
+
+enum Server {
+    Invite(ServerInvite),
+    Other(ServerNonInvite),
+}
+
+struct ServerEntry {
+    branch: String,
+    method: Method,
+    machine: Server,
+    request: Message,
+}
+
+/// Something to do later.
+#[derive(Clone, Debug)]
+pub(crate) enum Plan {
+    Ring(Ring),
+    Answer(Answer),
+    Hangup,
+    Cancel,
+}
+
+/// A user agent.
+pub struct Agent {
+    /// Where it lives.
+    pub address: SocketAddr,
+    /// What it does.
+    pub script: Script,
+    /// What it saw.
+    pub seen: Seen,
+    peer: SocketAddr,
+    timers: Timers,
+    pub(crate) dialogs: Vec<Dialog>,
+    clients: Vec<ClientEntry>,
+    servers: Vec<ServerEntry>,
+    answers: Vec<AnswerRetransmit>,
+    reliable: Vec<ReliableProvisional>,
+    plans: Vec<(Instant, Plan)>,
+    out: Vec<Bytes>,
+    counter: u32,
+    version: u32,
+    cancelled: bool,
+}
+
+impl Agent {
+    /// An agent that talks to the switch at `peer`.
+    #[must_use]
+    pub fn new(address: SocketAddr, peer: SocketAddr, script: Script) -> Self {
+        Self {
+            address,
+            script,
+            seen: Seen::default(),
+            peer,
+            timers: Timers::default(),
+            dialogs: Vec::new(),
+            clients: Vec::new(),
+            servers: Vec::new(),
+            answers: Vec::new(),
+            reliable: Vec::new(),
+            plans: Vec::new(),
+            out: Vec::new(),
+            counter: 0,
+            version: 0,
+            cancelled: false,
+        }
+    }
+
+    /// What goes out to the switch.
+    pub(crate) fn drain(&mut self) -> Vec<Bytes> {
+        std::mem::take(&mut self.out)
+    }
+
+    /// The switch's address.
+    #[must_use]
+    pub const fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// Whether a confirmed dialog stands.
+    #[must_use]
+    pub fn is_talking(&self) -> bool {
+        self.dialogs.iter().any(|dialog| !dialog.is_early()) && !self.seen.ended
+    }
+
+    fn later(&mut self, now: Now, plan: Plan, after: std::time::Duration) {
+        self.plans.push((now.mono + after, plan));
+    }
+
+    pub(crate) fn branch(&mut self) -> String {
+        self.counter += 1;
+        format!("z9hG4bK-agent-{}-{}", self.address.ip(), self.counter)
+    }
+
+    pub(crate) fn via(&self, branch: &str) -> String {
+        format!("SIP/2.0/UDP {};branch={branch};rport", self.address)
+    }
+
+    pub(crate) fn contact(&self) -> String {
+        format!("<sip:agent@{}>", self.address)
+    }
+}

@@ -1,0 +1,302 @@
+//! The switch around a call: finds the call of a message, performs effects, answers what is asked, keeps the books.
+
+use crate::net::Net;
+use bytes::Bytes;
+use call::effect::Outcome;
+use call::effect::Steer;
+use call::input::{Hop, Refused};
+use call::record::{Record, Row};
+use call::{Call, CallId, Context, Effect, Input, Locals, Settings};
+use routing::{Target, View};
+use sip::clock::{Instant, Now};
+use sip::{Flow, Message, Transport};
+use smallvec::SmallVec;
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// What was taken and given back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Books {
+    /// Channels of the ingress trunk in use.
+    pub admitted: i64,
+    /// Channels at targets in use.
+    pub seized: i64,
+    /// Calls with ports.
+    pub anchored: i64,
+}
+
+/// What a node refuses.
+#[derive(Clone, Debug, Default)]
+pub struct Policy {
+    /// The ingress trunk's answer.
+    pub admit: Option<Refused>,
+    /// Trunks that have no channel.
+    pub full: Vec<&'static str>,
+    /// No media port is free.
+    pub no_ports: bool,
+    /// Addresses that cannot be reached.
+    pub unreachable: Vec<SocketAddr>,
+}
+
+/// A node with calls in the making.
+pub struct Node {
+    /// Its tables.
+    pub view: View,
+    /// Its settings.
+    pub settings: Settings,
+    /// Its listeners.
+    pub locals: Locals,
+    /// Its address.
+    pub address: SocketAddr,
+    /// What it refuses.
+    pub policy: Policy,
+    /// The live calls.
+    pub calls: Vec<Call>,
+    /// Initial INVITEs that made a call, by Call-ID, tag and number.
+    known: Vec<(String, CallId)>,
+    /// What is taken.
+    pub books: Books,
+    /// Final responses to each call's first INVITE: Call-ID and number of the INVITE, code, tag; each once.
+    pub finals: BTreeSet<(String, u16, String)>,
+    /// Rows as they came: whether opened or closed.
+    pub opened: Vec<Row>,
+    /// Closed rows.
+    pub rows: Vec<Row>,
+    /// Steering as it came.
+    pub steers: Vec<Steer>,
+    /// What became of gateways.
+    pub outcomes: Vec<(String, Outcome)>,
+    /// Calls that were made.
+    pub made: u64,
+    /// Calls that said they ended.
+    pub ended: u64,
+    /// After every turn a call is replaced by what its checkpoint restores, where it has one.
+    pub restores: bool,
+    /// How many were replaced.
+    pub restored: u64,
+    seed: u64,
+}
+
+impl Node {
+    /// A node with these tables at this address.
+    #[must_use]
+    pub fn new(view: View, address: SocketAddr, seed: u64) -> Self {
+        let local = call::Local { transport: Transport::Udp, bound: address, advertised: address.to_string().into() };
+        Self {
+            view,
+            settings: Settings::default(),
+            locals: Locals { sip: vec![local] },
+            address,
+            policy: Policy::default(),
+            calls: Vec::new(),
+            known: Vec::new(),
+            books: Books::default(),
+            finals: BTreeSet::new(),
+            opened: Vec::new(),
+            rows: Vec::new(),
+            steers: Vec::new(),
+            outcomes: Vec::new(),
+            made: 0,
+            ended: 0,
+            restores: false,
+            restored: 0,
+            seed,
+        }
+    }
+
+    /// A datagram came.
+    pub fn receive(&mut self, now: Now, net: &mut Net, from: SocketAddr, bytes: Bytes) {
+        let Ok(message) = Message::parse(bytes) else { return };
+        if message.check().is_err() {
+            return;
+        }
+        let Some(at) = self.call_of(now, &message) else { return };
+        let flow = Flow { transport: Transport::Udp, local: self.address, remote: from, connection: 0 };
+        self.input(now, net, at, Input::Message { message, flow });
+    }
+
+    /// Something happens to a call.
+    pub fn input(&mut self, now: Now, net: &mut Net, at: usize, input: Input) {
+        let cx = Context { view: &self.view, settings: &self.settings, locals: &self.locals };
+        self.calls[at].handle_input(&cx, now, input);
+        self.perform(now, net, at);
+    }
+
+    fn call_of(&mut self, now: Now, message: &Message) -> Option<usize> {
+        let ours = if message.is_request() {
+            message.to_tag().and_then(|tag| CallId::in_tag(tag.as_bytes()))
+        } else {
+            message.top_via().and_then(|via| CallId::in_branch(via.branch().as_bytes()))
+        };
+        if let Some(id) = ours {
+            return self.calls.iter().position(|call| call.id() == id);
+        }
+        if !message.is_request() {
+            return None;
+        }
+        let key = setup_key(message);
+        if let Some((_, id)) = self.known.iter().find(|(known, _)| *known == key) {
+            let id = *id;
+            return self.calls.iter().position(|call| call.id() == id);
+        }
+        if message.method() != sip::Method::Invite {
+            return None;
+        }
+        self.made += 1;
+        let id = CallId { shard: 1, epoch: 1, call: self.made };
+        self.known.push((key, id));
+        self.calls.push(Call::new(id, self.seed.wrapping_add(self.made), now));
+        Some(self.calls.len() - 1)
+    }
+
+    /// When some call wants to look at the clock.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.calls.iter().filter_map(Call::poll_timeout).min()
+    }
+
+    /// Lets every call whose time has come look at the clock.
+    pub fn handle_timeout(&mut self, now: Now, net: &mut Net) {
+        for at in (0..self.calls.len()).rev() {
+            if self.calls[at].poll_timeout().is_some_and(|due| due <= now.mono) {
+                let cx = Context { view: &self.view, settings: &self.settings, locals: &self.locals };
+                self.calls[at].handle_timeout(&cx, now);
+                self.perform(now, net, at);
+            }
+        }
+    }
+
+    fn perform(&mut self, now: Now, net: &mut Net, at: usize) {
+        let mut ended = false;
+        while let Some(effect) = self.calls[at].poll_effect() {
+            let answer = self.perform_one(now, net, effect, &mut ended);
+            if let Some(input) = answer {
+                let cx = Context { view: &self.view, settings: &self.settings, locals: &self.locals };
+                self.calls[at].handle_input(&cx, now, input);
+            }
+        }
+        if ended {
+            self.ended += 1;
+            self.calls.remove(at);
+        } else if self.restores {
+            self.replace(now, at);
+        }
+    }
+
+    fn replace(&mut self, now: Now, at: usize) {
+        if !self.calls[at].is_held() {
+            return;
+        }
+        let bytes = self.calls[at].checkpoint(now);
+        let cx = Context { view: &self.view, settings: &self.settings, locals: &self.locals };
+        self.calls[at] = Call::restore(&bytes, &cx, now).expect("a checkpoint of our own");
+        self.restored += 1;
+    }
+
+    fn perform_one(&mut self, now: Now, net: &mut Net, effect: Effect, ended: &mut bool) -> Option<Input> {
+        match effect {
+            Effect::Send { bytes, to, mark } => {
+                if self.policy.unreachable.contains(&to.remote) {
+                    return Some(Input::Unreachable { mark });
+                }
+                self.note_final(&bytes);
+                net.send(now.mono, self.address, to.remote, bytes);
+                None
+            }
+            Effect::Admit { .. } => Some(Input::Admitted(match self.policy.admit {
+                Some(refused) => Err(refused),
+                None => {
+                    self.books.admitted += 1;
+                    Ok(())
+                }
+            })),
+            Effect::Seize { attempt, target, .. } => {
+                let result = self.seize(&target);
+                self.books.seized += i64::from(result.is_ok());
+                Some(Input::Seized { attempt, result })
+            }
+            Effect::Leave { .. } => {
+                self.books.admitted -= 1;
+                None
+            }
+            Effect::Surrender { .. } => {
+                self.books.seized -= 1;
+                None
+            }
+            Effect::Outcome { trunk, outcome, .. } => {
+                self.outcomes.push((trunk.to_string(), outcome));
+                None
+            }
+            Effect::Anchor { .. } if self.policy.no_ports => Some(Input::Anchored(None)),
+            Effect::Anchor { streams } => {
+                self.books.anchored += 1;
+                let port = |n: usize| SocketAddr::new(self.address.ip(), u16::try_from(20_000 + 2 * n).unwrap_or(0));
+                Some(Input::Anchored(Some((0..streams).map(|n| [port(2 * n), port(2 * n + 1)]).collect())))
+            }
+            Effect::Steer(steer) => {
+                self.steers.push(steer);
+                None
+            }
+            Effect::FreeMedia => {
+                self.books.anchored -= 1;
+                Some(Input::MediaFreed(Box::default()))
+            }
+            Effect::Record(Record::Open(row)) => {
+                self.opened.push(*row);
+                None
+            }
+            Effect::Record(Record::Close(row)) => {
+                self.rows.push(*row);
+                None
+            }
+            Effect::Checkpoint(_) | Effect::Event(_) => None,
+            Effect::Ended => {
+                *ended = true;
+                None
+            }
+        }
+    }
+
+    /// Remembers a final response to an INVITE of a caller of the test kit, whose numbers begin with 1 or 2.
+    fn note_final(&mut self, bytes: &Bytes) {
+        let Ok(message) = Message::parse(bytes.clone()) else { return };
+        let (Some(code), Some(cseq)) = (message.code().filter(|code| *code >= 200), message.cseq()) else { return };
+        let key = format!("{} {}", message.call_id(), cseq.number);
+        if cseq.method == sip::Method::Invite && self.known.iter().any(|(known, _)| *known == setup_key(&message)) {
+            self.finals.insert((key, code, message.to_tag().unwrap_or("").to_owned()));
+        }
+    }
+
+    fn seize(&self, target: &Target) -> Result<SmallVec<[Hop; 1]>, Refused> {
+        let trunk = match target {
+            Target::Trunk(trunk) => trunk,
+            Target::Registered(_) | Target::User(_) => return Err(Refused::NotRegistered),
+        };
+        if self.policy.full.iter().any(|name| **name == *trunk.name) {
+            return Err(Refused::Channels);
+        }
+        let gateways = trunk.egress.as_ref().map_or(&[][..], |egress| &egress.gateways);
+        let hops: SmallVec<[Hop; 1]> = gateways
+            .iter()
+            .filter_map(|gateway| {
+                Some(Hop {
+                    gateway: Some(gateway.address.clone()),
+                    host: Arc::clone(&gateway.address),
+                    uri: None,
+                    route: None,
+                    transport: Transport::Udp,
+                    remote: gateway.address.parse().ok()?,
+                    flow: None,
+                })
+            })
+            .collect();
+        if hops.is_empty() { Err(Refused::Unresolvable) } else { Ok(hops) }
+    }
+}
+
+/// What tells the INVITEs that make calls apart.
+fn setup_key(message: &Message) -> String {
+    let number = message.cseq().map_or(0, |cseq| cseq.number);
+    format!("{} {} {number}", message.call_id(), message.from_tag().unwrap_or(""))
+}

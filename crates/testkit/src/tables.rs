@@ -1,0 +1,58 @@
+//! Tables for a call between two partners.
+
+use routing::{Document, Scope, Tables, View};
+use std::path::PathBuf;
+
+/// Two trunks, a plan, a number of ours and a line. `ingress` comes from 192.0.2.1, `egress` and `second` go to 192.0.2.2
+/// and 192.0.2.3.
+pub const PARTNERS: &str = r#"
+[[account]]
+name = "acme"
+currency = "EUR"
+
+[[trunk]]
+name = "ingress"
+account = "acme"
+channels = 10
+[trunk.ingress]
+from = ["192.0.2.1/32"]
+plan = "retail"
+caller_policy = "pass"
+
+[[trunk]]
+name = "egress"
+account = "acme"
+[trunk.egress]
+gateways = [ { address = "192.0.2.2:5060" } ]
+tech_prefix = "99"
+timeout_seconds = 4
+
+[[trunk]]
+name = "second"
+account = "acme"
+[trunk.egress]
+gateways = [ { address = "192.0.2.3:5060" } ]
+
+[[plan]]
+name = "retail"
+order = "priority"
+[[plan.route]]
+prefix = "44"
+trunks = ["egress", "second"]
+[[plan.route]]
+prefix = "33"
+trunks = ["egress"]
+"#;
+
+/// A view of the tables that `toml` describes.
+///
+/// # Panics
+/// The document is wrong.
+#[must_use]
+pub fn view(toml: &str) -> View {
+    let document = Document::parse(&[(PathBuf::from("test.toml"), toml.to_owned())]).expect("a valid document");
+    let mut tables = Tables::default();
+    let change = tables.plan_change(&document, Scope::Declare).expect("valid tables");
+    tables.apply(&change).expect("valid tables");
+    View::build(&tables, 1)
+}

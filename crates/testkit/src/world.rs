@@ -1,0 +1,136 @@
+//! Agents, the network and the node, and the clock that drives them.
+
+use crate::agent::{Agent, Script};
+use crate::net::{Faults, Net};
+use crate::node::{Books, Node};
+use crate::tables::{PARTNERS, view};
+use sip::clock::{Instant, Now, Wall};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// A caller, callees and the switch.
+pub struct World {
+    /// The time.
+    pub now: Now,
+    /// The network.
+    pub net: Net,
+    /// The switch.
+    pub node: Node,
+    /// The caller first, then the callees.
+    pub agents: Vec<Agent>,
+}
+
+fn at(last: u8) -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, last], 5060))
+}
+
+impl World {
+    /// A caller at 192.0.2.1 and callees from 192.0.2.2 on, over the tables of [`PARTNERS`].
+    #[must_use]
+    pub fn new(seed: u64, faults: Faults, caller: Script, callees: Vec<Script>) -> Self {
+        let switch = at(100);
+        let scripts = std::iter::once(caller).chain(callees);
+        let agents = (1..).zip(scripts).map(|(last, script)| Agent::new(at(last), switch, script)).collect();
+        let now = Now { mono: Instant::from_micros(1_000_000), wall: Wall(1_790_000_000_000) };
+        Self { now, net: Net::new(seed, faults), node: Node::new(view(PARTNERS), switch, seed), agents }
+    }
+
+    /// The caller.
+    pub fn caller(&mut self) -> &mut Agent {
+        &mut self.agents[0]
+    }
+
+    /// The first callee.
+    pub fn callee(&mut self) -> &mut Agent {
+        &mut self.agents[1]
+    }
+
+    /// The caller calls `number`.
+    pub fn call(&mut self, number: &str) {
+        let now = self.now;
+        self.agents[0].call(now, number);
+        self.flush();
+    }
+
+    /// An agent does something now.
+    pub fn act(&mut self, agent: usize, act: impl FnOnce(&mut Agent, Now)) {
+        let now = self.now;
+        act(&mut self.agents[agent], now);
+        self.flush();
+    }
+
+    /// Hands everything that agents have written to the network.
+    pub fn flush(&mut self) {
+        for agent in &mut self.agents {
+            let (from, to) = (agent.address, agent.peer());
+            for bytes in agent.drain() {
+                self.net.send(self.now.mono, from, to, bytes);
+            }
+        }
+    }
+
+    fn next_at(&self) -> Option<Instant> {
+        let agents = self.agents.iter().filter_map(Agent::poll_timeout);
+        agents.chain(self.net.next_at()).chain(self.node.poll_timeout()).min()
+    }
+
+    /// Lets time pass until nothing is left to happen, or at most `limit`.
+    pub fn run_for(&mut self, limit: Duration) {
+        let end = self.now.mono + limit;
+        while let Some(next) = self.next_at().filter(|next| *next <= end) {
+            self.now = self.now.after(next.since(self.now.mono));
+            while let Some(datagram) = self.net.receive(self.now.mono) {
+                self.deliver(datagram.from, datagram.to, datagram.bytes);
+                self.flush();
+            }
+            self.node.handle_timeout(self.now, &mut self.net);
+            let now = self.now;
+            for agent in &mut self.agents {
+                if agent.poll_timeout().is_some_and(|due| due <= now.mono) {
+                    agent.handle_timeout(now);
+                }
+            }
+            self.flush();
+        }
+        if self.now.mono < end {
+            self.now = self.now.after(end.since(self.now.mono));
+        }
+    }
+
+    fn deliver(&mut self, from: SocketAddr, to: SocketAddr, bytes: bytes::Bytes) {
+        if to == self.node.address {
+            self.node.receive(self.now, &mut self.net, from, bytes);
+        } else if let Some(agent) = self.agents.iter_mut().find(|agent| agent.address == to) {
+            agent.receive(self.now, bytes);
+        }
+    }
+
+    /// What must hold once every call is over, however it went.
+    ///
+    /// # Panics
+    /// It does not hold; the ladder says how it came to that.
+    pub fn assert_settled(&self) {
+        self.assert_settled_for(0);
+    }
+
+    /// [`Self::assert_settled`], naming the seed that has to be tried again.
+    ///
+    /// # Panics
+    /// It does not hold.
+    pub fn assert_settled_for(&self, seed: u64) {
+        let (node, trace) = (&self.node, format!("seed {seed}\n{}", self.trace()));
+        assert!(self.agents[0].seen.setup_finals <= 1, "one final response\n{trace}");
+        assert_eq!(node.finals.len() as u64, node.made, "one final response a call\n{:?}\n{trace}", node.finals);
+        assert_eq!(node.ended, node.made, "every call ends\n{trace}");
+        assert_eq!(node.books, Books::default(), "everything is given back\n{trace}");
+        let finals = node.rows.iter().filter(|row| row.is_final).count() as u64;
+        assert_eq!(finals, node.made, "one final row a call\n{trace}");
+        assert!(node.opened.len() as u64 <= node.made, "a record opens once\n{trace}");
+    }
+
+    /// The ladder of everything that was sent, for a failed test.
+    #[must_use]
+    pub fn trace(&self) -> String {
+        self.net.trace.join("\n")
+    }
+}
