@@ -1,0 +1,97 @@
+//! Supervises calls: sixteen of these share them, so that no supervisor's mailbox becomes the node's.
+
+use super::actor::{Arguments, CallActor, CallMessage};
+use super::directory::CallRef;
+use super::{Spawned, install};
+use crate::alarm::TICK;
+use crate::clock;
+use crate::shell::Shell;
+use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, ActorRuntime, SupervisionEvent};
+use std::sync::Arc;
+use tokio::task::JoinHandle;
+
+/// See the module.
+struct Shard;
+
+/// A shard takes no messages; only its children's ends matter.
+enum Nothing {}
+
+pub(super) async fn spawn(shell: Arc<Shell>, index: usize, supervisor: ActorCell) -> Spawned {
+    let (actor, _) = Actor::spawn_linked(None, Shard, (shell, index), supervisor).await?;
+    Ok(actor.get_cell())
+}
+
+impl Actor for Shard {
+    type Msg = Nothing;
+    type State = Arc<Shell>;
+    type Arguments = (Arc<Shell>, usize);
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Nothing>,
+        (shell, index): Self::Arguments,
+    ) -> Result<Arc<Shell>, ActorProcessingErr> {
+        install(&shell.calls, index, myself.get_cell());
+        Ok(shell)
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<Nothing>,
+        event: SupervisionEvent,
+        shell: &mut Arc<Shell>,
+    ) -> Result<(), ActorProcessingErr> {
+        let SupervisionEvent::ActorFailed(who, why) = event else { return Ok(()) };
+        let failed = shell.calls.directory.some(usize::MAX).into_iter().find(|(_, c)| c.actor.get_id() == who.get_id());
+        let Some((id, call)) = failed else { return Ok(()) };
+        tracing::error!(%id, reason = %why, "a call failed; its legs are cleared and its record is closed");
+        metrics::counter!("tandem_actor_restarts_total", "actor" => "call").increment(1);
+        let checkpoint = call.cell.checkpoint.lock().take();
+        let Some(checkpoint) = checkpoint else {
+            // It held nothing yet that outlives its memory.
+            shell.calls.directory.remove(id);
+            return Ok(());
+        };
+        let cell = Arc::clone(&call.cell);
+        let arguments = Arguments::Undertake { checkpoint, id, cell: Arc::clone(&cell), shell: Arc::clone(shell) };
+        match ActorRuntime::spawn_linked_instant(None, CallActor, arguments, myself.get_cell()) {
+            Ok((actor, _)) => shell.calls.directory.replace(id, CallRef { actor, cell }),
+            Err(_) => shell.calls.directory.remove(id),
+        }
+        Ok(())
+    }
+}
+
+/// Turns the wheel of alarms.
+struct Clock;
+
+enum Stopped {}
+
+pub(super) async fn spawn_clock(shell: Arc<Shell>, supervisor: ActorCell) -> Spawned {
+    let (actor, _) = Actor::spawn_linked(None, Clock, shell, supervisor).await?;
+    Ok(actor.get_cell())
+}
+
+impl Actor for Clock {
+    type Msg = Stopped;
+    type State = JoinHandle<()>;
+    type Arguments = Arc<Shell>;
+
+    async fn pre_start(&self, _: ActorRef<Stopped>, shell: Arc<Shell>) -> Result<JoinHandle<()>, ActorProcessingErr> {
+        Ok(tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(TICK);
+            ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+            loop {
+                ticks.tick().await;
+                for call in shell.calls.alarms.turn(clock::now().mono) {
+                    call.tell(CallMessage::Alarm);
+                }
+            }
+        }))
+    }
+
+    async fn post_stop(&self, _: ActorRef<Stopped>, turning: &mut JoinHandle<()>) -> Result<(), ActorProcessingErr> {
+        turning.abort();
+        Ok(())
+    }
+}

@@ -1,0 +1,147 @@
+//! Call records: a durable outbox on RocksDB, and the exporter that turns it into closed CSV files.
+//!
+//! A row is in the outbox before the message that it accounts for is sent: written to the log of RocksDB at once, which
+//! survives the death of the process, and synced to the disk in groups every [`GROUP`], which survives the machine. Rows
+//! leave the outbox only when the file that holds them is closed, synced and named.
+
+mod csv_file;
+mod outbox;
+pub mod read;
+
+use crate::door::Door;
+use crate::error::Error;
+use ::call::record::{Record, Row};
+use outbox::Outbox;
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long the disk may be behind the log.
+const GROUP: Duration = Duration::from_millis(50);
+/// How often rows become a file.
+const EXPORT: Duration = Duration::from_secs(1);
+
+/// Where records go, and under which names.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `<data_dir>/outbox` holds the outbox and `<data_dir>/cdr` the files.
+    pub data_dir: PathBuf,
+    /// The column `node`.
+    pub node: String,
+    /// The column `site`.
+    pub site: String,
+}
+
+/// What calls hold of it.
+#[derive(Clone)]
+pub struct Handle {
+    outbox: Arc<Outbox>,
+    door: Door<Tick>,
+}
+
+impl Handle {
+    /// Opens the outbox and closes what an earlier process left open: those calls ended with it, `ended_by = switch`.
+    ///
+    /// # Errors
+    /// [`Error::Records`] if the folder cannot be opened.
+    pub fn open(options: Options) -> Result<Self, Error> {
+        let outbox = Arc::new(Outbox::open(options)?);
+        let orphans = outbox.close_orphans()?;
+        if orphans > 0 {
+            tracing::warn!(orphans, "calls that were up when the process died are closed as ended by the switch");
+        }
+        Ok(Self { outbox, door: Door::default() })
+    }
+
+    /// Takes a record. When this returns, it survives the process.
+    ///
+    /// # Errors
+    /// [`Error::Records`] if the disk refuses, which the caller must treat as a reason not to go on with the call.
+    pub fn put(&self, record: &Record) -> Result<(), Error> {
+        match record {
+            Record::Open(row) => self.outbox.put_open(row),
+            Record::Close(row) => self.outbox.put_closed(row),
+        }
+    }
+
+    /// Rows that no closed file holds yet.
+    #[must_use]
+    pub fn pending(&self) -> u64 {
+        self.outbox.pending()
+    }
+
+    /// Where the closed files are.
+    #[must_use]
+    pub fn folder(&self) -> PathBuf {
+        self.outbox.folder()
+    }
+
+    /// Starts the actor that syncs and exports.
+    ///
+    /// # Errors
+    /// [`Error::Spawn`].
+    pub async fn spawn(&self, supervisor: ractor::ActorCell) -> Result<ractor::ActorCell, Error> {
+        let (actor, _) = Actor::spawn_linked(None, Cdrs, self.clone(), supervisor).await?;
+        Ok(actor.get_cell())
+    }
+}
+
+/// Syncs in groups, and exports.
+struct Cdrs;
+
+/// What wakes it.
+enum Tick {
+    Sync,
+    Export,
+}
+
+impl Actor for Cdrs {
+    type Msg = Tick;
+    type State = Handle;
+    type Arguments = Handle;
+
+    async fn pre_start(&self, myself: ActorRef<Tick>, handle: Handle) -> Result<Handle, ActorProcessingErr> {
+        handle.door.open(myself.clone());
+        myself.send_after(GROUP, || Tick::Sync);
+        myself.send_after(EXPORT, || Tick::Export);
+        Ok(handle)
+    }
+
+    async fn handle(&self, myself: ActorRef<Tick>, tick: Tick, state: &mut Handle) -> Result<(), ActorProcessingErr> {
+        let outbox = Arc::clone(&state.outbox);
+        match tick {
+            Tick::Sync => {
+                tokio::task::spawn_blocking(move || outbox.sync()).await??;
+                metrics::gauge!("tandem_cdr_pending").set(count(state.pending()));
+                myself.send_after(GROUP, || Tick::Sync);
+            }
+            Tick::Export => {
+                let written = tokio::task::spawn_blocking(move || outbox.export()).await?;
+                match written {
+                    Ok(rows) => metrics::counter!("tandem_cdr_written_total").increment(rows),
+                    // The rows stay in the outbox; a full disk is told once a second and mended from outside.
+                    Err(error) => tracing::error!(%error, "call records cannot be exported"),
+                }
+                myself.send_after(EXPORT, || Tick::Export);
+            }
+        }
+        Ok(())
+    }
+
+    async fn post_stop(&self, _: ActorRef<Tick>, state: &mut Handle) -> Result<(), ActorProcessingErr> {
+        let outbox = Arc::clone(&state.outbox);
+        tokio::task::spawn_blocking(move || outbox.sync().and_then(|()| outbox.export())).await??;
+        Ok(())
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
+fn count(n: u64) -> f64 {
+    n as f64
+}
+
+/// The name of a row: unique over all nodes and time.
+fn row_id(row: &Row) -> String {
+    format!("{}-{}", row.call, row.attempt)
+}

@@ -1,0 +1,111 @@
+//! One closed file of records: written under another name, synced, then named.
+
+use super::{Options, row_id};
+use ::call::record::{EndedBy, Row};
+use jiff::Timestamp;
+use sip::clock::Wall;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+/// The columns, in their fixed order.
+pub(super) const COLUMNS: [&str; 40] = [
+    "id", "call_id", "attempt", "final", "node", "site", "epoch", "started", "ringing", "answered", "ended", "duration_ms",
+    "billed_seconds", "ingress_trunk", "egress_trunk", "ingress_account", "egress_account", "caller_in", "called_in",
+    "caller_out", "called_out", "lrn", "prefix", "sell_rate", "sell_amount", "buy_rate", "buy_amount", "currency", "pdd_ms",
+    "sip_code", "q850", "ended_by", "reason", "codec", "mos", "jitter_ms", "loss_percent", "takeovers", "ingress_call_id",
+    "egress_call_id",
+];
+
+/// `node-20261121T120000Z-sequence.csv`: sorts by time, and no two are alike.
+pub(super) fn name(node: &str, at: Wall, first: u64) -> String {
+    let stamp: String = time(at).chars().filter(|c| !matches!(c, '-' | ':')).take(15).collect();
+    format!("{node}-{stamp}Z-{first:012}.csv")
+}
+
+/// Writes, syncs, names, and syncs the folder.
+pub(super) fn write<'a>(path: &Path, options: &Options, rows: impl Iterator<Item = &'a Row>) -> io::Result<()> {
+    let hidden = path.with_extension("part");
+    let mut out = csv::Writer::from_writer(BufWriter::new(File::create(&hidden)?));
+    out.write_record(COLUMNS)?;
+    for row in rows {
+        out.write_record(record(options, row))?;
+    }
+    let mut buffer = out.into_inner().map_err(|error| io::Error::other(error.to_string()))?;
+    buffer.flush()?;
+    buffer.get_ref().sync_all()?;
+    fs::rename(&hidden, path)?;
+    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+}
+
+fn record(options: &Options, row: &Row) -> [String; 40] {
+    let optional = |at: Option<Wall>| at.map_or_else(String::new, time);
+    let figure = |value: f32, digits: usize| if value > 0.0 { format!("{value:.digits$}") } else { String::new() };
+    let ended_by = match row.ended_by {
+        EndedBy::Caller => "caller",
+        EndedBy::Callee => "callee",
+        EndedBy::Switch => "switch",
+    };
+    let text = |text: &str| text.to_owned();
+    [
+        row_id(row),
+        row.call.to_string(),
+        row.attempt.to_string(),
+        row.is_final.to_string(),
+        options.node.clone(),
+        options.site.clone(),
+        row.call.epoch.to_string(),
+        time(row.started),
+        optional(row.ringing),
+        optional(row.answered),
+        time(row.ended),
+        row.duration_ms.to_string(),
+        // Rounded up: a begun second counts. Rating refines this by the rate's own intervals.
+        row.duration_ms.div_ceil(1000).to_string(),
+        text(&row.ingress_trunk),
+        text(&row.egress_trunk),
+        text(&row.ingress_account),
+        text(&row.egress_account),
+        text(&row.caller_in),
+        text(&row.called_in),
+        text(&row.caller_out),
+        text(&row.called_out),
+        text(&row.lrn),
+        text(&row.prefix),
+        // Rates and amounts stay empty until calls are rated.
+        String::new(),
+        String::new(),
+        String::new(),
+        String::new(),
+        String::new(),
+        row.pdd_ms.map_or_else(String::new, |ms| ms.to_string()),
+        row.sip_code.to_string(),
+        row.q850.to_string(),
+        ended_by.to_owned(),
+        text(&row.reason),
+        text(&row.codec),
+        figure(row.mos, 2),
+        figure(row.jitter_ms, 1),
+        if row.mos > 0.0 { format!("{:.2}", row.loss_percent) } else { String::new() },
+        row.takeovers.to_string(),
+        text(&row.ingress_call_id),
+        text(&row.egress_call_id),
+    ]
+}
+
+/// RFC 3339 in UTC with milliseconds.
+pub(super) fn time(at: Wall) -> String {
+    let ms = i64::try_from(at.0).unwrap_or(i64::MAX);
+    Timestamp::from_millisecond(ms).map_or_else(|_| String::new(), |t| t.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_rfc_3339_with_milliseconds() {
+        assert_eq!(time(Wall(1_767_225_600_007)), "2026-01-01T00:00:00.007Z");
+        assert_eq!(name("fra-1", Wall(1_767_225_600_007), 9), "fra-1-20260101T000000Z-000000000009.csv");
+    }
+}

@@ -1,0 +1,225 @@
+//! Whose message is it? Peek, look up, hand over. Nothing is parsed here that belongs to a call.
+//!
+//! Order matters: a message of a live call passes before the gate is asked, so that a flood of new requests never costs
+//! an established call its BYE.
+
+use crate::calls::NoCall;
+use crate::calls::actor::CallMessage;
+use crate::clients::Clients;
+use crate::clock;
+use crate::counters::Way;
+use crate::gate::Gate;
+use crate::registrations::Registrations;
+use crate::shell::Shell;
+use crate::transport::{Inbox, Sender};
+use ::call::{CallId, Input};
+use bytes::Bytes;
+use sip::peek::Peek;
+use sip::{Builder, Flow, Message, Method, Name};
+use std::sync::Arc;
+
+/// What we can do, for OPTIONS and 405.
+const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, REGISTER, PRACK, UPDATE, INFO, MESSAGE, REFER, NOTIFY";
+
+/// See the module.
+pub struct Dispatcher {
+    shell: Arc<Shell>,
+    registrations: Registrations,
+    gate: Gate,
+}
+
+impl Dispatcher {
+    /// In front of everything that `shell` reaches.
+    #[must_use]
+    pub fn new(shell: Arc<Shell>, registrations: Registrations) -> Self {
+        Self { shell, registrations, gate: Gate::default() }
+    }
+
+    fn response(&self, peek: &Peek<'_>, bytes: &[u8], flow: Flow) {
+        if let Some(call) = CallId::in_branch(peek.branch).and_then(|id| self.shell.calls.directory.find(id)) {
+            call.tell(CallMessage::Sip { bytes: Bytes::copy_from_slice(bytes), flow });
+            return;
+        }
+        let ours = Clients::is_ours(peek.branch)
+            && Message::parse(Bytes::copy_from_slice(bytes)).is_ok_and(|message| self.shell.clients.deliver(message));
+        if !ours {
+            self.shell.reject("stray_response");
+        }
+    }
+
+    fn request(&self, method: Method, peek: &Peek<'_>, bytes: &[u8], flow: Flow) {
+        let directory = &self.shell.calls.directory;
+        if !peek.to_tag.is_empty() {
+            match CallId::in_tag(peek.to_tag).and_then(|id| directory.find(id)) {
+                Some(call) => {
+                    call.tell(CallMessage::Sip { bytes: Bytes::copy_from_slice(bytes), flow });
+                }
+                None => self.stray(method, bytes, flow),
+            }
+            return;
+        }
+        match method {
+            Method::Invite => self.invite(peek, bytes, flow),
+            Method::Cancel => match directory.find_invite(directory.key(peek)) {
+                Some(call) => {
+                    call.tell(CallMessage::Sip { bytes: Bytes::copy_from_slice(bytes), flow });
+                }
+                None => self.stray(method, bytes, flow),
+            },
+            // An ACK that acknowledges nothing of ours.
+            Method::Ack => self.shell.reject("stray_ack"),
+            Method::Register | Method::Options => self.alone(method, bytes, flow),
+            Method::Bye
+            | Method::Prack
+            | Method::Update
+            | Method::Info
+            | Method::Message
+            | Method::Refer
+            | Method::Subscribe
+            | Method::Notify
+            | Method::Publish
+            | Method::Other => self.alone(method, bytes, flow),
+        }
+    }
+
+    fn invite(&self, peek: &Peek<'_>, bytes: &[u8], flow: Flow) {
+        let calls = &self.shell.calls;
+        let key = calls.directory.key(peek);
+        if let Some(call) = calls.directory.find_invite(key) {
+            call.tell(CallMessage::Sip { bytes: Bytes::copy_from_slice(bytes), flow });
+            return;
+        }
+        if !self.admit(flow) {
+            return;
+        }
+        match calls.invite(&self.shell, key, Bytes::copy_from_slice(bytes), flow) {
+            Ok(_) => {}
+            Err(NoCall::Full | NoCall::NoSupervisor) => {
+                self.shell.reject("overload");
+                self.answer(bytes, flow, |request| {
+                    Builder::response(request, 503, None, "").header(Name::RetryAfter, 5).finish()
+                });
+            }
+        }
+    }
+
+    /// A request within a dialog that is not, or no longer, here.
+    fn stray(&self, method: Method, bytes: &[u8], flow: Flow) {
+        self.shell.reject("no_dialog");
+        if method != Method::Ack && self.admit(flow) {
+            self.answer(bytes, flow, |request| Builder::response(request, 481, None, "").finish());
+        }
+    }
+
+    /// A request that needs no call.
+    fn alone(&self, method: Method, bytes: &[u8], flow: Flow) {
+        if !self.admit(flow) {
+            return;
+        }
+        match method {
+            Method::Register => self.parsed(bytes, flow, |request| self.registrations.register(request, flow)),
+            Method::Options => self.answer(bytes, flow, |request| {
+                Builder::response(request, 200, None, "")
+                    .header(Name::Allow, ALLOW)
+                    .header(Name::Accept, "application/sdp")
+                    .header(Name::Supported, "100rel, timer, replaces")
+                    .finish()
+            }),
+            Method::Bye | Method::Prack | Method::Update | Method::Info | Method::Refer => {
+                self.answer(bytes, flow, |request| Builder::response(request, 481, None, "").finish());
+            }
+            Method::Message | Method::Subscribe | Method::Notify | Method::Publish => self.answer(bytes, flow, |request| {
+                Builder::response(request, 405, None, "").header(Name::Allow, ALLOW).finish()
+            }),
+            Method::Other | Method::Invite | Method::Ack | Method::Cancel => self.answer(bytes, flow, |request| {
+                Builder::response(request, 501, None, "").header(Name::Allow, ALLOW).finish()
+            }),
+        }
+    }
+
+    /// Whether the source may have one more request served.
+    fn admit(&self, flow: Flow) -> bool {
+        let source = flow.remote.ip();
+        let known = !self.shell.tables.view().trunks_from(source).is_empty();
+        let admitted = self.gate.admit(clock::now().mono, source, known);
+        if !admitted {
+            self.shell.reject("source_rate");
+        }
+        admitted
+    }
+
+    /// Parses and checks a request, answers what is wrong with it, or hands it on.
+    fn parsed(&self, bytes: &[u8], flow: Flow, then: impl FnOnce(Message)) {
+        let Ok(request) = Message::parse(Bytes::copy_from_slice(bytes)) else {
+            self.shell.reject("unparsable");
+            return;
+        };
+        let request = request.from_source(flow.remote);
+        match request.check() {
+            Ok(()) => then(request),
+            Err(refusal) => {
+                self.shell.reject("malformed");
+                let response = Builder::response(&request, refusal.code, Some(refusal.reason), &self.tag()).finish();
+                self.shell.send_back(response, &request, &flow);
+            }
+        }
+    }
+
+    /// Answers a request without keeping any state of it (RFC 3261 §8.2.7).
+    fn answer(&self, bytes: &[u8], flow: Flow, respond: impl FnOnce(&Message) -> Bytes) {
+        self.parsed(bytes, flow, |request| {
+            let unsupported = unsupported(&request);
+            let response = match unsupported {
+                Some(extensions) => {
+                    Builder::response(&request, 420, None, "").header(Name::Unsupported, extensions).finish()
+                }
+                None => respond(&request),
+            };
+            self.shell.send_back(response, &request, &flow);
+        });
+    }
+
+    /// A tag of no dialog.
+    fn tag(&self) -> String {
+        format!("s{:x}", self.shell.seed())
+    }
+}
+
+/// Extensions that the request requires and nobody here understands (RFC 3261 §8.2.2.3).
+fn unsupported(request: &Message) -> Option<String> {
+    let known = ["100rel", "timer", "replaces"];
+    let foreign: Vec<&str> =
+        request.values(Name::Require).filter(|tag| !known.iter().any(|k| k.eq_ignore_ascii_case(tag))).collect();
+    (!foreign.is_empty()).then(|| foreign.join(", "))
+}
+
+impl Inbox for Dispatcher {
+    fn receive(&self, bytes: &[u8], flow: Flow) {
+        let Some(peek) = Peek::of(bytes) else {
+            // Keep-alives are line ends or a few zero bytes (RFC 5626 §3.5.1); nobody's mistake.
+            let keep_alive = bytes.len() <= 8 && bytes.iter().all(|b| matches!(b, b'\r' | b'\n' | 0 | b' '));
+            if !keep_alive {
+                self.shell.reject("not_sip");
+            }
+            return;
+        };
+        match (peek.method, peek.code) {
+            (Some(method), _) => {
+                self.shell.messages.count(Way::In, method, None);
+                self.request(method, &peek, bytes, flow);
+            }
+            (None, code) => {
+                self.shell.messages.count(Way::In, peek.cseq_method.unwrap_or(Method::Other), code);
+                self.response(&peek, bytes, flow);
+            }
+        }
+    }
+
+    fn unreachable(&self, sender: Sender) {
+        if let Sender::Call(id, mark) = sender
+            && let Some(call) = self.shell.calls.directory.find(id)
+        {
+            call.tell(CallMessage::Input(Input::Unreachable { mark }));
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! The switch: actors around the pure cores, and everything that touches the network.
+//!
+//! What it may never do: decide what SIP, routing or a call decides (those are pure crates below), or keep per-call state
+//! in the tables. [`node::Node`] is the way in.
+
+pub mod alarm;
+pub mod calls;
+pub mod cdr;
+mod clients;
+pub mod clock;
+mod counters;
+mod dispatch;
+mod door;
+pub mod error;
+mod gate;
+mod media;
+pub mod node;
+pub mod registrations;
+mod resolver;
+pub mod shell;
+pub mod supervise;
+pub mod transport;
+pub mod trunks;
+
+pub use error::Error;
+pub use node::{Node, Options};

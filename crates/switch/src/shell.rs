@@ -1,0 +1,231 @@
+//! What performs the effects of calls, shared by all of them.
+
+use crate::calls::Calls;
+use crate::calls::directory::CallRef;
+use crate::clients::Clients;
+use crate::counters::Messages;
+use crate::registrations::Contacts;
+use crate::resolver::Resolver;
+use crate::transport::{Sender, Sent, Transports};
+use crate::trunks::Trunks;
+use crate::{cdr, media};
+use ::call::input::Refused;
+use ::call::{Call, CallId, Context, Effect, Input, Locals, Settings};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use routing::Target;
+use sip::clock::Now;
+use sip::{Flow, Message};
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// Everything that a call's effects need.
+pub struct Shell {
+    /// The calls.
+    pub calls: Calls,
+    /// Sockets and connections.
+    pub transports: Arc<Transports>,
+    /// The tables.
+    pub tables: tables::Handle,
+    /// Capacity and gateways of trunks.
+    pub trunks: Trunks,
+    /// Who is registered where.
+    pub contacts: Contacts,
+    /// The media relay.
+    pub relay: relay::Handle,
+    /// Call records.
+    pub cdr: cdr::Handle,
+    /// Requests of our own that belong to no call.
+    pub clients: Clients,
+    /// Messages by method and code.
+    pub messages: Messages,
+    /// DNS.
+    pub resolver: Resolver,
+    /// What calls are told.
+    pub settings: Settings,
+    /// Our addresses.
+    pub locals: Locals,
+    /// For seeds of calls: tags and branches come from them, so nobody must be able to foretell one.
+    pub random: Mutex<StdRng>,
+}
+
+/// What became of an effect.
+pub enum Performed {
+    /// It is done, or its answer comes later.
+    Done,
+    /// It is answered.
+    Answer(Input),
+}
+
+impl Shell {
+    /// A source of seeds.
+    #[must_use]
+    pub fn random() -> Mutex<StdRng> {
+        Mutex::new(StdRng::from_os_rng())
+    }
+
+    /// A seed of a call.
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        self.random.lock().random()
+    }
+
+    /// Runs `with` on the tables as they are now.
+    pub fn with_context<R>(&self, with: impl FnOnce(&Context<'_>) -> R) -> R {
+        let view = self.tables.view();
+        with(&Context { view: &view, settings: &self.settings, locals: &self.locals })
+    }
+
+    /// A call from its checkpoint.
+    ///
+    /// # Errors
+    /// The checkpoint is not one of this version.
+    pub fn restore(&self, checkpoint: &[u8], now: Now) -> Result<Call, ::call::Error> {
+        self.with_context(|cx| Call::restore(checkpoint, cx, now))
+    }
+
+    /// Counts a message that was thrown away.
+    pub fn reject(&self, reason: &'static str) {
+        metrics::counter!("tandem_sip_rejected_total", "reason" => reason).increment(1);
+    }
+
+    /// Sends a message that belongs to no call.
+    pub fn send(&self, bytes: Bytes, to: &Flow) -> Sent {
+        self.messages.count_sent(&bytes);
+        self.transports.send(bytes, to, Sender::Nobody)
+    }
+
+    /// Sends a response of no call back the way of its request (RFC 3261 §18.2.2, RFC 3581 §4).
+    pub fn send_back(&self, bytes: Bytes, request: &Message, flow: &Flow) {
+        self.send(bytes, &reply_flow(request, flow));
+    }
+
+    /// Performs one effect of a call.
+    pub(crate) fn perform(self: &Arc<Self>, id: CallId, me: &CallRef, now: Now, effect: Effect) -> Performed {
+        match effect {
+            Effect::Send { bytes, to, mark } => {
+                self.messages.count_sent(&bytes);
+                match self.transports.send(bytes, &to, Sender::Call(id, mark)) {
+                    Sent::Handed => Performed::Done,
+                    Sent::Unreachable => Performed::Answer(Input::Unreachable { mark }),
+                }
+            }
+            Effect::Admit { trunk } => Performed::Answer(Input::Admitted(self.trunks.acquire(&trunk, now.mono))),
+            Effect::Seize { attempt, target, seed } => self.seize(me, now, attempt, target, seed),
+            Effect::Leave { trunk } => self.done(|| self.trunks.release(&trunk.name)),
+            Effect::Surrender { target } => {
+                self.done(|| target.trunk().into_iter().for_each(|trunk| self.trunks.release(&trunk.name)))
+            }
+            Effect::Outcome { trunk, gateway, outcome } => {
+                self.done(|| self.trunks.outcome(&trunk, &gateway, outcome, now.mono))
+            }
+            Effect::Anchor { streams } => Performed::Answer(Input::Anchored(self.anchor(me, streams))),
+            Effect::Steer(steer) => self.done(|| self.steer(me, &steer)),
+            Effect::FreeMedia => self.free_media(me),
+            Effect::Record(record) => self.done(|| {
+                if let Err(error) = self.cdr.put(&record) {
+                    tracing::error!(%error, call = %id, "a call record could not be stored");
+                    metrics::counter!("tandem_cdr_failed_total").increment(1);
+                }
+            }),
+            Effect::Event(event) => self.done(|| self.trunks.count(&event)),
+            // The actor keeps these two to itself.
+            Effect::Checkpoint(_) | Effect::Ended => Performed::Done,
+        }
+    }
+
+    fn done(&self, act: impl FnOnce()) -> Performed {
+        act();
+        Performed::Done
+    }
+
+    /// Takes a channel, and finds out where the attempt can be sent: at once, or after DNS.
+    fn seize(self: &Arc<Self>, me: &CallRef, now: Now, attempt: u32, target: Target, seed: u64) -> Performed {
+        let answer = |result| Performed::Answer(Input::Seized { attempt, result });
+        let trunk = match &target {
+            Target::User(user) => {
+                let hops = self.contacts.hops(&crate::registrations::user_aor(user), now);
+                return answer(if hops.is_empty() { Err(Refused::NotRegistered) } else { Ok(hops) });
+            }
+            Target::Trunk(trunk) | Target::Registered(trunk) => trunk,
+        };
+        if let Target::Registered(_) = target {
+            let hops = self.contacts.hops(&crate::registrations::trunk_aor(trunk), now);
+            if hops.is_empty() {
+                return answer(Err(Refused::NotRegistered));
+            }
+            return answer(self.trunks.acquire(trunk, now.mono).map(|()| hops));
+        }
+        if let Err(refused) = self.trunks.acquire(trunk, now.mono) {
+            return answer(Err(refused));
+        }
+        let gateways = self.trunks.candidates(trunk, now.mono, seed);
+        if let Some(hops) = crate::resolver::literal(&gateways) {
+            return answer(self.or_release(trunk, hops));
+        }
+        let (shell, me, trunk) = (Arc::clone(self), me.clone(), Arc::clone(trunk));
+        tokio::spawn(async move {
+            let hops = shell.resolver.hops(&gateways, seed).await;
+            let result = shell.or_release(&trunk, hops);
+            me.tell(crate::calls::actor::CallMessage::Input(Input::Seized { attempt, result }));
+        });
+        Performed::Done
+    }
+
+    /// A channel is held only by an attempt that has somewhere to go.
+    fn or_release(&self, trunk: &routing::model::Trunk, hops: crate::resolver::Hops) -> Result<crate::resolver::Hops, Refused> {
+        if hops.is_empty() {
+            self.trunks.release(&trunk.name);
+            return Err(Refused::Unresolvable);
+        }
+        Ok(hops)
+    }
+
+    fn anchor(&self, me: &CallRef, streams: usize) -> Option<SmallVec<[[std::net::SocketAddr; 2]; 1]>> {
+        match self.relay.allocate(streams, media::events(me.clone())) {
+            Ok(allocation) => {
+                *me.cell.media.lock() = Some(allocation.id);
+                Some(allocation.local)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no media for a call");
+                metrics::counter!("tandem_relay_refused_total").increment(1);
+                None
+            }
+        }
+    }
+
+    fn steer(&self, me: &CallRef, steer: &::call::effect::Steer) {
+        let session = *me.cell.media.lock();
+        if let Some(session) = session
+            && self.relay.update(session, media::update(steer)).is_err()
+        {
+            metrics::counter!("tandem_queue_full_total", "queue" => "relay").increment(1);
+        }
+    }
+
+    /// Answered when the worker has closed the session; at once if there never was one.
+    fn free_media(&self, me: &CallRef) -> Performed {
+        match me.cell.media.lock().take() {
+            Some(session) => self.done(|| self.relay.release(session)),
+            None => Performed::Answer(Input::MediaFreed(Box::default())),
+        }
+    }
+}
+
+/// The way back of a response: the connection that the request came over, or for UDP the address that its Via asks for.
+#[must_use]
+pub fn reply_flow(request: &Message, flow: &Flow) -> Flow {
+    if flow.transport.is_reliable() {
+        return *flow;
+    }
+    let Some(via) = request.top_via() else { return *flow };
+    if via.params.has("rport") {
+        return *flow;
+    }
+    // Without rport the port is the sent-by's (RFC 3261 §18.2.2), the address is always the one that we saw.
+    let mut remote = flow.remote;
+    remote.set_port(via.port.unwrap_or(flow.transport.default_port()));
+    Flow { remote, ..*flow }
+}

@@ -1,0 +1,198 @@
+//! Trunks: their capacity and the health of their gateways, read by calls without waiting; one actor each, which pings,
+//! registers with carriers and follows the tables.
+
+mod figures;
+mod probe;
+mod supervisor;
+mod trunk_actor;
+
+use crate::clock;
+use crate::door::Door;
+use ::call::effect::{Event, Outcome};
+use ::call::input::Refused;
+use ::trunk::capacity::{Capacity, Refusal};
+use ::trunk::gateway::{self, GatewaySet};
+use arc_swap::ArcSwap;
+use figures::Figures;
+use parking_lot::Mutex;
+use routing::model::{self, Trunk};
+use rustc_hash::FxHashMap;
+use sip::clock::Instant;
+use std::sync::Arc;
+use std::time::Duration;
+pub use supervisor::spawn;
+use trunk_actor::Ask;
+
+/// What calls see of one trunk.
+pub(crate) struct Gate {
+    capacity: Mutex<Capacity>,
+    pub(crate) gateways: Mutex<GatewaySet>,
+    pub(crate) figures: Figures,
+    pub(crate) door: Door<Ask>,
+    /// Since when our registration with the carrier stands, if it does.
+    pub(crate) registered: Mutex<Option<Instant>>,
+}
+
+/// All trunks. A gate outlives its trunk's row as long as calls hold channels of it.
+#[derive(Default)]
+pub struct Trunks {
+    gates: ArcSwap<FxHashMap<Arc<str>, Arc<Gate>>>,
+    adding: Mutex<()>,
+}
+
+/// How a trunk stands, for listings.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Channels in use.
+    pub used: u32,
+    /// Their limit.
+    pub channels: Option<u32>,
+    /// Calls a second allowed.
+    pub cps: Option<u32>,
+    /// Address of each gateway and what is known of it.
+    pub gateways: Vec<(Arc<str>, gateway::State)>,
+    /// Whether we are registered with the carrier; `None` if we are not meant to be.
+    pub registered: Option<bool>,
+}
+
+impl Trunks {
+    /// The gate of a trunk, made if this is the first to ask.
+    pub(crate) fn gate(&self, trunk: &Trunk) -> Arc<Gate> {
+        if let Some(gate) = self.gates.load().get(&trunk.name) {
+            return Arc::clone(gate);
+        }
+        let _one_at_a_time = self.adding.lock();
+        if let Some(gate) = self.gates.load().get(&trunk.name) {
+            return Arc::clone(gate);
+        }
+        let gate = Arc::new(Gate {
+            capacity: Mutex::new(Capacity::of(trunk)),
+            gateways: Mutex::new(GatewaySet::default()),
+            figures: Figures::new(&trunk.name),
+            door: Door::default(),
+            registered: Mutex::new(None),
+        });
+        configure(&gate, trunk);
+        let mut gates = FxHashMap::clone(&self.gates.load());
+        gates.insert(Arc::clone(&trunk.name), Arc::clone(&gate));
+        self.gates.store(Arc::new(gates));
+        gate
+    }
+
+    fn known(&self, name: &str) -> Option<Arc<Gate>> {
+        self.gates.load().get(name).map(Arc::clone)
+    }
+
+    /// A changed row: limits and gateways follow it, calls in progress stay.
+    pub(crate) fn reconfigure(&self, trunk: &Trunk) {
+        configure(&self.gate(trunk), trunk);
+    }
+
+    /// Takes a channel within the rate.
+    ///
+    /// # Errors
+    /// The limit that is reached.
+    pub fn acquire(&self, trunk: &Trunk, now: Instant) -> Result<(), Refused> {
+        let taken = self.gate(trunk).capacity.lock().try_acquire(now);
+        taken.map_err(|refusal| match refusal {
+            Refusal::Channels => Refused::Channels,
+            Refusal::Rate => Refused::Rate,
+        })
+    }
+
+    /// Takes a channel past every limit, for a call that must not be refused.
+    pub fn adopt(&self, trunk: &Trunk) {
+        self.gate(trunk).capacity.lock().adopt();
+    }
+
+    /// Gives a channel back.
+    pub fn release(&self, name: &str) {
+        if let Some(gate) = self.known(name) {
+            gate.capacity.lock().release();
+        }
+    }
+
+    /// The gateways that a call should try, in order.
+    #[must_use]
+    pub fn candidates(&self, trunk: &Trunk, now: Instant, seed: u64) -> Vec<model::Gateway> {
+        let gate = self.gate(trunk);
+        let gateways = gate.gateways.lock();
+        let order = gateways.candidates(now, seed);
+        order.into_iter().filter_map(|index| gateways.gateways().get(index)).map(|g| g.row().clone()).collect()
+    }
+
+    /// What a call learnt of a gateway.
+    pub fn outcome(&self, trunk: &str, gateway: &str, outcome: Outcome, now: Instant) {
+        let Some(gate) = self.known(trunk) else { return };
+        let learnt = match outcome {
+            Outcome::Alive => gateway::Outcome::Response,
+            Outcome::Unavailable(seconds) => {
+                gateway::Outcome::Unavailable { retry_after: seconds.map(|s| Duration::from_secs(s.into())) }
+            }
+            Outcome::Timeout | Outcome::Unreachable => gateway::Outcome::Silence,
+        };
+        let mut gateways = gate.gateways.lock();
+        let Some(index) = gateways.gateways().iter().position(|g| &*g.row().address == gateway) else { return };
+        let Some(machine) = gateways.gateway_mut(index) else { return };
+        let before = (machine.state(), machine.poll_timeout());
+        machine.handle_call(now, learnt);
+        let moved = before.0 != machine.state() || machine.poll_timeout() < before.1;
+        drop(gateways);
+        if moved {
+            gate.door.tell(Ask::Look);
+        }
+    }
+
+    /// Counts what happened to a call.
+    pub fn count(&self, event: &Event) {
+        let name = match event {
+            Event::Attempt { trunk, .. }
+            | Event::Answered { trunk, .. }
+            | Event::Rang { trunk, .. }
+            | Event::Failed { trunk, .. }
+            | Event::Ended { trunk, .. } => trunk,
+        };
+        match self.known(name) {
+            Some(gate) => gate.figures.count(event),
+            // Phones have no trunk; their calls are counted together.
+            None => Figures::of_phones().count(event),
+        }
+    }
+
+    /// How every trunk stands.
+    #[must_use]
+    pub fn standings(&self, view: &routing::View) -> Vec<Standing> {
+        let mut all: Vec<_> = view.trunks().map(|trunk| self.standing(trunk)).collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
+    }
+
+    fn standing(&self, trunk: &Trunk) -> Standing {
+        let gate = self.gate(trunk);
+        let capacity = gate.capacity.lock();
+        let wants_registration = trunk.egress.as_ref().is_some_and(|egress| egress.register.is_some());
+        Standing {
+            name: Arc::clone(&trunk.name),
+            used: capacity.used(),
+            channels: capacity.channels(),
+            cps: capacity.cps(),
+            gateways: gate.gateways.lock().gateways().iter().map(|g| (Arc::clone(&g.row().address), g.state())).collect(),
+            registered: wants_registration.then(|| gate.registered.lock().is_some()),
+        }
+    }
+}
+
+fn configure(gate: &Gate, trunk: &Trunk) {
+    let limits = Capacity::of(trunk);
+    gate.capacity.lock().resize(limits.channels(), limits.cps());
+    gate.figures.limit(trunk.channels);
+    let rows = trunk.egress.as_ref().map_or(&[][..], |egress| &egress.gateways);
+    gate.gateways.lock().reconfigure(rows, clock::now().mono, fastrand(trunk));
+}
+
+/// Spreads the first pings of many trunks over a second; which trunk comes when is of no consequence.
+fn fastrand(trunk: &Trunk) -> u64 {
+    trunk.name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}

@@ -1,0 +1,183 @@
+//! The actor of one trunk: pings its gateways and keeps our registration with the carrier.
+
+use super::Gate;
+use super::probe::{self, Credentials};
+use crate::clock;
+use crate::shell::Shell;
+use ::trunk::gateway::{self, State as Health};
+use ::trunk::registration::{self, Registration};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use routing::model::Trunk;
+use sip::clock::Instant;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+
+/// What a trunk is asked.
+pub(crate) enum Ask {
+    /// Something may be due.
+    Look,
+    /// Its row has changed.
+    Changed(Arc<Trunk>),
+    /// A ping has ended.
+    Pinged(Arc<str>, gateway::Outcome),
+    /// A REGISTER has ended.
+    Registered(registration::Answer, Box<Credentials>),
+}
+
+pub(super) struct TrunkActor;
+
+pub(super) struct State {
+    shell: Arc<Shell>,
+    trunk: Arc<Trunk>,
+    gate: Arc<Gate>,
+    registration: Option<Registration>,
+    credentials: Box<Credentials>,
+    alarm: Option<(Instant, JoinHandle<()>)>,
+}
+
+impl Actor for TrunkActor {
+    type Msg = Ask;
+    type State = State;
+    type Arguments = (Arc<Shell>, Arc<Trunk>);
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Ask>,
+        (shell, trunk): Self::Arguments,
+    ) -> Result<State, ActorProcessingErr> {
+        let gate = shell.trunks.gate(&trunk);
+        gate.door.open(myself.clone());
+        let credentials = Box::new(Credentials::new(shell.seed()));
+        let mut state = State { shell, trunk, gate, registration: None, credentials, alarm: None };
+        state.configure();
+        state.settle(&myself);
+        Ok(state)
+    }
+
+    async fn handle(&self, myself: ActorRef<Ask>, ask: Ask, state: &mut State) -> Result<(), ActorProcessingErr> {
+        let now = clock::now().mono;
+        match ask {
+            Ask::Look => {}
+            Ask::Changed(trunk) => {
+                let before = std::mem::replace(&mut state.trunk, trunk);
+                let row = |trunk: &Trunk| trunk.egress.as_ref().and_then(|egress| egress.register.clone());
+                if row(&before) != row(&state.trunk) {
+                    state.configure();
+                }
+            }
+            Ask::Pinged(address, outcome) => state.pinged(now, &address, outcome),
+            Ask::Registered(answer, credentials) => {
+                state.credentials = credentials;
+                if let Some(registration) = &mut state.registration {
+                    registration.handle_answer(now, answer);
+                }
+            }
+        }
+        state.settle(&myself);
+        Ok(())
+    }
+
+    async fn post_stop(&self, _: ActorRef<Ask>, state: &mut State) -> Result<(), ActorProcessingErr> {
+        if let Some((_, alarm)) = state.alarm.take() {
+            alarm.abort();
+        }
+        state.leave().await;
+        Ok(())
+    }
+}
+
+impl State {
+    /// Begins, changes or ends our registration as the row says.
+    fn configure(&mut self) {
+        let row = self.trunk.egress.as_ref().and_then(|egress| egress.register.as_ref());
+        self.registration = row.map(|row| Registration::new(row.expires, clock::now().mono, self.shell.seed()));
+        *self.gate.registered.lock() = None;
+    }
+
+    fn pinged(&mut self, now: Instant, address: &str, outcome: gateway::Outcome) {
+        let mut gateways = self.gate.gateways.lock();
+        let index = gateways.gateways().iter().position(|gateway| &*gateway.row().address == address);
+        if let Some(machine) = index.and_then(|index| gateways.gateway_mut(index)) {
+            machine.handle_ping(now, outcome);
+        }
+    }
+
+    /// Performs what is due and sets the alarm for what comes next.
+    fn settle(&mut self, myself: &ActorRef<Ask>) {
+        let now = clock::now().mono;
+        let next = [self.settle_gateways(now, myself), self.settle_registration(now, myself)];
+        let Some(deadline) = next.into_iter().flatten().min() else { return };
+        if self.alarm.as_ref().is_some_and(|(armed, alarm)| *armed <= deadline && !alarm.is_finished()) {
+            return;
+        }
+        if let Some((_, alarm)) = self.alarm.take() {
+            alarm.abort();
+        }
+        let (pause, myself) = (deadline.since(now) + Duration::from_millis(1), myself.clone());
+        let alarm = tokio::spawn(async move {
+            tokio::time::sleep(pause).await;
+            let _ = myself.cast(Ask::Look);
+        });
+        self.alarm = Some((deadline, alarm));
+    }
+
+    fn settle_gateways(&self, now: Instant, myself: &ActorRef<Ask>) -> Option<Instant> {
+        let mut gateways = self.gate.gateways.lock();
+        gateways.handle_timeout(now);
+        while let Some((index, effect)) = gateways.poll_effect() {
+            let Some(gateway) = gateways.gateways().get(index) else { continue };
+            match effect {
+                gateway::Effect::Ping => {
+                    let (shell, row, myself) = (Arc::clone(&self.shell), gateway.row().clone(), myself.clone());
+                    tokio::spawn(async move {
+                        let outcome = probe::ping(&shell, &row).await;
+                        let _ = myself.cast(Ask::Pinged(row.address, outcome));
+                    });
+                }
+                gateway::Effect::Changed(health) => self.report(&gateway.row().address, health),
+            }
+        }
+        gateways.poll_timeout()
+    }
+
+    fn report(&self, gateway: &Arc<str>, health: Health) {
+        let up = if health == Health::Down { 0.0 } else { 1.0 };
+        let labels = [("trunk", self.trunk.name.to_string()), ("gateway", gateway.to_string())];
+        metrics::gauge!("tandem_gateway_up", &labels).set(up);
+        match health {
+            Health::Down => tracing::warn!(trunk = %self.trunk.name, "gateway is down"),
+            Health::Up | Health::Unknown => tracing::info!(trunk = %self.trunk.name, "gateway is up"),
+        }
+    }
+
+    fn settle_registration(&mut self, now: Instant, myself: &ActorRef<Ask>) -> Option<Instant> {
+        let registration = self.registration.as_mut()?;
+        registration.handle_timeout(now);
+        while let Some(effect) = registration.poll_effect() {
+            match effect {
+                registration::Effect::Register { expires, challenged } => {
+                    let (shell, trunk, myself) = (Arc::clone(&self.shell), Arc::clone(&self.trunk), myself.clone());
+                    let mut credentials = self.credentials.clone();
+                    tokio::spawn(async move {
+                        let answer = probe::register(&shell, &trunk, &mut credentials, expires, challenged).await;
+                        let _ = myself.cast(Ask::Registered(answer, credentials));
+                    });
+                }
+                registration::Effect::Changed { registered } => {
+                    *self.gate.registered.lock() = registered.then_some(now);
+                    tracing::info!(trunk = %self.trunk.name, registered, "our registration with the carrier");
+                }
+            }
+        }
+        registration.poll_timeout()
+    }
+
+    /// Takes our binding back, once and without insisting.
+    async fn leave(&mut self) {
+        if self.gate.registered.lock().take().is_some() {
+            let farewell = probe::register(&self.shell, &self.trunk, &mut self.credentials, 0, true);
+            let _ = tokio::time::timeout(Duration::from_millis(500), farewell).await;
+        }
+    }
+}
