@@ -1,0 +1,27 @@
+//! HTTP for operators and for machines: the API under `/api/v1`, `/metrics`, `/healthz` and `/readyz`.
+//!
+//! It shows and asks, and decides nothing: the tables are asked through [`tables::Handle`], everything alive through a
+//! [`Switchboard`] that the composition root implements. It never touches a call itself, and no call ever waits for it.
+
+pub mod api;
+mod auth;
+mod connection;
+mod error;
+mod explain;
+mod openapi;
+mod problem;
+mod process;
+mod recorder;
+mod request;
+mod routes;
+mod server;
+mod switchboard;
+mod time;
+
+pub use auth::{Scope, Token};
+pub use error::Error;
+pub use problem::Problem;
+pub use recorder::Recorder;
+pub use server::{Console, Options};
+pub use switchboard::{Answer, Switchboard};
+pub use time::{parse_time, show_time};

@@ -1,0 +1,143 @@
+//! The schemas of what goes over the wire, in a short notation: `name: type`, `?` for what may be absent, `[]` for a list.
+
+use serde_json::{Map, Value, json};
+
+const SCHEMAS: &[(&str, &str)] = &[
+    ("Problem", "error: string, where?: string, mend?: string, more?: Problem[]"),
+    ("Calls", "calls: Call[]"),
+    (
+        "Call",
+        "id: string, state: string, ingress_trunk: string, egress_trunk: string, caller: string, called: string, \
+         started?: string, answered?: string, seconds: integer, codec: string, attempts: integer, node: string, \
+         ladder?: Step[], moves?: Move[]",
+    ),
+    ("Step", "at: string, leg: string, way: string, what: string"),
+    ("Move", "at: string, from: string, to: string, why: string"),
+    ("Trunks", "trunks: Trunk[]"),
+    (
+        "Trunk",
+        "name: string, account?: string, channels_used: integer, channels_limit?: integer, cps_limit?: integer, \
+         gateways: Gateway[], registered?: boolean",
+    ),
+    ("Gateway", "address: string, state: string"),
+    ("Registrations", "registrations: Registration[]"),
+    (
+        "Registration",
+        "name: string, contact: string, expires_seconds: integer, transport: string, user_agent: string, node: string",
+    ),
+    ("Nodes", "nodes: Node[]"),
+    (
+        "Node",
+        "name: string, site: string, state: string, calls: integer, registrations: integer, relay_sessions: integer, \
+         revision: integer, started: string, version: string",
+    ),
+    ("Numbers", "numbers: Number[]"),
+    ("Number", "number: string, account?: string, to: string, on_failure?: string, state?: string"),
+    ("Cdrs", "cdrs: object[]"),
+    ("Apply", "files: File[], who?: string, comment?: string"),
+    ("File", "name: string, text: string"),
+    ("Applied", "revision: integer, dry_run: boolean, changes: string[]"),
+    ("History", "revisions: Revision[]"),
+    (
+        "Revision",
+        "revision: integer, at: string, who: string, comment: string, added: integer, changed: integer, \
+         deleted: integer, rollback_to?: integer",
+    ),
+    ("RevisionDetail", "revision: Revision, changes: string[]"),
+    ("Rollback", "revision: integer, dry_run?: boolean, who?: string, comment?: string"),
+    (
+        "Route",
+        "revision: integer, attempts: Attempt[], candidates: Candidate[], lrn?: string, emergency: boolean, \
+         refused?: string, sip_code?: integer",
+    ),
+    ("Attempt", "target: string, called: string, plan?: string, prefix: string"),
+    ("Candidate", "what: string, by: string, kept: boolean, why: string"),
+];
+
+/// All of them by name.
+pub(super) fn all() -> Map<String, Value> {
+    SCHEMAS.iter().map(|(name, fields)| ((*name).to_owned(), schema(fields))).collect()
+}
+
+pub(super) fn reference(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{name}") })
+}
+
+fn schema(fields: &str) -> Value {
+    let (mut properties, mut required) = (Map::new(), Vec::new());
+    for field in fields.split(", ") {
+        let (name, kind) = field.split_once(": ").unwrap_or((field, "string"));
+        if !name.ends_with('?') {
+            required.push(name);
+        }
+        properties.insert(name.trim_end_matches('?').to_owned(), of_type(kind));
+    }
+    json!({ "type": "object", "properties": properties, "required": required })
+}
+
+fn of_type(kind: &str) -> Value {
+    match kind.strip_suffix("[]") {
+        Some(item) => json!({ "type": "array", "items": of_type(item) }),
+        None if kind.starts_with(|first: char| first.is_ascii_uppercase()) => reference(kind),
+        None => json!({ "type": kind }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api;
+    use serde::Serialize;
+    use std::collections::BTreeSet;
+
+    /// The keys that a value has on the wire, and those that its schema names.
+    fn compare<T: Serialize>(name: &str, full: &T) {
+        let schemas = all();
+        let schema = &schemas[name]["properties"];
+        let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
+        assert_eq!(keys(&serde_json::to_value(full).unwrap()), keys(schema), "{name}");
+    }
+
+    #[test]
+    fn schemas_name_what_goes_over_the_wire() {
+        let text = || Some(String::new());
+        let problem = || api::Problem::default().at("x").mend("x");
+        compare("Problem", &api::Problem { more: vec![problem()], ..problem() });
+        compare("Calls", &api::Calls::default());
+        let call = api::Call { started: text(), answered: text(), ..api::Call::default() };
+        compare("Call", &api::Call { ladder: vec![api::Step::default()], moves: vec![api::Move::default()], ..call });
+        compare("Step", &api::Step::default());
+        compare("Move", &api::Move::default());
+        compare("Trunks", &api::Trunks::default());
+        let trunk = api::Trunk { account: text(), registered: Some(true), ..api::Trunk::default() };
+        compare("Trunk", &api::Trunk { channels_limit: Some(1), cps_limit: Some(1), ..trunk });
+        compare("Gateway", &api::Gateway::default());
+        compare("Registrations", &api::Registrations::default());
+        compare("Registration", &api::Registration::default());
+        compare("Nodes", &api::Nodes::default());
+        compare("Node", &api::Node::default());
+        compare("Numbers", &api::Numbers::default());
+        compare(
+            "Number",
+            &api::Number { account: text(), on_failure: text(), state: text(), ..api::Number::default() },
+        );
+        compare("Cdrs", &api::Cdrs::default());
+    }
+
+    #[test]
+    fn schemas_of_the_tables_name_what_goes_over_the_wire() {
+        let text = || Some(String::new());
+        compare("Apply", &api::Apply::default());
+        compare("File", &api::File::default());
+        compare("Applied", &api::Applied::default());
+        compare("History", &api::History::default());
+        compare("Revision", &api::Revision { rollback_to: Some(1), ..api::Revision::default() });
+        compare("RevisionDetail", &api::RevisionDetail::default());
+        compare("Rollback", &api::Rollback::default());
+        let route = api::Route { lrn: text(), refused: text(), sip_code: Some(404), ..api::Route::default() };
+        compare("Route", &route);
+        compare("Attempt", &api::Attempt { plan: text(), ..api::Attempt::default() });
+        compare("Candidate", &api::Candidate::default());
+        assert_eq!(SCHEMAS.len(), 25, "a schema that no line above compares");
+    }
+}

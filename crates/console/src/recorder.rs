@@ -1,0 +1,170 @@
+//! The recorder of metrics: what each one means, and the buckets that fit it.
+
+use crate::{Error, process};
+use metrics::{describe_counter, describe_gauge, describe_histogram};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+
+/// Name and meaning of every counter.
+const COUNTERS: &[(&str, &str)] = &[
+    ("tandem_call_attempts_total", "Calls from a trunk (ingress) and attempts to one (egress)"),
+    ("tandem_calls_answered_total", "Calls and attempts that were answered"),
+    ("tandem_call_failures_total", "Calls and attempts that ended without an answer, by SIP code"),
+    ("tandem_rtp_packets_total", "RTP packets relayed"),
+    ("tandem_rtp_lost_packets_total", "RTP packets that never came, by their sequence numbers"),
+    ("tandem_rtp_dropped_total", "RTP and RTCP packets dropped, by reason"),
+    ("tandem_sip_messages_total", "SIP messages by method, code (empty for a request) and way"),
+    ("tandem_sip_rejected_total", "SIP messages dropped or refused before a call saw them, by reason"),
+    ("tandem_takeover_calls_total", "Calls taken over from a lost node, by result"),
+    ("tandem_cdr_written_total", "Rows of call records in closed files"),
+    ("tandem_queue_full_total", "Messages refused because a queue or a table was full"),
+    ("tandem_actor_restarts_total", "Actors restarted after a failure"),
+];
+
+/// Name and meaning of every gauge.
+const GAUGES: &[(&str, &str)] = &[
+    ("tandem_calls_active", "Answered calls that are up"),
+    ("tandem_channels_limit", "Concurrent calls that the trunk may have in the cluster; 0 is no limit"),
+    ("tandem_relay_sessions", "Media sessions on the relay"),
+    ("tandem_registrations", "Contacts that are registered"),
+    ("tandem_gateway_up", "Whether the gateway answers"),
+    ("tandem_overload_level", "Share of new calls that is refused because of overload, 0 to 1"),
+    ("tandem_calls_unprotected", "Calls without a copy in another site"),
+    ("tandem_cdr_pending", "Rows of call records that no closed file holds yet"),
+    ("tandem_table_revision", "The revision of the tables"),
+    ("tandem_raft_term", "The term of the Raft group"),
+    ("tandem_raft_leader", "Whether this node leads the Raft group"),
+    ("tandem_node_up", "Whether the peer node is alive, as seen from here"),
+    ("tandem_lease_remaining_seconds", "Time until the lease of the node runs out"),
+];
+
+/// Name, meaning and upper bounds of every histogram.
+const HISTOGRAMS: &[(&str, &str, &[f64])] = &[
+    (
+        "tandem_call_duration_seconds",
+        "Time from the answer to the end of a call",
+        &[1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 180.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0, 7200.0, 14400.0],
+    ),
+    (
+        "tandem_post_dial_delay_seconds",
+        "Time from the INVITE to the first ringing",
+        &[0.05, 0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.5, 10.0, 15.0, 30.0],
+    ),
+    (
+        "tandem_mos",
+        "Mean opinion score of a leg by the E-model",
+        &[1.5, 2.0, 2.5, 2.8, 3.0, 3.2, 3.4, 3.6, 3.8, 4.0, 4.1, 4.2, 4.3, 4.4],
+    ),
+    (
+        "tandem_takeover_seconds",
+        "Time from the loss of a node until a call of it is ours",
+        &[0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0],
+    ),
+    (
+        "tandem_media_gap_seconds",
+        "Silence that a takeover made on a leg",
+        &[0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0],
+    ),
+    (
+        "tandem_checkpoint_lag_seconds",
+        "Time until the backup acknowledged a checkpoint",
+        &[0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0],
+    ),
+];
+
+/// The bounds of a histogram that is not listed: seconds of something quick.
+const OTHER_BOUNDS: &[f64] = &[0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0];
+
+/// Renders what was recorded.
+#[derive(Clone)]
+pub struct Recorder {
+    handle: PrometheusHandle,
+}
+
+impl std::fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Recorder")
+    }
+}
+
+impl Recorder {
+    /// Installs the recorder of this process. `node` and `site` become labels of every metric. To be called before anything
+    /// takes a handle on a metric, for a handle taken earlier records nothing.
+    ///
+    /// # Errors
+    /// The process has a recorder already.
+    pub fn install(node: &str, site: &str) -> Result<Self, Error> {
+        let recorder = build(node, site)?;
+        let handle = recorder.handle();
+        metrics::set_global_recorder(recorder).map_err(|error| Error::Recorder(error.to_string()))?;
+        describe();
+        Ok(Self { handle })
+    }
+
+    /// The text that Prometheus reads, the figures of the process with it.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let mut text = self.handle.render();
+        process::render(&mut text);
+        text
+    }
+
+    /// Folds samples together. Must run every few seconds, or they pile up while nobody fetches them.
+    pub fn upkeep(&self) {
+        self.handle.run_upkeep();
+    }
+}
+
+fn build(node: &str, site: &str) -> Result<PrometheusRecorder, Error> {
+    let failed = |error: metrics_exporter_prometheus::BuildError| Error::Recorder(error.to_string());
+    let mut builder = PrometheusBuilder::new().add_global_label("node", node).add_global_label("site", site);
+    builder = builder.set_buckets(OTHER_BOUNDS).map_err(failed)?;
+    for (name, _, bounds) in HISTOGRAMS {
+        builder = builder.set_buckets_for_metric(Matcher::Full((*name).to_owned()), bounds).map_err(failed)?;
+    }
+    Ok(builder.build_recorder())
+}
+
+fn describe() {
+    for (name, meaning) in COUNTERS {
+        describe_counter!(*name, *meaning);
+    }
+    for (name, meaning) in GAUGES {
+        describe_gauge!(*name, *meaning);
+    }
+    for (name, meaning, _) in HISTOGRAMS {
+        describe_histogram!(*name, *meaning);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn histograms_are_buckets_with_their_own_bounds_and_the_labels_of_the_node() {
+        let recorder = build("fra-1", "fra").unwrap();
+        metrics::with_local_recorder(&recorder, || {
+            describe();
+            metrics::histogram!("tandem_mos").record(4.15);
+            metrics::counter!("tandem_call_attempts_total", "trunk" => "alpha", "direction" => "ingress").increment(2);
+        });
+        let text = recorder.handle().render();
+        let lines: Vec<&str> = text.lines().collect();
+        let counted = "tandem_call_attempts_total{node=\"fra-1\",site=\"fra\",trunk=\"alpha\",direction=\"ingress\"} 2";
+        assert!(lines.contains(&counted), "{text}");
+        assert!(lines.contains(&"# TYPE tandem_mos histogram"), "{text}");
+        assert!(lines.contains(&"tandem_mos_bucket{node=\"fra-1\",site=\"fra\",le=\"4.1\"} 0"), "{text}");
+        assert!(lines.contains(&"tandem_mos_bucket{node=\"fra-1\",site=\"fra\",le=\"4.2\"} 1"), "{text}");
+        assert!(lines.iter().any(|line| line.starts_with("# HELP tandem_mos ")), "{text}");
+    }
+
+    #[test]
+    fn bounds_rise_and_names_follow_the_rules() {
+        for (name, meaning, bounds) in HISTOGRAMS {
+            assert!(bounds.is_sorted(), "{name}");
+            assert!(!meaning.is_empty());
+        }
+        assert!(COUNTERS.iter().all(|(name, _)| name.ends_with("_total")));
+        assert!(GAUGES.iter().all(|(name, _)| !name.ends_with("_total")));
+    }
+}

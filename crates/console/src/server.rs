@@ -1,0 +1,109 @@
+//! Binds, serves, stops.
+
+use crate::Error;
+use crate::auth::{Guard, Token};
+use crate::connection::Door;
+use crate::recorder::Recorder;
+use crate::routes::{Desk, PATIENCE_TABLES, router};
+use crate::switchboard::Switchboard;
+use axum::Router;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+
+/// How often samples of metrics are folded together.
+const UPKEEP: Duration = Duration::from_secs(5);
+/// How long answers under way may take once the console is told to stop.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
+/// A connection on which nothing moves is closed: later than the slowest answer comes.
+const IDLE: Duration = Duration::from_secs(PATIENCE_TABLES.as_secs() + 30);
+
+/// `[http]` of node.toml.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Who may do what. Without any, everybody on this machine may do everything, and nobody else can reach us.
+    pub tokens: Vec<Token>,
+}
+
+impl Options {
+    /// Checks everything that can be checked before a port is taken.
+    ///
+    /// # Errors
+    /// A listener that others can reach without a token; a token that is too short or has wrong scopes.
+    pub fn check(&self) -> Result<(), Error> {
+        Guard::new(self.listen, &self.tokens).map(drop)
+    }
+}
+
+/// A console with its port taken.
+pub struct Console {
+    listener: TcpListener,
+    listen: SocketAddr,
+    router: Router,
+    recorder: Recorder,
+}
+
+impl Console {
+    /// Takes the port. Nothing is answered before [`Console::serve`].
+    ///
+    /// # Errors
+    /// As [`Options::check`], or the port is taken.
+    pub async fn bind(
+        options: &Options,
+        board: Arc<dyn Switchboard>,
+        tables: tables::Handle,
+        recorder: Recorder,
+    ) -> Result<Self, Error> {
+        let guard = Arc::new(Guard::new(options.listen, &options.tokens)?);
+        let bind = |source| Error::Bind { listen: options.listen, source };
+        let listener = TcpListener::bind(options.listen).await.map_err(bind)?;
+        let listen = listener.local_addr().map_err(bind)?;
+        if guard.is_open() {
+            tracing::warn!(%listen, "http: no token is set, so everybody on this machine may change everything");
+        }
+        let router = router(Desk { board, tables, recorder: recorder.clone(), guard });
+        Ok(Self { listener, listen, router, recorder })
+    }
+
+    /// Where it listens: the port that the system chose, if 0 was asked for.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// Answers until `stop` is over, then finishes the answers under way for two seconds at most.
+    pub async fn serve(self, stop: impl Future<Output = ()> + Send + 'static) {
+        let Self { listener, router, recorder, .. } = self;
+        let (told, hears) = tokio::sync::oneshot::channel();
+        let graceful = async move {
+            stop.await;
+            let _ = told.send(());
+        };
+        let server = axum::serve(Door::new(listener, IDLE), router).with_graceful_shutdown(graceful);
+        let end = async {
+            // A sender that is gone without a word belongs to a server that ended: the other branch sees that.
+            let _ = hears.await;
+            tokio::time::sleep(LAST_ANSWERS).await;
+        };
+        tokio::select! {
+            ended = server => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "http: the console ended");
+                }
+            }
+            () = end => tracing::debug!("http: answers under way are cut off"),
+            () = upkeep(recorder) => {}
+        }
+    }
+}
+
+async fn upkeep(recorder: Recorder) {
+    let mut clock = tokio::time::interval(UPKEEP);
+    loop {
+        clock.tick().await;
+        recorder.upkeep();
+    }
+}

@@ -1,0 +1,42 @@
+//! What the console asks of everything alive. The composition root implements it.
+
+use crate::api;
+use crate::problem::Problem;
+use std::pin::Pin;
+
+/// An answer that may take a moment. The console gives up on it after its own timeout.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Problem>> + Send + 'a>>;
+
+/// The live side of a node.
+pub trait Switchboard: Send + Sync + 'static {
+    /// Whether the node takes calls.
+    ///
+    /// # Errors
+    /// Why it does not.
+    fn ready(&self) -> Result<(), String>;
+
+    /// The live calls that match, at most [`CallFilter::limit`](api::CallFilter::limit), which is always set.
+    fn calls(&self, filter: api::CallFilter) -> Answer<'_, Vec<api::Call>>;
+
+    /// One live call with its ladder.
+    fn call(&self, id: String) -> Answer<'_, Option<api::Call>>;
+
+    /// Ends a call; `false` if there is none of this id.
+    fn hangup(&self, id: String) -> Answer<'_, bool>;
+
+    /// Every trunk as it stands, by name.
+    fn trunks(&self) -> Answer<'_, Vec<api::Trunk>>;
+
+    /// At most so many bindings.
+    fn registrations(&self, limit: usize) -> Answer<'_, Vec<api::Registration>>;
+
+    /// Whether somebody is registered as this line or trunk.
+    fn is_registered(&self, name: &str) -> bool;
+
+    /// The nodes of the cluster.
+    fn nodes(&self) -> Answer<'_, Vec<api::Node>>;
+
+    /// The newest call records that match, the oldest first, at most [`CdrFilter::limit`](api::CdrFilter::limit), which is
+    /// always set.
+    fn cdrs(&self, filter: api::CdrFilter) -> Answer<'_, Vec<api::Cdr>>;
+}

@@ -1,0 +1,137 @@
+//! A console that runs, and the shortest way to ask it for things.
+
+use console::{Answer, Console, Options, Problem, Recorder, Switchboard, Token, api};
+use ractor::Actor;
+use serde_json::Value;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use tokio::runtime::Runtime;
+
+/// One call, one trunk, one registration.
+#[derive(Default)]
+pub(crate) struct Board {
+    pub(crate) ready: AtomicBool,
+    pub(crate) hung_up: AtomicBool,
+}
+
+pub(crate) const CALL: &str = "1.1.42";
+
+fn answer<'a, T: Send + 'a>(value: T) -> Answer<'a, T> {
+    Box::pin(async move { Ok(value) })
+}
+
+fn call() -> api::Call {
+    api::Call { id: CALL.into(), state: "connected".into(), ingress_trunk: "beta".into(), ..api::Call::default() }
+}
+
+impl Switchboard for Board {
+    fn ready(&self) -> Result<(), String> {
+        if self.ready.load(Ordering::Relaxed) { Ok(()) } else { Err("the relay is starting".into()) }
+    }
+
+    fn calls(&self, filter: api::CallFilter) -> Answer<'_, Vec<api::Call>> {
+        assert!(filter.limit.is_some());
+        let fits = filter.trunk.is_none_or(|trunk| trunk == "beta");
+        answer(if fits { vec![call()] } else { vec![] })
+    }
+
+    fn call(&self, id: String) -> Answer<'_, Option<api::Call>> {
+        answer((id == CALL).then(call))
+    }
+
+    fn hangup(&self, id: String) -> Answer<'_, bool> {
+        if id == "panics" {
+            panic!("as a handler may");
+        }
+        self.hung_up.store(id == CALL, Ordering::Relaxed);
+        answer(id == CALL)
+    }
+
+    fn trunks(&self) -> Answer<'_, Vec<api::Trunk>> {
+        let gateways = vec![api::Gateway { address: "192.0.2.1:5060".into(), state: "up".into() }];
+        answer(vec![api::Trunk { name: "alpha".into(), gateways, ..api::Trunk::default() }])
+    }
+
+    fn registrations(&self, _: usize) -> Answer<'_, Vec<api::Registration>> {
+        answer(vec![api::Registration { name: "alice".into(), ..api::Registration::default() }])
+    }
+
+    fn is_registered(&self, name: &str) -> bool {
+        name == "alice"
+    }
+
+    fn nodes(&self) -> Answer<'_, Vec<api::Node>> {
+        answer(vec![api::Node { name: "n1".into(), ..api::Node::default() }])
+    }
+
+    fn cdrs(&self, filter: api::CdrFilter) -> Answer<'_, Vec<api::Cdr>> {
+        let text = |name: &str, value: Option<String>| (name.to_owned(), value.unwrap_or_default());
+        answer(vec![api::Cdr::from([text("since", filter.since), text("trunk", filter.trunk)])])
+    }
+}
+
+/// A running console. It ends with its runtime.
+pub(crate) struct House {
+    pub(crate) address: SocketAddr,
+    pub(crate) board: Arc<Board>,
+    pub(crate) tables: tables::Handle,
+    pub(crate) token: Option<&'static str>,
+    _dir: tempfile::TempDir,
+    _runtime: Runtime,
+}
+
+pub(crate) fn recorder() -> Recorder {
+    static RECORDER: OnceLock<Recorder> = OnceLock::new();
+    RECORDER.get_or_init(|| Recorder::install("n1", "s1").unwrap()).clone()
+}
+
+impl House {
+    pub(crate) fn new() -> Self {
+        Self::with(vec![])
+    }
+
+    pub(crate) fn with(tokens: Vec<Token>) -> Self {
+        let (dir, runtime) = (tempfile::tempdir().unwrap(), Runtime::new().unwrap());
+        let board = Arc::new(Board::default());
+        let (service, tables) = tables::Tables::open(&tables::Options::new(dir.path())).unwrap();
+        let options = Options { listen: "127.0.0.1:0".parse().unwrap(), tokens };
+        let console = runtime.block_on(async {
+            Actor::spawn(None, service, ()).await.unwrap();
+            Console::bind(&options, board.clone(), tables.clone(), recorder()).await.unwrap()
+        });
+        let address = console.address();
+        runtime.spawn(console.serve(std::future::pending()));
+        Self { address, board, tables, token: None, _dir: dir, _runtime: runtime }
+    }
+
+    /// Status and body.
+    pub(crate) fn ask(&self, method: &str, path: &str, body: Option<Value>) -> (u16, String) {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let mut request = ureq::http::Request::builder().method(method).uri(format!("http://{}{path}", self.address));
+        if let Some(token) = self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let response = match body {
+            None => agent.run(request.body(()).unwrap()),
+            Some(body) => agent.run(request.header("content-type", "application/json").body(body.to_string()).unwrap()),
+        };
+        let mut response = response.unwrap();
+        (response.status().as_u16(), response.body_mut().read_to_string().unwrap())
+    }
+
+    pub(crate) fn get(&self, path: &str) -> (u16, String) {
+        self.ask("GET", path, None)
+    }
+
+    /// The body of a success.
+    pub(crate) fn json(&self, path: &str) -> Value {
+        let (status, text) = self.get(path);
+        assert_eq!(status, 200, "{path}: {text}");
+        serde_json::from_str(&text).unwrap()
+    }
+}
+
+pub(crate) fn problem(text: &str) -> Problem {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}

@@ -1,0 +1,27 @@
+//! The end of the console.
+
+use crate::house::{House, recorder};
+use console::{Console, Options};
+use std::net::TcpStream;
+use std::time::Duration;
+
+#[test]
+fn it_stops_with_a_client_that_never_ends_its_request() {
+    let house = House::new();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let options = Options { listen: "127.0.0.1:0".parse().unwrap(), tokens: vec![] };
+    let (stop, told) = tokio::sync::oneshot::channel::<()>();
+    runtime.block_on(async {
+        let console = Console::bind(&options, house.board.clone(), house.tables.clone(), recorder()).await.unwrap();
+        let address = console.address();
+        let task = tokio::spawn(console.serve(async {
+            let _ = told.await;
+        }));
+        let mut client = TcpStream::connect(address).unwrap();
+        std::io::Write::write_all(&mut client, b"GET /healthz HTTP/1.1\r\n").unwrap();
+        stop.send(()).unwrap();
+        tokio::time::timeout(Duration::from_secs(20), task).await.expect("it stops").unwrap();
+        let again = Options { listen: address, tokens: vec![] };
+        Console::bind(&again, house.board.clone(), house.tables.clone(), recorder()).await.expect("the port is free");
+    });
+}
