@@ -1,0 +1,115 @@
+//! Listings with live state.
+
+use super::text_table::{self, Column, cell};
+use super::{Client, escape, rows};
+use crate::logging::say;
+use serde_json::{Value, json};
+use std::process::ExitCode;
+
+fn list(client: &Client, path: &str, columns: &[Column], nothing: &str) -> anyhow::Result<ExitCode> {
+    let answer = client.get(path)?;
+    if client.json {
+        say(&answer.to_string());
+        return Ok(ExitCode::SUCCESS);
+    }
+    text_table::print(columns, &rows(answer, path)?, nothing);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `tandem calls`
+///
+/// # Errors
+/// The node cannot be reached or refuses.
+pub fn calls(client: &Client) -> anyhow::Result<ExitCode> {
+    let columns = [
+        ("ID", "id"),
+        ("STATE", "state"),
+        ("FROM", "ingress_trunk"),
+        ("CALLER", "caller"),
+        ("TO", "egress_trunk"),
+        ("CALLED", "called"),
+        ("SECONDS", "seconds"),
+        ("CODEC", "codec"),
+    ];
+    list(client, "calls", &columns, "no call")
+}
+
+/// `tandem calls show ID`
+///
+/// # Errors
+/// The node cannot be reached, or there is no such call.
+pub fn call(client: &Client, id: &str) -> anyhow::Result<ExitCode> {
+    let answer = client.get(&format!("calls/{}", escape(id)))?;
+    if client.json {
+        say(&answer.to_string());
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Value::Object(fields) = &answer {
+        let width = fields.keys().map(String::len).max().unwrap_or(0);
+        for (name, value) in fields {
+            say(&format!("{name:width$}  {}", cell(Some(value))));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `tandem calls hangup ID`
+///
+/// # Errors
+/// The node cannot be reached, or there is no such call.
+pub fn hangup(client: &Client, id: &str) -> anyhow::Result<ExitCode> {
+    client.send("POST", &format!("calls/{}/hangup", escape(id)), &json!({}))?;
+    say(&format!("{id} is being ended"));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `tandem trunks`
+///
+/// # Errors
+/// The node cannot be reached or refuses.
+pub fn trunks(client: &Client) -> anyhow::Result<ExitCode> {
+    let columns = [
+        ("TRUNK", "name"),
+        ("ACCOUNT", "account"),
+        ("USED", "channels_used"),
+        ("CHANNELS", "channels_limit"),
+        ("CPS", "cps_limit"),
+        ("GATEWAYS", "gateways"),
+        ("REGISTERED", "registered"),
+    ];
+    list(client, "trunks", &columns, "no trunk; apply a tables file")
+}
+
+/// `tandem numbers`
+///
+/// # Errors
+/// The node cannot be reached or refuses.
+pub fn numbers(client: &Client) -> anyhow::Result<ExitCode> {
+    let columns = [("NUMBER", "number"), ("ACCOUNT", "account"), ("TO", "to"), ("ON FAILURE", "on_failure")];
+    list(client, "numbers", &columns, "no number; apply a tables file")
+}
+
+/// `tandem registrations`
+///
+/// # Errors
+/// The node cannot be reached or refuses.
+pub fn registrations(client: &Client) -> anyhow::Result<ExitCode> {
+    let columns = [
+        ("NAME", "name"),
+        ("CONTACT", "contact"),
+        ("EXPIRES", "expires_seconds"),
+        ("TRANSPORT", "transport"),
+        ("USER AGENT", "user_agent"),
+    ];
+    list(client, "registrations", &columns, "nothing is registered")
+}
+
+/// `tandem nodes`
+///
+/// # Errors
+/// The node cannot be reached or refuses.
+pub fn nodes(client: &Client) -> anyhow::Result<ExitCode> {
+    let columns =
+        [("NODE", "name"), ("SITE", "site"), ("STATE", "state"), ("CALLS", "calls"), ("REVISION", "revision"), ("VERSION", "version")];
+    list(client, "nodes", &columns, "no node")
+}

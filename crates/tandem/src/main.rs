@@ -1,0 +1,32 @@
+//! The one binary: a node, its demo, its clients and the load generator.
+//!
+//! Exit codes: 0 done; 1 it ran and what it promised did not hold; 2 wrong input, with one line on what, where and how to
+//! mend it.
+
+mod cli;
+mod client;
+mod config;
+mod demo;
+mod generate;
+mod limits;
+mod logging;
+mod node_command;
+mod switchboard;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+/// A call allocates from many threads and frees on others; glibc's arenas keep what it freed.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    match cli::run(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            logging::complain(&error);
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! `tandem node`: the composition root. Everything is checked first, then bound, then started.
+
+use crate::config::Config;
+use crate::logging::{self, say};
+use crate::switchboard::{self, Board};
+use crate::limits;
+use anyhow::Context as _;
+use clap::Args;
+use console::{Console, Recorder};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use switch::{Node, transport};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// `tandem node`
+#[derive(Args)]
+pub struct Arguments {
+    /// The node's file.
+    #[arg(short, long, default_value = "/etc/tandem/node.toml")]
+    config: PathBuf,
+    /// Only check the file.
+    #[arg(long)]
+    check: bool,
+    /// How log lines look.
+    #[arg(long, value_enum, default_value = "text")]
+    log: logging::Format,
+}
+
+/// How long calls may take to clear when the process is told to end.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Runs until SIGTERM or Ctrl-C. Exit code 1 if the node gave up by itself.
+///
+/// # Errors
+/// The file is wrong, a port is taken, a store is broken.
+pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let config = Config::load(&arguments.config)?;
+    let http = http_options(&config);
+    http.check().with_context(|| format!("{}: [http]", arguments.config.display()))?;
+    if arguments.check {
+        config.not_yet().iter().for_each(|line| say(&format!("{}: {line}", arguments.config.display())));
+        say(&format!("{}: valid", arguments.config.display()));
+        return Ok(ExitCode::SUCCESS);
+    }
+    logging::start(arguments.log);
+    config.not_yet().iter().for_each(|line| tracing::warn!("{line}"));
+    check_files(&config);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("tandem").build()?;
+    runtime.block_on(serve(&config, http))
+}
+
+fn http_options(config: &Config) -> console::Options {
+    let token = |token: &crate::config::Token| console::Token { token: token.token.clone(), scopes: token.scopes.clone() };
+    console::Options { listen: config.http.listen, tokens: config.http.tokens.iter().map(token).collect() }
+}
+
+/// A relay without descriptors refuses calls long after the start, so it is said now.
+fn check_files(config: &Config) {
+    let allowed = limits::raise_open_files();
+    let needed = media(config).descriptors() + 1_000;
+    if allowed < needed {
+        tracing::warn!(
+            allowed,
+            needed,
+            "the limit of open files is below what the media ports need; raise it (LimitNOFILE=) or narrow [media] ports"
+        );
+    }
+}
+
+fn media(config: &Config) -> relay::Options {
+    let [first, last] = config.media.ports;
+    let mut options = relay::Options::new(config.media.addresses(), first..=last);
+    options.advertise = config.media.advertise;
+    if let Some(workers) = config.media.workers {
+        options.workers = workers;
+    }
+    options
+}
+
+fn options(config: &Config) -> switch::Options {
+    let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    switch::Options {
+        name: config.node.name.clone(),
+        site: config.node.site.clone(),
+        data_dir: config.node.data_dir.clone(),
+        sip: transport::Options {
+            udp: config.sip.udp.clone(),
+            tcp: config.sip.tcp.clone(),
+            advertise: config.sip.advertise,
+            workers,
+        },
+        media: media(config),
+    }
+}
+
+async fn serve(config: &Config, http: console::Options) -> anyhow::Result<ExitCode> {
+    let recorder = Recorder::install(&config.node.name, &config.node.site)?;
+    let mut node = Node::start(options(config)).await?;
+    let board = Arc::new(Board::new(&node));
+    let console = Console::bind(&http, board, node.shell().tables.clone(), recorder).await?;
+    let address = console.address();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let console = tokio::spawn(console.serve(async move {
+        let _ = stopped.await;
+    }));
+    let publishing = tokio::spawn(switchboard::publish(Arc::clone(node.shell())));
+    tracing::info!(node = %config.node.name, site = %config.node.site, http = %address, "takes calls");
+    let mut term = signal(SignalKind::terminate())?;
+    let code = tokio::select! {
+        () = node.failed() => {
+            tracing::error!("the node gave up: its actors kept failing");
+            return Ok(ExitCode::FAILURE);
+        }
+        _ = term.recv() => ExitCode::SUCCESS,
+        _ = tokio::signal::ctrl_c() => ExitCode::SUCCESS,
+    };
+    tracing::info!("ends: clears its calls first");
+    node.stop(PATIENCE).await;
+    publishing.abort();
+    let _ = stop.send(());
+    let _ = console.await;
+    Ok(code)
+}
