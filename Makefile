@@ -1,0 +1,52 @@
+# The commands of this project. `make run` and `make test` install what the machine lacks and need nothing before them.
+# Extra words for tandem or cargo: make run ARGS="--exit", make test ARGS="-p sip".
+SHELL := /bin/sh
+ENV := . scripts/build-env
+ARGS ?=
+
+.PHONY: help run test check fix bench load release debug
+
+help:
+	@echo 'make run     build and start the demo: calls with real audio through one node'
+	@echo 'make test    every test that .ci/run runs, real user agents included'
+	@echo 'make check   format, lint and layering; writes nothing'
+	@echo 'make fix     format, and mend what the linter can mend'
+	@echo 'make bench   capacity side by side with Kamailio and rtpengine'
+	@echo 'make load    200 calls/s from SIPp for 60 s through a release build'
+
+run: release
+	@$(ENV); exec "$$CARGO_TARGET_DIR/release/tandem" demo $(ARGS)
+
+release:
+	@scripts/install build
+	@$(ENV); cargo build --release -p tandem
+
+debug:
+	@scripts/install build test
+	@$(ENV); cargo build --workspace --bins
+
+# The peer tests drive the executable itself, so it is built first and handed to them.
+test: debug
+	@$(ENV); export TANDEM_BIN="$$CARGO_TARGET_DIR/debug/tandem"; \
+	if cargo nextest --version >/dev/null 2>&1; \
+	then cargo nextest run --workspace --no-fail-fast $(ARGS); \
+	else cargo test --workspace --lib --bins --tests --no-fail-fast $(ARGS); fi
+
+check:
+	@scripts/install build
+	@$(ENV); cargo fmt --all --check
+	@$(ENV); cargo clippy --workspace --all-targets -- -D warnings
+	@$(ENV); cargo test -p tests --test layering
+
+fix:
+	@$(ENV); cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged
+	@$(ENV); cargo fmt --all
+
+bench:
+	@scripts/install build bench
+	@$(ENV); cargo build --release -p tandem && cargo run --release -p benches -- all $(ARGS)
+
+load: release
+	@scripts/install test
+	@$(ENV); export TANDEM_BIN="$$CARGO_TARGET_DIR/release/tandem"; \
+	cargo test -p tests --test peers -- --ignored --nocapture sixty_seconds

@@ -1,0 +1,153 @@
+//! CPU a call through the B2BUA, beside Kamailio's dialog-stateful proxy at the same rates in the same run.
+
+use anyhow::Result;
+use load::{Progress, Report};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::figure::{Figure, Limit, Spread};
+use crate::node::Node;
+use crate::process::Process;
+use crate::{Options, kamailio, node};
+
+/// A call through ours may cost so many times what it costs through the peer.
+const LIMIT: f64 = 1.5;
+/// The rate at which every switch is asked, calls a second.
+const LOW: f64 = 1000.0;
+/// The search for the peak starts here and multiplies by [`STEP`] until it fails, then halves the interval.
+const FIRST: f64 = 1000.0;
+const STEP: f64 = 1.5;
+const HALVINGS: usize = 3;
+const SEARCH_SECONDS: u64 = 4;
+
+/// A switch under test.
+pub(crate) struct Switch {
+    pub(crate) name: &'static str,
+    pub(crate) process: Process,
+    pub(crate) address: SocketAddr,
+}
+
+/// Where the calls come from and go to.
+pub(crate) fn ends() -> (SocketAddr, SocketAddr) {
+    (SocketAddr::from(([127, 77, 9, 1], 5060)), SocketAddr::from(([127, 77, 9, 2], 5080)))
+}
+
+impl Switch {
+    /// Calls at `rate` for `seconds`: the CPU of a call in microseconds, and what the generator saw.
+    fn calls(&self, rate: f64, seconds: u64) -> Result<(f64, Report)> {
+        let (caller, callee) = ends();
+        let mut options = load::Options::new(caller, Some(callee), self.address);
+        options.rate = rate;
+        options.duration = Duration::from_secs(seconds);
+        options.hold = Duration::from_millis(500);
+        options.max_in_flight = (rate * 4.0) as u64 + 100;
+        let before = self.process.cpu_us();
+        let report = load::run(&options, &Progress::default())?;
+        let cost = (self.process.cpu_us() - before) / report.offered.max(1) as f64;
+        // What was left over of a failed run must not spoil the next one.
+        std::thread::sleep(Duration::from_millis(if report.is_clean() { 300 } else { 3000 }));
+        Ok((cost, report))
+    }
+
+    /// The highest rate without a failure or a retransmission, found by steps.
+    fn peak(&self) -> Result<f64> {
+        let (mut good, mut bad) = (0.0, FIRST);
+        while bad < 100_000.0 && self.clean(bad)? {
+            (good, bad) = (bad, bad * STEP);
+        }
+        for _ in 0..HALVINGS {
+            let middle = (good + bad) / 2.0;
+            if self.clean(middle)? { good = middle } else { bad = middle }
+        }
+        Ok(good)
+    }
+
+    fn clean(&self, rate: f64) -> Result<bool> {
+        let (cost, report) = self.calls(rate, SEARCH_SECONDS)?;
+        eprintln!("  {} at {rate:.0}/s: {cost:.0} µs a call, clean: {}", self.name, report.is_clean());
+        if !report.is_clean() {
+            eprint!("{}", report.to_string().lines().map(|line| format!("    {line}\n")).collect::<String>());
+        }
+        Ok(report.is_clean())
+    }
+}
+
+/// Starts whichever switches there are and compares them.
+pub(crate) fn measure(options: &Options) -> Result<Vec<Figure>> {
+    let folder = tempfile::tempdir()?;
+    let (caller, callee) = ends();
+    let peer = match kamailio::start(options.core, callee, folder.path())? {
+        Some(process) => Some(Switch { name: "kamailio", process, address: kamailio::ADDRESS.parse()? }),
+        None => {
+            eprintln!("kamailio is not installed: signalling has no peer (apt-get install kamailio)");
+            None
+        }
+    };
+    let ours = match options.binary() {
+        Some(binary) => {
+            let node = Node::new(binary, folder.path(), options.core)?;
+            let process = node.start()?;
+            node.apply(&node::tables("bypass", caller, callee))?;
+            Some(Switch { name: "tandem", process, address: node::ADDRESS.parse()? })
+        }
+        None => None,
+    };
+    let mut figures = Vec::new();
+    let ours_peak = ours.as_ref().map(Switch::peak).transpose()?;
+    let peer_peak = peer.as_ref().map(Switch::peak).transpose()?;
+    figures.push(figure("clean peak", "calls/s", &[ours_peak, peer_peak], Limit::None));
+    let common = ours_peak.into_iter().chain(peer_peak).fold(f64::MAX, f64::min);
+    for (name, rate) in [("1,000/s", LOW), ("half the peak", common / 2.0), ("the peak", common)] {
+        if (1.0..f64::MAX).contains(&rate) {
+            figures.push(compare(options, ours.as_ref(), peer.as_ref(), name, rate)?);
+        }
+    }
+    if let (Some(ours), Some(peak)) = (&ours, ours_peak) {
+        figures.push(steady(options, ours, peak * 0.8)?);
+    }
+    Ok(figures)
+}
+
+/// Pairs at one rate, interleaved.
+fn compare(options: &Options, ours: Option<&Switch>, peer: Option<&Switch>, name: &str, rate: f64) -> Result<Figure> {
+    let mut samples = [Vec::new(), Vec::new()];
+    for _ in 0..options.repeat {
+        for (switch, samples) in [ours, peer].into_iter().zip(&mut samples) {
+            let Some(switch) = switch else { continue };
+            let (cost, report) = switch.calls(rate, options.seconds)?;
+            eprintln!("  {} at {rate:.0}/s: {cost:.1} µs a call, clean: {}", switch.name, report.is_clean());
+            samples.push(cost);
+        }
+    }
+    Ok(Figure {
+        name: format!("CPU a call at {name} ({rate:.0}/s)"),
+        unit: "µs",
+        ours: Spread::of(&samples[0]),
+        peer: Spread::of(&samples[1]),
+        peer_name: "kamailio",
+        limit: Limit::Ratio(LIMIT),
+    })
+}
+
+/// No failure and no retransmission at four fifths of the peak.
+fn steady(options: &Options, ours: &Switch, rate: f64) -> Result<Figure> {
+    let mut wrong = Vec::new();
+    for _ in 0..options.repeat {
+        let (_, report) = ours.calls(rate, options.seconds)?;
+        let again = report.retransmissions_sent + report.retransmissions_seen;
+        wrong.push((report.failed + report.still_open + report.held_back + again) as f64);
+    }
+    Ok(Figure {
+        name: format!("failures + retransmissions at 80 % ({rate:.0}/s)"),
+        unit: "calls",
+        ours: Spread::of(&wrong),
+        peer: None,
+        peer_name: "",
+        limit: Limit::AtMost(0.0),
+    })
+}
+
+fn figure(name: &str, unit: &'static str, values: &[Option<f64>; 2], limit: Limit) -> Figure {
+    let spread = |value: Option<f64>| value.and_then(|value| Spread::of(&[value]));
+    Figure { name: name.into(), unit, ours: spread(values[0]), peer: spread(values[1]), peer_name: "kamailio", limit }
+}

@@ -1,0 +1,19 @@
+//! The node against user agents that nobody here wrote: SIPp and the phones of pjsua2.
+//!
+//! `direct` runs the same scenarios without the node, so that a failure elsewhere is the node's and not the scenario's.
+
+mod attempts;
+mod basic;
+mod crash;
+mod credentials;
+mod dialog;
+mod direct;
+mod hostile;
+mod limits;
+mod load;
+mod loss;
+mod media;
+mod operator;
+mod phones;
+mod registered;
+mod streams;

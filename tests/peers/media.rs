@@ -1,0 +1,192 @@
+//! The relay with audio that the tests themselves send, packet by packet, beside SIPp's signalling.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tests::datagram::{Datagrams, media_address, rtp};
+use tests::process::wait_until;
+use tests::sipp::Running;
+use tests::tables::{CALLER, GATEWAY, Tables};
+use tests::{Lab, Node, Sipp};
+
+/// The port that the scenarios name for audio; SIPp itself sends none.
+const MEDIA_PORT: u16 = 6000;
+/// Longer than a packet needs on loopback, even on a busy machine.
+const WAIT: Duration = Duration::from_secs(5);
+/// How long silence has to last to be believed.
+const SILENCE: Duration = Duration::from_millis(300);
+
+/// One end of the audio: its socket, and where the node told it to send.
+struct End {
+    socket: Datagrams,
+    relay: String,
+    ssrc: u32,
+}
+
+impl End {
+    fn new(lab: &Lab, host: u8, ssrc: u32) -> Self {
+        Self { socket: Datagrams::bind(lab, host, MEDIA_PORT), relay: String::new(), ssrc }
+    }
+
+    fn send(&self, sequence: u16) -> Vec<u8> {
+        let packet = rtp(sequence, self.ssrc, sequence.to_le_bytes()[0]);
+        self.socket.send(&self.relay, &packet);
+        packet
+    }
+}
+
+/// Where the last message that holds SDP and passed `way` (SIPp's own heading) wants audio.
+fn told(sipp: &Running, way: &str) -> Option<SocketAddr> {
+    let messages = sipp.messages();
+    let blocks = messages.split("-----------------------------------------------");
+    blocks.filter(|block| block.contains(way)).filter_map(media_address).last()
+}
+
+/// A call that lives for at least `talk` ms, with both ends of its audio.
+fn connect<'lab>(
+    lab: &'lab Lab,
+    node: &Node<'_>,
+    caller: Sipp<'lab>,
+    callee: Sipp<'lab>,
+) -> (End, End, Running, Running) {
+    let mut from_caller = End::new(lab, CALLER, 0x1111);
+    let mut from_callee = End::new(lab, GATEWAY, 0x2222);
+    let callee = callee.serve(1);
+    let caller = caller.call(&node.sip(), "441234");
+    wait_until("the call is up", Duration::from_secs(10), || caller.logged().iter().any(|l| l.starts_with("ANSWERED")));
+    from_caller.relay = told(&caller, "message received").expect("the 200 holds SDP").to_string();
+    from_callee.relay = told(&callee, "message received").expect("the INVITE holds SDP").to_string();
+    (from_caller, from_callee, caller, callee)
+}
+
+/// What `from` sends has to arrive at `to` as it was, but for the SSRC, which may be the relay's own.
+#[track_caller]
+fn assert_hears(from: &End, to: &End, first: u16) {
+    to.socket.clear();
+    for sequence in first..first + 20 {
+        let sent = from.send(sequence);
+        let got = to.socket.receive(WAIT).unwrap_or_else(|| panic!("packet {sequence} did not arrive"));
+        assert_eq!(got[12..], sent[12..], "the payload of packet {sequence}");
+        assert_eq!(got[1], sent[1], "the payload type of packet {sequence}");
+    }
+}
+
+#[track_caller]
+fn assert_silent(from: &End, to: &End, first: u16) {
+    to.socket.clear();
+    for sequence in first..first + 10 {
+        from.send(sequence);
+    }
+    assert_eq!(to.socket.receive(SILENCE), None, "audio came through");
+}
+
+#[test]
+fn audio_passes_both_ways_unchanged() {
+    let lab = Lab::shared();
+    let node = Node::start(&lab, &Tables::usual(&lab));
+    let callee = Sipp::new(&lab, GATEWAY, "callee").set("ring", "0");
+    let (a, b, caller, callee) = connect(&lab, &node, Sipp::new(&lab, CALLER, "caller").args(&["-d", "3000"]), callee);
+    assert_hears(&a, &b, 100);
+    assert_hears(&b, &a, 40_000);
+    assert_hears(&a, &b, 120);
+    caller.done();
+    callee.done();
+    node.wait_idle();
+    assert!(node.metric("tandem_rtp_packets_total", "") >= 60.0, "60 packets were relayed and are not counted");
+}
+
+#[test]
+fn audio_of_a_stranger_does_not_pass_and_takes_nothing() {
+    let lab = Lab::shared();
+    let node = Node::start(&lab, &Tables::usual(&lab));
+    let callee = Sipp::new(&lab, GATEWAY, "callee").set("ring", "0");
+    let (a, b, caller, callee) = connect(&lab, &node, Sipp::new(&lab, CALLER, "caller").args(&["-d", "4000"]), callee);
+    assert_hears(&a, &b, 100);
+    assert_hears(&b, &a, 200);
+    let stranger = End { socket: Datagrams::bind(&lab, 40, MEDIA_PORT), relay: a.relay.clone(), ssrc: 0x3333 };
+    assert_silent(&stranger, &b, 300);
+    assert_hears(&b, &a, 220);
+    assert_eq!(stranger.socket.receive(SILENCE), None, "audio was bled to a stranger");
+    assert_hears(&a, &b, 120);
+    caller.done();
+    callee.done();
+}
+
+#[test]
+fn no_audio_reaches_a_leg_that_holds() {
+    let lab = Lab::shared();
+    let node = Node::start(&lab, &Tables::usual(&lab));
+    let caller = Sipp::new(&lab, CALLER, "caller_holds").set("pause", "2500");
+    let (a, b, caller, callee) = connect(&lab, &node, caller, Sipp::new(&lab, GATEWAY, "callee_held"));
+    assert_hears(&b, &a, 100);
+    wait_until("the call is held", WAIT, || caller.messages().contains("CSeq: 2 ACK"));
+    // The caller said sendonly: what the callee sends regardless must not reach it.
+    assert_silent(&b, &a, 200);
+    wait_until("the call is taken back", WAIT, || caller.messages().contains("CSeq: 3 ACK"));
+    assert_hears(&b, &a, 300);
+    assert_hears(&a, &b, 500);
+    caller.done();
+    callee.done();
+}
+
+#[test]
+fn what_is_no_rtp_is_dropped_and_hurts_nobody() {
+    let lab = Lab::shared();
+    let node = Node::start(&lab, &Tables::usual(&lab));
+    let callee = Sipp::new(&lab, GATEWAY, "callee").set("ring", "0");
+    let (a, b, caller, callee) = connect(&lab, &node, Sipp::new(&lab, CALLER, "caller").args(&["-d", "3000"]), callee);
+    assert_hears(&a, &b, 100);
+    b.socket.clear();
+    for junk in [&b""[..], &b"\x80"[..], &b"\x00\x00\x00\x00"[..], &[0xff; 11], &[0x8f; 12], &[0xbf; 20], &[0; 1_500]] {
+        a.socket.send(&a.relay, junk);
+    }
+    assert_eq!(b.socket.receive(SILENCE), None, "what is no RTP was relayed");
+    assert_hears(&a, &b, 120);
+    caller.done();
+    callee.done();
+}
+
+#[test]
+fn reports_pass_beside_the_audio() {
+    let lab = Lab::shared();
+    let node = Node::start(&lab, &Tables::usual(&lab));
+    let callee = Sipp::new(&lab, GATEWAY, "callee").set("ring", "0");
+    let (a, b, caller, callee) = connect(&lab, &node, Sipp::new(&lab, CALLER, "caller").args(&["-d", "3000"]), callee);
+    assert_hears(&a, &b, 100);
+    assert_hears(&b, &a, 200);
+    let beside = |end: &End, host: u8| End {
+        socket: Datagrams::bind(&lab, host, MEDIA_PORT + 1),
+        relay: next_port(&end.relay),
+        ssrc: end.ssrc,
+    };
+    let (c, d) = (beside(&a, CALLER), beside(&b, GATEWAY));
+    for (from, to) in [(&c, &d), (&d, &c)] {
+        let report = sender_report(from.ssrc);
+        // The first one may only teach the relay where this end is.
+        let heard = (0..10).find_map(|_| {
+            from.socket.send(&from.relay, &report);
+            to.socket.receive(SILENCE)
+        });
+        let heard = heard.expect("a sender report passes");
+        assert_eq!(heard[..4], report[..4], "it is still a sender report");
+    }
+    caller.done();
+    callee.done();
+}
+
+/// The port above: RTCP's, where the two are not multiplexed (RFC 3550 §11).
+fn next_port(address: &str) -> String {
+    let address: SocketAddr = address.parse().expect("an address");
+    SocketAddr::new(address.ip(), address.port() + 1).to_string()
+}
+
+/// A sender report without report blocks (RFC 3550 §6.4.1).
+fn sender_report(ssrc: u32) -> Vec<u8> {
+    let mut report = vec![0x80, 200, 0, 6];
+    report.extend_from_slice(&ssrc.to_be_bytes());
+    report.extend_from_slice(&[0xe0, 0, 0, 0, 0x80, 0, 0, 0]);
+    report.extend_from_slice(&16_000_u32.to_be_bytes());
+    report.extend_from_slice(&20_u32.to_be_bytes());
+    report.extend_from_slice(&3_200_u32.to_be_bytes());
+    report
+}

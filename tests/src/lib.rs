@@ -1,0 +1,20 @@
+//! Starts nodes and foreign user agents for the integration tests, and reads what they leave behind.
+//!
+//! It only starts, steers and reads processes: it never speaks SIP for the node, so that what a test sees is what a
+//! partner would see. Everything lives on 127.x.y.z and in a temporary folder of its own, so tests run side by side.
+
+pub mod audio;
+pub mod cdr;
+pub mod datagram;
+pub mod lab;
+pub mod node;
+pub mod pjsua;
+pub mod process;
+pub mod shuffle;
+pub mod sipp;
+pub mod tables;
+
+pub use cdr::Cdr;
+pub use lab::Lab;
+pub use node::Node;
+pub use sipp::Sipp;
