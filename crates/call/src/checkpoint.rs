@@ -15,6 +15,7 @@ use crate::leg::{Leg, Path};
 use crate::media::Media;
 use crate::records::Callee;
 use crate::state::{Admitting, Connected, State};
+use crate::transactions::{Cancelling, Client, Purpose};
 use bytes::Bytes;
 use routing::Target;
 use routing::model::{CallerPolicy, Ingress, Trunk};
@@ -58,10 +59,19 @@ struct CallerPart {
 
 #[derive(Serialize, Deserialize)]
 enum Progress {
-    /// Not answered: the caller's INVITE is all that can be met again.
-    Setup { invite: Bytes },
+    /// Not answered: enough to refuse the caller and to take the callee's INVITE back.
+    Setup(Box<Setup>),
     /// Answered.
     Held(Box<Held>),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Setup {
+    invite: Bytes,
+    anchored: bool,
+    target: Option<(u32, TargetPart)>,
+    /// The INVITE that is out: the number of its branch, its bytes and its way.
+    egress: Option<(u32, Bytes, Flow)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -129,7 +139,7 @@ fn snapshot(core: &Core, state: &State, now: Now) -> Option<Snapshot> {
     let progress = match state {
         State::Arriving | State::Clearing(_) | State::Over => return None,
         State::Admitting(_) | State::Seizing(_) | State::Anchoring(_) | State::Trying(_) => {
-            Progress::Setup { invite: core.invite.as_ref()?.bytes().clone() }
+            Progress::Setup(Box::new(setup(core)?))
         }
         State::Answering(state) => Progress::Held(Box::new(held(core, &state.call, now)?)),
         State::Connected(state) => Progress::Held(Box::new(held(core, state, now)?)),
@@ -162,6 +172,24 @@ fn snapshot(core: &Core, state: &State, now: Now) -> Option<Snapshot> {
     })
 }
 
+fn setup(core: &Core) -> Option<Setup> {
+    let out = core.tx.clients.iter().find(|client| client.purpose == Purpose::Setup && client.is_needed());
+    Some(Setup {
+        invite: core.invite.as_ref()?.bytes().clone(),
+        anchored: core.ledger.is_anchored(),
+        target: core.ledger.last_seized().map(|(attempt, target)| (*attempt, target_part(target))),
+        egress: out.and_then(|out| Some((out.branch, out.request.as_ref()?.bytes().clone(), out.to))),
+    })
+}
+
+fn target_part(target: &Target) -> TargetPart {
+    match target {
+        Target::Trunk(trunk) => TargetPart::Trunk(trunk.name.clone()),
+        Target::Registered(trunk) => TargetPart::Registered(trunk.name.clone()),
+        Target::User(user) => TargetPart::User(user.name.clone()),
+    }
+}
+
 fn held(core: &Core, call: &Connected, now: Now) -> Option<Held> {
     let path = core.paths.first()?;
     let part = |side: MediaSide| {
@@ -174,11 +202,7 @@ fn held(core: &Core, call: &Connected, now: Now) -> Option<Held> {
             timer: leg.timer.map(|timer| (timer.seconds(), timer.we_refresh(), now.mono.since(leg.timer_since))),
         }
     };
-    let target = core.ledger.seized_target(path.attempt).map(|target| match target {
-        Target::Trunk(trunk) => TargetPart::Trunk(trunk.name.clone()),
-        Target::Registered(trunk) => TargetPart::Registered(trunk.name.clone()),
-        Target::User(user) => TargetPart::User(user.name.clone()),
-    });
+    let target = core.ledger.seized_target(path.attempt).map(target_part);
     Some(Held {
         legs: [part(MediaSide::A), part(MediaSide::B)],
         attempt: path.attempt,
@@ -206,9 +230,13 @@ fn revive(snapshot: Snapshot, env: &Env<'_>) -> Call {
     let mut caller = revive_caller(snapshot.caller, env);
     let admitted = caller.source.trunk().filter(|_| has_channel).cloned();
     let state = match snapshot.progress {
-        Progress::Setup { invite } => {
-            core.ledger = Ledger::restored(admitted, None, false);
-            if let Ok(invite) = Message::parse(invite) {
+        Progress::Setup(setup) => {
+            let seized = setup.target.map(|(attempt, target)| (attempt, revive_target(target, env)));
+            core.ledger = Ledger::restored(admitted, seized, setup.anchored);
+            if let Some((branch, bytes, flow)) = setup.egress {
+                recall(&mut core, env, branch, bytes, flow);
+            }
+            if let Ok(invite) = Message::parse(setup.invite) {
                 let invite = Arc::new(invite);
                 caller.server = core.serve(env, MediaSide::A, &caller.flow, &invite);
                 core.invite = Some(invite);
@@ -219,7 +247,7 @@ fn revive(snapshot: Snapshot, env: &Env<'_>) -> Call {
             let target = held.target.map(|target| revive_target(target, env));
             core.ledger = Ledger::restored(admitted, target.map(|target| (held.attempt, target)), held.anchored);
             let legs = held.legs.map(|part| revive_leg(part, env.now.mono));
-            core.paths = SmallVec::from_iter([Box::new(Path { legs, attempt: held.attempt })]);
+            core.paths = SmallVec::from_iter([Box::new(Path { legs, early: None, attempt: held.attempt })]);
             core.media = held.media;
             let mut callee = held.callee;
             callee.answered_mono = Some(past(env.now.mono, held.talked));
@@ -228,6 +256,15 @@ fn revive(snapshot: Snapshot, env: &Env<'_>) -> Call {
     };
     core.caller = Some(Box::new(caller));
     Call { core, state }
+}
+
+/// The callee's INVITE comes back as one that nobody waits for: sent again it brings the last response again, and then
+/// CANCEL, or ACK and BYE, may go out.
+fn recall(core: &mut Core, env: &Env<'_>, branch: u32, bytes: Bytes, flow: Flow) {
+    let mut client = Client::invite(env.now.mono, branch, MediaSide::B, flow, bytes, &env.settings.timers);
+    client.purpose = Purpose::Orphan;
+    client.cancelling = Cancelling::Wanted;
+    core.tx.clients.push(Box::new(client));
 }
 
 fn revive_caller(part: CallerPart, env: &Env<'_>) -> Caller {

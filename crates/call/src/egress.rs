@@ -2,6 +2,7 @@
 //! (RFC 3323, RFC 3325). It never shows the callee anything of the caller's network.
 
 use crate::attempt::{Try, trunk_of};
+use crate::body;
 use crate::caller::{Caller, codecs_of};
 use crate::core::{Core, Env, advertised};
 use crate::effect::Direction;
@@ -58,7 +59,7 @@ pub(crate) fn invite(core: &mut Core, env: &Env<'_>, attempt: &mut Try) -> Resul
     };
     let flow = flow_to(env, &hop).ok_or(Failure::Transport)?;
     let forwards = invite.max_forwards().unwrap_or(env.settings.max_forwards).checked_sub(1).ok_or(refused(483))?;
-    let body = body_for(core, &invite).map_err(|error| refused(error.status()))?;
+    let offer = offer_for(core, &invite).map_err(|error| refused(error.status()))?;
     let number = core.number();
     let uri = request_uri(&hop, &attempt.called_out);
     let mut builder = Builder::request(Method::Invite, &uri);
@@ -79,7 +80,7 @@ pub(crate) fn invite(core: &mut Core, env: &Env<'_>, attempt: &mut Try) -> Resul
     if let Some((name, value)) = &attempt.credentials {
         builder.add(*name, value);
     }
-    let bytes = builder.finish_with(invite.get(Name::ContentType).unwrap_or("application/sdp"), &body);
+    let bytes = body::finish(builder, &invite, offer.as_ref());
     let timers = &env.settings.timers;
     let mut client = Client::invite(env.now.mono, number, MediaSide::B, flow, bytes.clone(), timers);
     client.purpose = Purpose::Setup;
@@ -100,13 +101,11 @@ fn flow_to(env: &Env<'_>, hop: &Hop) -> Option<Flow> {
     Some(Flow { transport: hop.transport, local: local.bound, remote: hop.remote, connection: 0 })
 }
 
-/// The body of the INVITE: its session description through the relay, anything else as it is.
-fn body_for(core: &mut Core, invite: &Message) -> Result<Bytes, sip::sdp::Error> {
-    if invite.has_sdp() {
-        let codecs = core.codecs_to[MediaSide::B.index()].clone();
-        return core.media.offer(MediaSide::A, &invite.body(), &codecs);
-    }
-    Ok(invite.body())
+/// The offer for the callee, if the caller makes one.
+fn offer_for(core: &mut Core, invite: &Message) -> Result<Option<Bytes>, sip::sdp::Error> {
+    let Some(offer) = invite.sdp() else { return Ok(None) };
+    let codecs = core.codecs_to[MediaSide::B.index()].clone();
+    core.media.offer(MediaSide::A, &offer, &codecs).map(Some)
 }
 
 fn request_uri(hop: &Hop, called: &str) -> String {

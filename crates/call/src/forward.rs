@@ -2,12 +2,12 @@
 //!
 //! An offer passes only if no other one is open; who gets 491 waits by RFC 3261 §14.1, which is left to its user agent.
 
+use crate::body;
 use crate::core::{Core, Env, Request};
 use crate::effect::{Effect, MediaSide, Point};
 use crate::event::{About, Loss};
 use crate::ingress::{agree_session, await_ack, session_of};
 use crate::orphan;
-use crate::provisional::finish;
 use crate::transactions::{Cancelling, Purpose};
 use bytes::Bytes;
 use sip::header::RAck;
@@ -39,9 +39,10 @@ pub(crate) fn request(
     if method != Method::Bye {
         core.paths[path].leg_mut(side).refresh(message, env.locals);
     }
-    let Ok(body) = body_of(core, side, message) else {
+    let Ok(sdp) = describe(core, side, message) else {
         return core.refuse(env, server, 488);
     };
+    let (content_type, body) = body::dress(message, sdp.as_deref());
     let Some(forwards) = message.max_forwards().unwrap_or(env.settings.max_forwards).checked_sub(1) else {
         return core.refuse(env, server, 483);
     };
@@ -51,7 +52,7 @@ pub(crate) fn request(
         method: message.method_text(),
         purpose: Purpose::Bridge { server },
         max_forwards: forwards,
-        content_type: message.get(Name::ContentType).unwrap_or("application/sdp"),
+        content_type,
         body: &body,
     };
     let session = refreshes.then(|| core.paths[path].leg(side.other()).timer).flatten();
@@ -74,18 +75,15 @@ pub(crate) fn request(
     });
 }
 
-/// The body of a request for the other side.
-fn body_of(core: &mut Core, side: MediaSide, message: &Message) -> Result<Bytes, sip::sdp::Error> {
-    if !message.has_sdp() {
-        return Ok(message.body());
-    }
-    let body = message.body();
+/// What the other side is told of the media in a request.
+fn describe(core: &mut Core, side: MediaSide, message: &Message) -> Result<Option<Bytes>, sip::sdp::Error> {
+    let Some(body) = message.sdp() else { return Ok(None) };
     // The PRACK of a reliable offer carries its answer (RFC 3262 §5); every other description is an offer.
     if message.method() == Method::Prack && core.media.open_offer() == Some(side.other()) {
-        return core.media.answer(&mut core.out, side, &body, true, true);
+        return core.media.answer(&mut core.out, side, &body, true, true).map(Some);
     }
     let codecs = core.codecs_to[side.other().index()].clone();
-    core.media.offer(side, &body, &codecs)
+    core.media.offer(side, &body, &codecs).map(Some)
 }
 
 /// Whether a request that may carry an offer comes at a bad time: 491 or 500 (RFC 3261 §14.2, RFC 3311 §5.2).
@@ -107,8 +105,16 @@ fn glare(core: &Core, side: MediaSide, path: usize, message: &Message) -> Option
         Some(from) if from == side => Some(500),
         Some(_) => Some(491),
         None if is_invite && (invite_pending || late_pending) => Some(491),
+        None if refreshing(core) => Some(491),
         None => None,
     }
+}
+
+/// Whether a re-INVITE of our own, which repeats our description, is under way.
+fn refreshing(core: &Core) -> bool {
+    core.tx.clients.iter().any(|client| {
+        client.method == Method::Invite && matches!(client.purpose, Purpose::Refresh(_)) && client.is_needed()
+    })
 }
 
 fn refuse_glare(core: &mut Core, env: &Env<'_>, server: u32, code: u16) {
@@ -178,8 +184,7 @@ pub(crate) fn response(core: &mut Core, env: &Env<'_>, about: About, server: u32
     if method == Method::Invite {
         return accepted(core, env, about, server, path, &request, message);
     }
-    let sdp =
-        message.has_sdp().then(|| core.media.answer(&mut core.out, other, &message.body(), true, true).ok()).flatten();
+    let sdp = message.sdp().and_then(|body| core.media.answer(&mut core.out, other, &body, true, true).ok());
     let wishes = session_of(env, None, &request);
     pass(core, env, server, code, message, sdp, |core, reply| {
         if method == Method::Update {
@@ -207,15 +212,18 @@ fn accepted(
     if let Some(client) = core.tx.client(about.client) {
         client.won = Some(message.to_tag().unwrap_or("").into());
     }
-    let late = !request.has_sdp() && message.has_sdp();
-    let sdp = if late {
-        let codecs = core.codecs_to[side.index()].clone();
-        core.media.offer(other, &message.body(), &codecs).ok()
-    } else if message.has_sdp() {
-        core.media.answer(&mut core.out, other, &message.body(), true, true).ok()
-    } else {
-        core.media.close_offer();
-        None
+    let said = message.sdp();
+    let late = !request.has_sdp() && said.is_some();
+    let sdp = match &said {
+        Some(body) if late => {
+            let codecs = core.codecs_to[side.index()].clone();
+            core.media.offer(other, body, &codecs).ok()
+        }
+        Some(body) => core.media.answer(&mut core.out, other, body, true, true).ok(),
+        None => {
+            core.media.close_offer();
+            None
+        }
     };
     if !late {
         orphan::acknowledge(core, env, about.client, path, "", b"");
@@ -228,7 +236,7 @@ fn accepted(
     let wishes = session_of(env, None, request);
     agree_session(env, &mut reply, &mut core.paths[path], side, wishes.as_ref());
     Core::pass_headers(&mut reply, message);
-    let bytes = finish(reply, message, sdp);
+    let bytes = body::finish(reply, message, sdp.as_ref());
     let cseq = request.cseq().map_or(0, |cseq| cseq.number);
     await_ack(core, env, server, code, bytes, cseq, side, late.then_some(about.client));
     core.out.push_back(Effect::Checkpoint(Point::C4));
@@ -273,7 +281,7 @@ fn pass(
     if code == 422 {
         reply.copy_ref(message, &[Name::MinSe]);
     }
-    let bytes = finish(reply, message, sdp);
+    let bytes = body::finish(reply, message, sdp.as_ref());
     core.respond(env, server, code, bytes);
 }
 
@@ -298,11 +306,12 @@ pub(crate) fn lost(core: &mut Core, env: &Env<'_>, server: u32, loss: Loss) {
 
 /// The ACK of a 2xx to an offerless INVITE brings the answer for the leg that offered.
 pub(crate) fn late_answer(core: &mut Core, env: &Env<'_>, side: MediaSide, client: u32, message: &Message) {
-    let body = if message.has_sdp() {
-        core.media.answer(&mut core.out, side, &message.body(), true, true).unwrap_or_default()
-    } else {
-        core.media.close_offer();
-        Bytes::new()
+    let body = match message.sdp() {
+        Some(body) => core.media.answer(&mut core.out, side, &body, true, true).unwrap_or_default(),
+        None => {
+            core.media.close_offer();
+            Bytes::new()
+        }
     };
     orphan::acknowledge(core, env, client, 0, "application/sdp", &body);
 }

@@ -38,6 +38,7 @@ const fn is_ours(name: Name) -> bool {
             | Name::SessionExpires
             | Name::MinSe
             | Name::RAck
+            | Name::Replaces
             | Name::RSeq
             | Name::Server
             | Name::UserAgent

@@ -1,9 +1,9 @@
 //! Final responses to the caller's INVITE.
 
+use crate::body;
 use crate::core::{Core, Env};
 use crate::effect::MediaSide;
 use crate::leg::Path;
-use crate::provisional::finish;
 use crate::transactions::Answer;
 use bytes::Bytes;
 use sip::header::Refresher;
@@ -42,7 +42,7 @@ pub(crate) fn pass_failure(core: &mut Core, env: &Env<'_>, message: &Message, co
         reply.copy_ref(message, &[Name::Contact]);
     }
     Core::sign(env, &mut reply, Name::Server);
-    let bytes = finish(reply, message, None);
+    let bytes = body::finish(reply, message, None);
     core.respond(env, server, code, bytes);
 }
 
@@ -95,7 +95,7 @@ pub(crate) fn answer(core: &mut Core, env: &Env<'_>, message: &Message, sdp: Opt
     agree_session(env, &mut reply, &mut core.paths[0], MediaSide::A, agreed.as_ref());
     Core::pass_headers(&mut reply, message);
     Core::sign(env, &mut reply, Name::Server);
-    let bytes = finish(reply, message, sdp);
+    let bytes = body::finish(reply, message, sdp.as_ref());
     core.paths[0].leg_mut(MediaSide::A).dialog.confirm_as_uas();
     let cseq = invite.cseq().map_or(1, |cseq| cseq.number);
     await_ack(core, env, server, code, bytes, cseq, MediaSide::A, late);

@@ -128,8 +128,61 @@ impl Ledger {
         self.admitted.as_ref()
     }
 
+    /// The channel that was taken last, with its attempt.
+    pub(crate) fn last_seized(&self) -> Option<&(u32, Target)> {
+        self.seized.last()
+    }
+
     /// The target whose channel is taken for `attempt`.
     pub(crate) fn seized_target(&self, attempt: u32) -> Option<&Target> {
         self.seized.iter().find(|(number, _)| *number == attempt).map(|(_, target)| target)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use routing::Tables;
+    use routing::model::Trunk;
+
+    fn trunk() -> Arc<Trunk> {
+        let text = "[[trunk]]\nname = \"t\"\n[trunk.egress]\ngateways = [ { address = \"192.0.2.2\" } ]\n";
+        let document = routing::Document::parse(&[("t.toml".into(), text.to_owned())]).expect("valid");
+        let mut tables = Tables::default();
+        let change = tables.plan_change(&document, routing::Scope::Declare).expect("valid");
+        tables.apply(&change).expect("valid");
+        tables.trunks()["t"].clone()
+    }
+
+    #[test]
+    fn a_channel_that_comes_too_late_goes_back_at_once() {
+        let (mut ledger, mut out) = (Ledger::default(), VecDeque::new());
+        ledger.seize(&mut out, 1, Target::Trunk(trunk()), 0);
+        ledger.forget_seizing(1);
+        assert!(ledger.is_waiting());
+        out.clear();
+        ledger.seized(&mut out, 1, true);
+        assert!(matches!(out.pop_front(), Some(Effect::Surrender { .. })));
+        assert!(ledger.is_balanced() && !ledger.is_waiting());
+    }
+
+    #[test]
+    fn everything_is_given_back_once() {
+        let (mut ledger, mut out) = (Ledger::default(), VecDeque::new());
+        ledger.admit(&mut out, trunk());
+        ledger.admitted(true);
+        ledger.seize(&mut out, 1, Target::Trunk(trunk()), 0);
+        ledger.seized(&mut out, 1, true);
+        ledger.anchor(&mut out, 1);
+        ledger.anchored(true);
+        assert!(!ledger.is_balanced());
+        out.clear();
+        for _ in 0..2 {
+            ledger.surrender(&mut out, 1);
+            ledger.release_channels(&mut out);
+            ledger.free_media(&mut out);
+        }
+        assert!(ledger.is_balanced());
+        assert_eq!(out.len(), 3, "{out:?}");
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::context::Locals;
 use crate::effect::MediaSide;
+use bytes::Bytes;
 use sip::clock::Instant;
 use sip::dialog::Dialog;
 use sip::session_timer::SessionTimer;
@@ -95,6 +96,8 @@ pub(crate) fn is_natted(message: &Message, flow: &Flow) -> bool {
 #[derive(Clone, Debug)]
 pub(crate) struct Path {
     pub(crate) legs: [Leg; 2],
+    /// What its callee said of the media before it answered.
+    pub(crate) early: Option<Bytes>,
     /// The attempt that it came of.
     pub(crate) attempt: u32,
 }

@@ -10,6 +10,7 @@ pub mod record;
 
 mod admission;
 mod attempt;
+mod body;
 mod call;
 mod caller;
 mod chance;

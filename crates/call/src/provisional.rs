@@ -4,11 +4,12 @@
 //! caller, so RSeq stays as it is, the callee's retransmissions drive ours, and PRACK goes back through [`crate::forward`].
 
 use crate::attempt::Try;
+use crate::body;
 use crate::core::{Core, Env};
 use crate::effect::{Effect, Event as Count, MediaSide, Point};
 use crate::fork;
 use bytes::Bytes;
-use sip::{Builder, Message, Name};
+use sip::{Message, Name};
 
 /// Passes a 18x on.
 pub(crate) fn relay(core: &mut Core, env: &Env<'_>, attempt: &mut Try, message: &Message) {
@@ -26,6 +27,11 @@ pub(crate) fn relay(core: &mut Core, env: &Env<'_>, attempt: &mut Try, message: 
     let reliable =
         understands && path.is_some() && message.lists(Name::Require, "100rel") && message.get(Name::RSeq).is_some();
     let sdp = describe(core, message, reliable);
+    if let Some(path) = path
+        && sdp.is_some()
+    {
+        core.paths[path].early = message.sdp();
+    }
     let tag = path.map_or(&*primary, |path| core.paths[path].leg(MediaSide::A).dialog.local_tag());
     let tag: Box<str> = tag.into();
     let Some(mut reply) = core.reply_as(server, code, message.reason_phrase(), &tag) else { return };
@@ -40,7 +46,7 @@ pub(crate) fn relay(core: &mut Core, env: &Env<'_>, attempt: &mut Try, message: 
     }
     Core::pass_headers(&mut reply, message);
     Core::sign(env, &mut reply, Name::Server);
-    let bytes = finish(reply, message, sdp);
+    let bytes = body::finish(reply, message, sdp.as_ref());
     core.respond(env, server, code, bytes);
     if path.is_some() {
         core.out.push_back(Effect::Checkpoint(Point::C1));
@@ -49,10 +55,7 @@ pub(crate) fn relay(core: &mut Core, env: &Env<'_>, attempt: &mut Try, message: 
 
 /// What the caller is told of the callee's media.
 fn describe(core: &mut Core, message: &Message, reliable: bool) -> Option<Bytes> {
-    if !message.has_sdp() {
-        return None;
-    }
-    let body = message.body();
+    let body = message.sdp()?;
     let caller_offered = core.invite.as_ref().is_some_and(|invite| invite.has_sdp());
     if caller_offered {
         return core.media.answer(&mut core.out, MediaSide::B, &body, reliable, false).ok();
@@ -60,13 +63,4 @@ fn describe(core: &mut Core, message: &Message, reliable: bool) -> Option<Bytes>
     // Only a reliable response may carry an offer (RFC 3262 §5).
     let codecs = core.codecs_to[MediaSide::A.index()].clone();
     reliable.then(|| core.media.offer(MediaSide::B, &body, &codecs).ok()).flatten()
-}
-
-/// Ends a message with a description of ours, or else with the body of another kind that `message` has.
-pub(crate) fn finish(builder: Builder, message: &Message, sdp: Option<Bytes>) -> Bytes {
-    match sdp {
-        Some(sdp) => builder.finish_with("application/sdp", &sdp),
-        None if message.has_sdp() || !message.has_body() => builder.finish(),
-        None => builder.finish_with(message.get(Name::ContentType).unwrap_or("text/plain"), &message.body()),
-    }
 }

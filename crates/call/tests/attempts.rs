@@ -6,6 +6,7 @@ use call::record::EndedBy;
 use call::{Settings, UnknownSource};
 use sip::{Method, Name};
 use std::time::Duration;
+use testkit::tables::{PARTNERS, view};
 use testkit::{Faults, Script, World};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -92,6 +93,20 @@ fn a_full_ingress_trunk_is_refused_without_an_attempt() {
     assert_eq!((answer.q850(), answer.get(Name::RetryAfter)), (Some(34), None));
     assert_eq!(world.node.rows[0].ended_by, EndedBy::Switch);
     assert!(world.agents[1].seen.requests.is_empty());
+}
+
+#[test]
+fn an_emergency_call_passes_a_full_ingress_trunk() {
+    let screens = "\n[[screen]]\nname = \"sos\"\nemergency = [ { number = \"112\", trunks = [\"egress\"] } ]\n";
+    for called in ["112", "urn:service:sos"] {
+        let mut world = World::new(2, Faults::default(), Script::hanging_up(1_000), vec![Script::default()]);
+        world.node.view = view(&format!("{PARTNERS}{screens}"));
+        world.node.policy.admit = Some(Refused::Channels);
+        world.call(called);
+        world.run_for(MINUTE);
+        world.assert_settled();
+        assert_eq!(world.agents[0].seen.finals, [200], "{}", world.trace());
+    }
 }
 
 #[test]

@@ -67,9 +67,10 @@ fn play(seed: u64, faults: Faults, restores: bool) -> World {
         world.run_for(pause);
         let who = usize::try_from(dice.random(3)).unwrap_or(0);
         let method = ["INVITE", "UPDATE", "INFO"][usize::try_from(dice.random(3)).unwrap_or(0)];
+        let offers = dice.random(4) != 0;
         world.act(who, |agent, now| {
             if agent.is_talking() {
-                let body = agent.describe("sendonly");
+                let body = if offers { agent.describe("sendonly") } else { Default::default() };
                 agent.request(now, method, "application/sdp", &body);
             }
         });
@@ -85,6 +86,7 @@ fn every_call_has_one_end_and_gives_everything_back() {
         let mut dice = Net::new(seed ^ 0xF00D, Faults::default());
         let faults = Faults { loss: dice.random(300), duplication: dice.random(200), jitter_ms: dice.random(400) };
         let world = play(seed, faults, false);
+        assert_eq!(world.node.made, 1, "retransmissions make no second call, seed {seed}\n{}", world.trace());
         world.assert_settled_for(seed);
     }
 }
@@ -102,4 +104,21 @@ fn a_restored_call_behaves_as_the_call() {
         restored.assert_settled_for(seed);
     }
     assert!(replaced > 50, "some calls were replaced: {replaced}");
+}
+
+#[test]
+fn a_call_restored_while_it_rings_can_be_cleared_on_both_legs() {
+    for after in [1, 50, 150, 250] {
+        let mut world = World::new(9, Faults::default(), Script::default(), vec![Script::default()]);
+        world.call("442071230000");
+        world.run_for(Duration::from_millis(after));
+        world.node.crash(world.now);
+        let now = world.now;
+        world.node.input(now, &mut world.net, 0, call::Input::Hangup { reason: "internal_error" });
+        world.run_for(Duration::from_secs(120));
+        world.assert_settled();
+        assert_eq!(world.agents[0].seen.finals, [503], "{}", world.trace());
+        assert!(world.agents[1].seen.ended, "{after} ms\n{}", world.trace());
+        assert_eq!(&*world.node.rows[0].reason, "internal_error");
+    }
 }

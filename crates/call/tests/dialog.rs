@@ -76,6 +76,26 @@ fn requests_pass_from_leg_to_leg_with_their_answers() {
 }
 
 #[test]
+fn a_reinvite_without_offer_is_answered_in_the_ack() {
+    let mut world = talking();
+    for agent in [0, 1] {
+        world.act(agent, |agent, now| agent.request(now, "INVITE", "", b""));
+        world.run_for(Duration::from_secs(1));
+        let (asked, other) = (&world.agents[agent].seen, &world.agents[1 - agent].seen);
+        let offer = asked.answer.as_ref().map(|answer| answer.body()).expect("an offer in the 200");
+        assert!(String::from_utf8_lossy(&offer).contains("c=IN IP4 192.0.2.100"), "{}", world.trace());
+        assert!(
+            other.last.as_ref().is_some_and(|last| last.method() == Method::Ack && last.has_sdp()),
+            "{}",
+            world.trace()
+        );
+    }
+    world.act(0, testkit::Agent::hang_up);
+    world.run_for(MINUTE);
+    world.assert_settled();
+}
+
+#[test]
 fn offers_that_cross_get_491() {
     let mut world = talking();
     for agent in [0, 1] {

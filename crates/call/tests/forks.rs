@@ -64,6 +64,24 @@ fn early_media_steers_the_relay_before_the_answer() {
 }
 
 #[test]
+fn an_answer_without_description_means_the_early_one_of_its_own_fork() {
+    let early = |after, fork| Ring { sdp: true, ..ring(after, 183, fork) };
+    let callee = Script {
+        rings: vec![early(50, 0), early(80, 1)],
+        answers: vec![answer(200, 0)],
+        quiet_answer: true,
+        ..Script::default()
+    };
+    let world = run(Script::hanging_up(1_000), callee);
+    world.assert_settled();
+    let (early, answer) = (&world.agents[1].seen, &world.agents[0].seen.answer);
+    assert!(early.requests.contains(&Method::Bye), "{}", world.trace());
+    let body = answer.as_ref().and_then(sip::Message::sdp).expect("the caller hears the description again");
+    assert!(String::from_utf8_lossy(&body).contains("c=IN IP4 192.0.2.100"));
+    assert_eq!(world.node.steers.len(), 6, "the relay follows the fork that answered");
+}
+
+#[test]
 fn reliability_passes_from_end_to_end() {
     let callee = Script {
         rings: vec![Ring { sdp: true, reliable: true, ..ring(50, 183, 0) }],

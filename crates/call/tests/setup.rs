@@ -69,6 +69,47 @@ fn the_callee_learns_nothing_of_the_callers_network() {
 }
 
 #[test]
+fn every_stream_has_ports_of_its_own_and_one_too_many_is_refused() {
+    let video = "m=video 4002 RTP/AVP 96\r\na=rtpmap:96 VP8/90000\r\n";
+    let caller = Script { more_sdp: video, ..Script::hanging_up(2_000) };
+    let callee = Script { more_sdp: video, ..Script::default() };
+    let mut world = world(caller, callee);
+    world.call("442071230000");
+    world.run_for(Duration::from_secs(1));
+    let offer = world.agents[1].seen.sdp.clone().expect("an offer");
+    let offer = String::from_utf8_lossy(&offer).into_owned();
+    assert!(offer.contains("m=audio 20002 ") && offer.contains("m=video 20006 RTP/AVP 96"), "{offer}");
+    assert_eq!(world.node.steers.len(), 4);
+    // A third stream in a re-INVITE has no ports: it is refused, the others stay.
+    world.act(0, |agent, now| {
+        let mut body = agent.describe("sendrecv").to_vec();
+        body.extend_from_slice(b"m=audio 4004 RTP/AVP 0\r\n");
+        agent.request(now, "INVITE", "application/sdp", &body);
+    });
+    world.run_for(Duration::from_secs(1));
+    let offer = world.agents[1].seen.sdp.clone().expect("an offer");
+    assert!(String::from_utf8_lossy(&offer).contains("m=audio 0 RTP/AVP 0"), "{offer:?}");
+    world.run_for(MINUTE);
+    world.assert_settled();
+}
+
+#[test]
+fn a_description_among_other_parts_goes_through_the_relay_and_they_pass() {
+    let caller = Script { multipart: true, ..Script::hanging_up(500) };
+    let mut world = world(caller, Script::default());
+    world.call("442071230000");
+    world.run_for(MINUTE);
+    world.assert_settled();
+    let invite = world.agents[1].seen.invite.clone().expect("an INVITE");
+    assert_eq!(invite.get(Name::ContentType), Some("multipart/mixed;boundary=b1"));
+    let body = String::from_utf8_lossy(&invite.body()).into_owned();
+    assert!(
+        body.contains("<presence/>") && body.contains("c=IN IP4 192.0.2.100") && !body.contains("192.0.2.1\r"),
+        "{body}"
+    );
+}
+
+#[test]
 fn a_busy_callee_is_passed_on_and_recorded() {
     let mut world = world(Script::default(), Script::refuses(486));
     world.call("442071230000");

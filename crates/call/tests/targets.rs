@@ -123,3 +123,50 @@ fn a_call_without_any_description_is_carried_all_the_same() {
     assert_eq!(world.agents[0].seen.finals, [200], "{}", world.trace());
     assert!(world.node.steers.iter().all(|steer| steer.side != MediaSide::A || !steer.sends));
 }
+
+/// A call to a number that leads to a line.
+fn to_line(contacts: &[&str], caller: Script, callees: Vec<Script>) -> World {
+    let toml = format!(
+        "{PARTNERS}\n[[user]]\nname = \"alice\"\naccount = \"acme\"\npassword = \"x\"\n\
+         [[number]]\nnumber = \"+442071230000\"\naccount = \"acme\"\nto = \"user:alice\"\n"
+    );
+    let mut world = World::new(8, Faults::default(), caller, callees);
+    world.node.view = view(&toml);
+    world.node.policy.contacts = contacts.iter().map(|contact| contact.parse().expect("an address")).collect();
+    world.call("442071230000");
+    world.run_for(MINUTE);
+    world.assert_settled();
+    world
+}
+
+#[test]
+fn a_line_is_called_at_its_contact_and_not_told_what_is_hidden() {
+    let headers =
+        vec![("P-Asserted-Identity", "<sip:+442071230001@192.0.2.1>".to_owned()), ("Privacy", "id".to_owned())];
+    let caller = Script { headers, ..Script::hanging_up(500) };
+    let world = to_line(&["192.0.2.2:5060"], caller, vec![Script::default()]);
+    assert_eq!(world.agents[0].seen.finals, [200], "{}", world.trace());
+    let invite = world.agents[1].seen.invite.as_ref().expect("an INVITE");
+    assert_eq!(invite.uri(), "sip:line@192.0.2.2:5060;ob");
+    assert_eq!((invite.get(Name::PAssertedIdentity), invite.get(Name::Privacy)), (None, None));
+    assert!(invite.get(Name::From).is_some_and(|from| from.contains("anonymous.invalid")));
+    assert_eq!((&*world.node.rows[0].egress_trunk, &*world.node.rows[0].egress_account), ("", "acme"));
+}
+
+#[test]
+fn the_next_contact_of_a_line_is_tried_unless_the_person_refused() {
+    let both = ["192.0.2.2:5060", "192.0.2.3:5060"];
+    for (code, finals) in [(480, 200), (404, 200), (486, 486), (603, 603)] {
+        let callees = vec![Script::refuses(code), Script::default()];
+        let world = to_line(&both, Script::hanging_up(500), callees);
+        assert_eq!(world.agents[0].seen.finals, [finals], "{}", world.trace());
+        assert_eq!(world.node.rows.len(), 1);
+    }
+}
+
+#[test]
+fn a_line_that_is_not_registered_is_480() {
+    let world = to_line(&[], Script::default(), Vec::new());
+    assert_eq!(world.agents[0].seen.finals, [480], "{}", world.trace());
+    assert_eq!(world.node.rows[0].q850, 20);
+}

@@ -91,7 +91,7 @@ impl<'a> Engine<'a> {
         self.started = Instant::now();
         loop {
             self.now = micros(self.started.elapsed());
-            if progress.stopped() && self.offered_until.is_none() {
+            if progress.stopped() && !self.tally.stopping {
                 self.hang_up_all();
             }
             self.offer();
@@ -196,6 +196,7 @@ impl<'a> Engine<'a> {
 
     /// Ends the offering and hangs up what is open.
     fn hang_up_all(&mut self) {
+        self.tally.stopping = true;
         self.offered_until = Some(self.now);
         // Where both sides are ours the callers hang up, and the callees follow.
         for side in [&mut self.caller, &mut self.callee].into_iter().flatten().take(1) {

@@ -54,7 +54,7 @@ fn on_bye(call: &mut Call, cx: &mut Context<'_>, message: &Message<'_>, source: 
                 Role::Caller => cx.options.hangup == Hangup::Caller,
                 Role::Callee => cx.options.hangup == Hangup::Callee,
             };
-            let early = cx.now + EARLY < call.started + micros(cx.options.hold);
+            let early = !cx.tally.stopping && cx.now + EARLY < call.started + micros(cx.options.hold);
             let end = if ours || early { End::Failed("ended too early by BYE".into()) } else { End::Completed };
             call.end(cx, end);
         }

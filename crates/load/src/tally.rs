@@ -24,6 +24,8 @@ pub(crate) enum End {
 pub(crate) struct Tally {
     pub(crate) offered: u64,
     pub(crate) held_back: u64,
+    /// The run was told to stop: calls may end before their time.
+    pub(crate) stopping: bool,
     pub(crate) answered: u64,
     pub(crate) completed: u64,
     pub(crate) busy: u64,

@@ -35,6 +35,8 @@ pub struct Policy {
     pub full: Vec<&'static str>,
     /// No media port is free.
     pub no_ports: bool,
+    /// Where lines and registered trunks are, best first.
+    pub contacts: Vec<SocketAddr>,
     /// Addresses that cannot be reached.
     pub unreachable: Vec<SocketAddr>,
 }
@@ -184,6 +186,17 @@ impl Node {
         }
     }
 
+    /// Every call is lost, and comes back from its checkpoint.
+    ///
+    /// # Panics
+    /// A checkpoint cannot be read.
+    pub fn crash(&mut self, now: Now) {
+        let cx = Context { view: &self.view, settings: &self.settings, locals: &self.locals };
+        for call in &mut self.calls {
+            *call = Call::restore(&call.checkpoint(now), &cx, now).expect("a checkpoint of our own");
+        }
+    }
+
     fn replace(&mut self, now: Now, at: usize) {
         if !self.calls[at].is_held() {
             return;
@@ -268,10 +281,24 @@ impl Node {
         }
     }
 
+    fn registered(&self) -> Result<SmallVec<[Hop; 1]>, Refused> {
+        let hop = |remote: &SocketAddr| Hop {
+            gateway: None,
+            host: remote.to_string().into(),
+            uri: Some(format!("sip:line@{remote};ob").into()),
+            route: None,
+            transport: Transport::Udp,
+            remote: *remote,
+            flow: Some(Flow { transport: Transport::Udp, local: self.address, remote: *remote, connection: 0 }),
+        };
+        let hops: SmallVec<[Hop; 1]> = self.policy.contacts.iter().map(hop).collect();
+        if hops.is_empty() { Err(Refused::NotRegistered) } else { Ok(hops) }
+    }
+
     fn seize(&self, target: &Target) -> Result<SmallVec<[Hop; 1]>, Refused> {
         let trunk = match target {
             Target::Trunk(trunk) => trunk,
-            Target::Registered(_) | Target::User(_) => return Err(Refused::NotRegistered),
+            Target::Registered(_) | Target::User(_) => return self.registered(),
         };
         if self.policy.full.iter().any(|name| **name == *trunk.name) {
             return Err(Refused::Channels);

@@ -15,7 +15,7 @@ pub(crate) struct Admitting {
 impl Admitting {
     pub(super) fn on_event(self, core: &mut Core, env: &Env<'_>, event: Event) -> State {
         match event {
-            Event::Admitted(result) => Seizing::plan(core, env, result.is_ok()),
+            Event::Admitted(result) => Seizing::plan(core, env, result),
             Event::Cancelled { .. } => Clearing::cancelled(core, env),
             Event::Hangup { reason } => Clearing::ended_early(core, env, 503, 41, EndedBy::Switch, reason),
             Event::Alarm if env.now.mono >= self.until => Clearing::refused(core, env, 503, 41, "trunk did not answer"),

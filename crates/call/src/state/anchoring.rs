@@ -66,11 +66,11 @@ impl Anchoring {
 
 /// How many streams the relay has to carry.
 fn streams_of(invite: &sip::Message) -> usize {
-    if !invite.has_sdp() {
+    match invite.sdp() {
+        Some(body) => sip::sdp::Session::from_bytes(body).map_or(0, |session| session.media_count()),
         // A late offer is yet to come.
-        return LATE_OFFER_STREAMS;
+        None => LATE_OFFER_STREAMS,
     }
-    sip::sdp::Session::from_bytes(invite.body()).map_or(0, |session| session.media_count())
 }
 
 fn start(core: &mut Core, env: &Env<'_>, mut attempt: Try) -> State {

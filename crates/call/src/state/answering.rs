@@ -34,7 +34,9 @@ impl Answering {
         b.start_timer(env.now.mono, agreed.or(own));
         let offered = core.invite.as_ref().is_some_and(|invite| invite.has_sdp());
         let late = (!offered && message.has_sdp()).then_some(attempt.client);
-        let sdp = match describe(core, offered, message) {
+        let described = describe(core, offered, message);
+        core.paths[0].early = None;
+        let sdp = match described {
             Ok(sdp) => sdp,
             Err(error) => return unusable(core, env, &attempt, error.status()),
         };
@@ -72,12 +74,16 @@ impl Answering {
 
 /// What the caller is told of the callee's media.
 fn describe(core: &mut Core, offered: bool, message: &Message) -> Result<Option<Bytes>, sip::sdp::Error> {
-    if !message.has_sdp() {
-        // RFC 3261 §13.2.1: what an early response said, the 2xx need not repeat; the caller may not have heard it.
+    let Some(body) = message.sdp() else {
+        // RFC 3261 §13.2.1: what an early response of this fork said, the 2xx need not repeat; but the caller may not have
+        // heard it, and another fork may have steered the relay since.
+        let early = core.paths[0].early.take().filter(|_| offered);
+        if let Some(Ok(sdp)) = early.map(|body| core.media.answer(&mut core.out, MediaSide::B, &body, true, true)) {
+            return Ok(Some(sdp));
+        }
         core.media.close_offer();
         return Ok(core.media.last(MediaSide::A).filter(|_| offered && core.media.is_agreed()).cloned());
-    }
-    let body = message.body();
+    };
     if offered {
         return core.media.answer(&mut core.out, MediaSide::B, &body, true, true).map(Some);
     }

@@ -14,6 +14,9 @@ use sip::{Flow, Message, Name};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
+/// The name under which metrics count those that nobody knows.
+const STRANGER: &str = "unknown";
+
 pub(super) fn on_event(core: &mut Core, env: &Env<'_>, event: Event) -> State {
     match event {
         Event::Invite { message, flow } => arrive(core, env, &message, &flow),
@@ -37,6 +40,7 @@ fn arrive(core: &mut Core, env: &Env<'_>, invite: &Arc<Message>, flow: &Flow) ->
     let source = match admission::identify_source(env, invite, flow) {
         Verdicted::Known(source) => source,
         Verdicted::Stranger if env.settings.unknown_source == UnknownSource::Silent => {
+            core.count_failure(STRANGER.into(), Direction::Ingress, 0);
             return Clearing::silent(core, env);
         }
         Verdicted::Stranger => return turn_away(core, env, invite, flow, 403),
@@ -61,7 +65,7 @@ fn arrive(core: &mut Core, env: &Env<'_>, invite: &Arc<Message>, flow: &Flow) ->
             core.ledger.admit(&mut core.out, trunk);
             State::Admitting(Admitting { until: env.now.mono + env.settings.max_wait })
         }
-        None => Seizing::plan(core, env, true),
+        None => Seizing::plan(core, env, Ok(())),
     }
 }
 
@@ -98,11 +102,16 @@ fn describe(core: &mut Core, env: &Env<'_>, source: Source, server: u32, invite:
     let (caller_in, identity) = admission::identity(env, &source, invite);
     let seconds = source.trunk().map_or(env.settings.session_expires, |trunk| trunk.session_expires);
     let options = |name| -> SmallVec<[&'static str; 2]> {
-        TRANSPARENT_OPTIONS.into_iter().filter(|option| invite.lists(name, option)).collect()
+        let known = |tag: &str| TRANSPARENT_OPTIONS.into_iter().find(|option| option.eq_ignore_ascii_case(tag));
+        invite.values(name).filter_map(known).collect()
     };
     let required: SmallVec<[&'static str; 2]> = options(Name::Require);
     let mut supported = options(Name::Supported);
-    supported.extend(required.iter().copied().filter(|tag| !invite.lists(Name::Supported, tag)));
+    for tag in &required {
+        if !supported.contains(tag) {
+            supported.push(tag);
+        }
+    }
     Caller {
         codecs: codecs_of(source.trunk().map(|trunk| &**trunk)),
         pinned: flow.transport.is_reliable() || is_natted(invite, flow),
@@ -126,6 +135,7 @@ fn describe(core: &mut Core, env: &Env<'_>, source: Source, server: u32, invite:
 
 /// Refuses one that is nobody to us: no record, no channel.
 fn turn_away(core: &mut Core, env: &Env<'_>, invite: &Arc<Message>, flow: &Flow, code: u16) -> State {
+    core.count_failure(STRANGER.into(), Direction::Ingress, code);
     let server = core.serve(env, MediaSide::A, flow, invite);
     let tag = core.tag(MediaSide::A);
     core.invite = Some(invite.clone());

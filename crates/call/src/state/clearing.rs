@@ -20,6 +20,9 @@ use trunk::Failure;
 /// that nothing of it is on its way any more.
 const LINGER: Duration = Duration::from_secs(9);
 
+/// The longest that anything is waited for, whoever owes an answer: longer than any chain of transactions takes.
+const PATIENCE: Duration = Duration::from_secs(150);
+
 /// Waiting for the last things.
 #[derive(Clone, Debug)]
 pub(crate) struct Clearing {
@@ -28,6 +31,7 @@ pub(crate) struct Clearing {
     figures_until: Instant,
     /// Until when retransmissions are answered; none: nothing had begun.
     linger_until: Instant,
+    patience_until: Instant,
     /// The caller's BYE waits for the ACK of its 200 (RFC 3261 §15).
     bye_waits: Option<Box<str>>,
 }
@@ -158,7 +162,13 @@ impl Clearing {
         let freeing = core.ledger.free_media(&mut core.out);
         core.shed();
         let now = env.now.mono;
-        let state = Self { row, figures_until: now + env.settings.max_figures, linger_until: now + LINGER, bye_waits };
+        let state = Self {
+            row,
+            figures_until: now + env.settings.max_figures,
+            linger_until: now + LINGER,
+            patience_until: now + PATIENCE,
+            bye_waits,
+        };
         let mut state = state;
         if !freeing {
             state.write_row(core);
@@ -170,7 +180,7 @@ impl Clearing {
         let figures = self.row.is_some().then_some(self.figures_until);
         // While something is needed its own machine wakes us.
         let linger = (!core.tx.is_needed() && !core.ledger.is_waiting()).then_some(self.linger_until);
-        figures.into_iter().chain(linger).min()
+        figures.into_iter().chain(linger).chain([self.patience_until]).min()
     }
 
     pub(super) fn on_event(mut self, core: &mut Core, env: &Env<'_>, event: Event) -> State {
@@ -228,7 +238,7 @@ impl Clearing {
     fn settle(self, core: &mut Core, env: &Env<'_>) -> State {
         let waits = self.row.is_some() || self.bye_waits.is_some() || core.tx.is_needed() || core.ledger.is_waiting();
         let lingers = !core.tx.is_empty() && env.now.mono < self.linger_until;
-        if waits || lingers {
+        if (waits || lingers) && env.now.mono < self.patience_until {
             return State::Clearing(Box::new(self));
         }
         debug_assert!(core.ledger.is_balanced(), "a call that is over holds nothing");

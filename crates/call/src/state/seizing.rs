@@ -5,6 +5,7 @@ use crate::admission;
 use crate::attempt::{Route, Try, failure_of};
 use crate::core::{Core, Env};
 use crate::event::Event;
+use crate::input::Refused;
 use crate::record::EndedBy;
 use crate::records::Ending;
 use routing::{Attempt, Query};
@@ -20,9 +21,9 @@ pub(crate) struct Seizing {
 }
 
 impl Seizing {
-    /// Plans the call and asks for the first channel. `has_channel` says whether the ingress trunk had one: only an
-    /// emergency call goes on without.
-    pub(super) fn plan(core: &mut Core, env: &Env<'_>, has_channel: bool) -> State {
+    /// Plans the call and asks for the first channel. `admitted` says whether the ingress trunk had one: only an emergency
+    /// call goes on without.
+    pub(super) fn plan(core: &mut Core, env: &Env<'_>, admitted: Result<(), Refused>) -> State {
         let seed = core.chance.next();
         let Some(caller) = &mut core.caller else { return State::Over };
         let shown = caller.identity.asserted.as_deref().or(caller.identity.from.as_deref()).unwrap_or("");
@@ -35,8 +36,11 @@ impl Seizing {
             explain: false,
         };
         let planned = env.view.plan(&query);
-        if !has_channel && !planned.as_ref().is_ok_and(|plan| plan.emergency) {
-            return Clearing::refused(core, env, 503, 34, "no channel free");
+        if let Err(refused) = admitted
+            && !planned.as_ref().is_ok_and(|plan| plan.emergency)
+        {
+            let (q850, reason) = if refused == Refused::Rate { (42, "over the rate") } else { (34, "no channel free") };
+            return Clearing::refused(core, env, 503, q850, reason);
         }
         match planned {
             Ok(plan) => {

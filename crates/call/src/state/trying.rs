@@ -8,6 +8,7 @@ use crate::event::{About, Event, Loss};
 use crate::record::EndedBy;
 use crate::transactions::Purpose;
 use crate::{egress, fork, forward, orphan, provisional, redirect};
+use routing::Target;
 use sip::clock::Instant;
 use sip::digest::answer;
 use sip::{Message, Method};
@@ -174,9 +175,12 @@ impl Trying {
         let q850 = message.q850().and_then(|cause| u8::try_from(cause).ok());
         if code == 503 {
             report(core, &self.attempt, Outcome::Unavailable(message.retry_after()));
-            if self.attempt.hops.len() > 1 {
-                return self.next_hop(core, env);
-            }
+        }
+        // Another contact of a line may be there where this one is not; but busy and declined are answers of the person.
+        let is_contact = !matches!(self.attempt.plan.target, Target::Trunk(_));
+        let is_personal = matches!(code, 486 | 487 | 600..=699);
+        if self.attempt.hops.len() > 1 && (code == 503 || (is_contact && !is_personal)) {
+            return self.next_hop(core, env);
         }
         core.ledger.surrender(&mut core.out, self.attempt.number);
         Seizing::after_failure(core, env, &self.attempt, Failure::Response { code, q850 }, Some(message))

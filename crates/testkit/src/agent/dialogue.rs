@@ -18,7 +18,8 @@ impl Agent {
         let (ip, version) = (self.address.ip(), self.version);
         format!(
             "v=0\r\no=agent 1 {version} IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8 0 101\r\n\
-             a=rtpmap:101 telephone-event/8000\r\na={direction}\r\n"
+             a=rtpmap:101 telephone-event/8000\r\na={direction}\r\n{}",
+            self.script.more_sdp
         )
         .into()
     }
@@ -27,18 +28,28 @@ impl Agent {
     pub fn call(&mut self, now: Now, number: &str) {
         let body = if self.script.sdp { self.describe("sendrecv") } else { Bytes::new() };
         let branch = self.branch();
-        let mut builder = Builder::request(Method::Invite, &format!("sip:{number}@{}", self.peer))
+        let target = if number.contains(':') { number.to_owned() } else { format!("sip:{number}@{}", self.peer) };
+        let mut builder = Builder::request(Method::Invite, &target)
             .header(Name::Via, self.via(&branch))
             .header(Name::MaxForwards, self.script.max_forwards)
             .header(Name::From, format_args!("\"Agent\" <sip:{}@{}>;tag=caller", self.script.user, self.address.ip()))
-            .header(Name::To, format_args!("<sip:{number}@{}>", self.peer))
+            .header(Name::To, format_args!("<{target}>"))
             .header(Name::CallId, format_args!("call-of-{}", self.address.ip()))
             .header(Name::CSeq, "1 INVITE")
             .header(Name::Contact, self.contact());
         for (name, value) in self.script.headers.clone() {
             builder.add_as(name, value);
         }
-        let bytes = builder.finish_with("application/sdp", &body);
+        let bytes = if self.script.multipart {
+            let sdp = String::from_utf8_lossy(&body);
+            let parts = format!(
+                "--b1\r\nContent-Type: application/pidf+xml\r\n\r\n<presence/>\r\n--b1\r\nContent-Type: application/sdp\r\n\r\n\
+                 {sdp}\r\n--b1--\r\n"
+            );
+            builder.finish_with("multipart/mixed;boundary=b1", parts.as_bytes())
+        } else {
+            builder.finish_with("application/sdp", &body)
+        };
         self.begin(now, branch, Method::Invite, bytes);
         if let Some(after) = self.script.cancel {
             self.later(now, Plan::Cancel, after);
@@ -316,7 +327,9 @@ impl Agent {
             self.seen.ended = true;
             self.plans.retain(|(_, plan)| !matches!(plan, Plan::Hangup));
         }
-        let body = message.has_sdp().then(|| self.describe("sendrecv"));
+        // An INVITE without an offer asks for ours (RFC 3261 §14.2).
+        let wanted = message.has_sdp() || message.method() == Method::Invite;
+        let body = wanted.then(|| self.describe("sendrecv"));
         self.answer_last(now, 200, body);
     }
 
@@ -434,7 +447,7 @@ impl Agent {
                 self.respond_to(now, Method::Invite, code, fork, sdp, reliable);
             }
             Plan::Answer(Answer { code, fork, .. }) => {
-                let sdp = self.script.sdp && code < 300;
+                let sdp = self.script.sdp && !self.script.quiet_answer && code < 300;
                 self.respond_to(now, Method::Invite, code, fork, sdp, false);
             }
             Plan::Hangup => self.hang_up(now),

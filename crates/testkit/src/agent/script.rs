@@ -35,6 +35,12 @@ pub struct Script {
     pub sdp: bool,
     /// As callee: these, in time.
     pub rings: Vec<Ring>,
+    /// As callee: the 2xx does not repeat the description of an early response.
+    pub quiet_answer: bool,
+    /// As caller: the description is one part of the body, beside a location.
+    pub multipart: bool,
+    /// More lines of its session descriptions.
+    pub more_sdp: &'static str,
     /// As callee: the ends, one a fork.
     pub answers: Vec<Answer>,
     /// As caller: CANCEL after this.
@@ -62,6 +68,9 @@ impl Default for Script {
     fn default() -> Self {
         Self {
             sdp: true,
+            quiet_answer: false,
+            multipart: false,
+            more_sdp: "",
             rings: vec![Ring::plain(100, 180)],
             answers: vec![Answer { after: Duration::from_millis(300), code: 200, fork: 0 }],
             cancel: None,
