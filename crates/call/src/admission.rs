@@ -1,4 +1,7 @@
 //! Admission: who sends an INVITE, whether it may, and whom it wants. Nothing is reserved here.
+//!
+//! Whether a name exists must not show: whoever calls from an address that no trunk names is challenged, as soon as
+//! anybody may call from anywhere, and a wrong name fares as a wrong password.
 
 use crate::caller::Source;
 use crate::core::Env;
@@ -39,15 +42,24 @@ pub(crate) fn identify_source(env: &Env<'_>, invite: &Message, flow: &Flow) -> V
     }
     match Credentials::of(invite, env.settings.challenger.realm(), false) {
         Some(credentials) => by_digest(env, invite, flow, &credentials),
-        None if trunks.iter().any(|trunk| !open(&trunk)) || claims_known_name(env, invite) => {
-            Verdicted::Challenge(false)
-        }
-        None if trunks.is_empty() => Verdicted::Stranger,
-        None => Verdicted::Refused(403),
+        None if trunks.iter().any(|trunk| !open(&trunk)) => Verdicted::Challenge(false),
+        None if !trunks.is_empty() && !claims_known_name(env, invite) => Verdicted::Refused(403),
+        // Who calls from anywhere is known by nothing but its credentials: From may hold a number, and whether a name is
+        // one of ours must not show.
+        None if knows_roamers(env) => Verdicted::Challenge(false),
+        None => Verdicted::Stranger,
     }
 }
 
-/// The name in From is one that authenticates by digest.
+/// Whether anybody may call from an address that no trunk names: a line, or a trunk that has only a password.
+fn knows_roamers(env: &Env<'_>) -> bool {
+    let roams = |trunk: &Arc<Trunk>| {
+        trunk.ingress.as_ref().is_some_and(|ingress| ingress.from.is_empty() && ingress.ha1.is_some())
+    };
+    !env.view.tables().users().is_empty() || env.view.trunks().any(roams)
+}
+
+/// The name in From is one that authenticates by digest: a phone beside a partner's gateway.
 fn claims_known_name(env: &Env<'_>, invite: &Message) -> bool {
     let from = invite.from().and_then(|from| from.parsed_uri()).and_then(|uri| uri.user).unwrap_or("");
     env.view.user(from).is_some() || env.view.trunk_by_username(from).is_some()
@@ -56,18 +68,22 @@ fn claims_known_name(env: &Env<'_>, invite: &Message) -> bool {
 fn by_digest(env: &Env<'_>, invite: &Message, flow: &Flow, credentials: &Credentials<'_>) -> Verdicted {
     let name = credentials.username();
     let (source, ha1) = match (env.view.user(&name), env.view.trunk_by_username(&name)) {
-        (_, Some(trunk)) if !allows_address(trunk, flow) => return Verdicted::Refused(403),
         (_, Some(trunk)) => {
-            (Source::Trunk(trunk.clone()), trunk.ingress.as_ref().and_then(|ingress| ingress.ha1.as_ref()))
+            (Some(Source::Trunk(trunk.clone())), trunk.ingress.as_ref().and_then(|ingress| ingress.ha1.as_ref()))
         }
-        (Some(user), None) => (Source::User(user.clone()), Some(&user.ha1)),
-        (None, None) => return Verdicted::Stranger,
+        (Some(user), None) => (Some(Source::User(user.clone())), Some(&user.ha1)),
+        (None, None) if !knows_roamers(env) => return Verdicted::Stranger,
+        (None, None) => (None, None),
     };
-    match ha1.map_or(Verdict::Wrong, |ha1| verify(env, invite, credentials, ha1)) {
-        Verdict::Valid { .. } => Verdicted::Known(source),
-        Verdict::Stale => Verdicted::Challenge(true),
-        Verdict::Wrong => Verdicted::Refused(403),
-        Verdict::Malformed => Verdicted::Refused(400),
+    // A name that is not there fares as one with another password, so that names cannot be told by trying.
+    let nobody = Ha1 { md5: String::new(), sha256: Some(String::new()) };
+    match (verify(env, invite, credentials, ha1.unwrap_or(&nobody)), source) {
+        (Verdict::Malformed, _) => Verdicted::Refused(400),
+        (Verdict::Wrong, _) | (_, None) => Verdicted::Refused(403),
+        (_, Some(_)) if ha1.is_none() => Verdicted::Refused(403),
+        (Verdict::Stale, Some(_)) => Verdicted::Challenge(true),
+        (Verdict::Valid { .. }, Some(Source::Trunk(trunk))) if !allows_address(&trunk, flow) => Verdicted::Refused(403),
+        (Verdict::Valid { .. }, Some(source)) => Verdicted::Known(source),
     }
 }
 

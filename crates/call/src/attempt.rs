@@ -130,3 +130,13 @@ pub(crate) const fn failure_of(refused: Refused) -> Failure {
         Refused::Gone => Failure::Response { code: 503, q850: Some(38) },
     }
 }
+
+/// What the record says of it.
+pub(crate) const fn reason_of(refused: Refused) -> &'static str {
+    match refused {
+        Refused::Channels | Refused::Rate => Failure::Capacity.reject().reason,
+        Refused::NotRegistered => "not registered",
+        Refused::Unresolvable => Failure::Transport.reject().reason,
+        Refused::Gone => "trunk or user is gone",
+    }
+}

@@ -100,7 +100,7 @@ impl Call {
     pub fn poll_effect(&mut self) -> Option<Effect> {
         let effect = self.core.out.pop_front();
         // A call that is held must not keep the room of its busiest moment.
-        if effect.is_none() && matches!(self.state, State::Connected(_)) && self.core.tx.is_empty() {
+        if effect.is_none() && matches!(self.state, State::Answering(_) | State::Connected(_) | State::Clearing(_)) {
             self.core.shrink();
         }
         effect

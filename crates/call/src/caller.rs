@@ -83,3 +83,14 @@ pub(crate) struct Caller {
     pub(crate) codecs: Codecs,
     pub(crate) emergency: bool,
 }
+
+impl Caller {
+    /// The call is answered: what only a further attempt needs goes.
+    pub(crate) fn forget_setup(&mut self) {
+        self.called = Box::default();
+        self.identity = Identity::default();
+        self.options = SmallVec::new();
+        self.required = SmallVec::new();
+        self.codecs = None;
+    }
+}

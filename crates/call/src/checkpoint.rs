@@ -28,6 +28,9 @@ use smallvec::SmallVec;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Room for most checkpoints, so that writing one seldom has to move it.
+const TYPICAL_SIZE: usize = 2_048;
+
 /// Version of the format.
 const VERSION: u16 = 1;
 
@@ -110,8 +113,8 @@ impl Call {
     #[must_use]
     pub fn checkpoint(&self, now: Now) -> Vec<u8> {
         snapshot(&self.core, &self.state, now)
-            .and_then(|snapshot| postcard::to_stdvec(&snapshot).ok())
-            .unwrap_or_default()
+            .and_then(|snapshot| postcard::to_extend(&snapshot, Vec::with_capacity(TYPICAL_SIZE)).ok())
+            .map_or_else(Vec::new, |bytes| bytes.into_boxed_slice().into_vec())
     }
 
     /// The call that [`Self::checkpoint`] wrote. Transactions are not carried: what was under way is repeated by whoever

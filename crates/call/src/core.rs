@@ -129,13 +129,12 @@ impl Core {
         }
     }
 
-    /// Gives back the room that only a busy moment needs.
+    /// Gives back the room that only a busy moment needs: the queues at once, since transactions outlive the answer by half
+    /// a minute and most calls are in just that; theirs once they are over.
     pub(crate) fn shrink(&mut self) {
-        if self.out.capacity() > 0 {
-            self.out = VecDeque::new();
-            self.events = VecDeque::new();
-            self.tx = Transactions::default();
-        }
+        if self.tx.is_empty() { self.out = VecDeque::new(); }
+        self.events = VecDeque::new();
+        self.tx.shrink();
     }
 
     /// A call that ends needs neither its INVITE nor its descriptions any more.

@@ -75,7 +75,7 @@ pub(crate) fn end_fork(core: &mut Core, env: &Env<'_>, client: u32, message: &Me
     core.send(ack.clone(), leg.flow, 0);
     core.send(bye, leg.flow, bye_number);
     if let Some(entry) = core.tx.client(client) {
-        entry.acked.push(Acked { tag, ack, to: leg.flow });
+        entry.acked.push(Acked::new(tag, &ack, leg.flow));
     }
     core.tx.clients.push(Box::new(farewell));
 }
@@ -93,6 +93,6 @@ pub(crate) fn acknowledge(core: &mut Core, env: &Env<'_>, client: u32, path: usi
     let ack = dialog.ack(seq, via, env.settings.max_forwards).finish_with(content_type, body);
     core.send(ack.clone(), flow, 0);
     if let Some(entry) = core.tx.client(client) {
-        entry.acked.push(Acked { tag, ack, to: flow });
+        entry.acked.push(Acked::new(tag, &ack, flow));
     }
 }

@@ -151,6 +151,13 @@ pub(crate) struct Acked {
     pub(crate) to: Flow,
 }
 
+impl Acked {
+    /// Without the roomy buffer that it was written into.
+    pub(crate) fn new(tag: Box<str>, ack: &[u8], to: Flow) -> Self {
+        Self { tag, ack: Bytes::copy_from_slice(ack), to }
+    }
+}
+
 /// A request that we sent.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
@@ -184,6 +191,8 @@ enum ClientMachine {
 impl Client {
     /// For an INVITE that is sent now.
     pub(crate) fn invite(now: Instant, id: u32, side: MediaSide, to: Flow, bytes: Bytes, timers: &Timers) -> Self {
+        // It stays half a minute beyond the answer, so not in the roomy buffer that it was written into.
+        let bytes = Bytes::copy_from_slice(&bytes);
         let request = Message::parse(bytes.clone()).ok().map(Arc::new);
         let machine = ClientMachine::Invite(ClientInvite::new(now, bytes, to.transport.is_reliable(), timers));
         Self { request, ..Self::with(id, Method::Invite, side, to, machine) }
@@ -377,6 +386,13 @@ impl Transactions {
         self.servers.retain(|server| !server.is_over());
         self.clients.retain(|client| !client.is_over());
         self.answers.retain(|answer| !answer.machine.is_over());
+    }
+
+    /// Gives back the room of those that are gone.
+    pub(crate) fn shrink(&mut self) {
+        self.servers.shrink_to_fit();
+        self.clients.shrink_to_fit();
+        self.answers.shrink_to_fit();
     }
 
     /// Whether nothing is remembered.

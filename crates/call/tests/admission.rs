@@ -34,22 +34,45 @@ fn a_line_calls_with_its_digest_and_shows_its_own_number() {
 }
 
 #[test]
-fn a_wrong_password_is_403_and_a_stranger_too() {
-    let caller = Script { user: "alice", password: Some(("alice", "wrong")), ..Script::default() };
-    let world = by_digest(caller, OTHER);
-    assert_eq!(world.agents[0].seen.finals, [403], "{}", world.trace());
-    let world = by_digest(Script { user: "mallory", ..Script::default() }, OTHER);
-    assert_eq!(world.agents[0].seen.finals, [403], "{}", world.trace());
-    assert!(world.agents[1].seen.requests.is_empty() && world.node.rows.is_empty());
+fn a_wrong_password_and_a_wrong_name_are_not_told_apart() {
+    for (user, credentials, finals) in [
+        ("alice", None, [401]),
+        ("mallory", None, [401]),
+        ("alice", Some(("alice", "wrong")), [403]),
+        ("alice", Some(("mallory", "wrong")), [403]),
+    ] {
+        let world = by_digest(Script { user, password: credentials, ..Script::default() }, OTHER);
+        assert_eq!(world.agents[0].seen.finals, finals, "{user} {credentials:?} {}", world.trace());
+        assert!(world.agents[1].seen.requests.is_empty() && world.node.rows.is_empty());
+    }
 }
 
 #[test]
-fn a_trunk_with_a_name_is_challenged() {
+fn a_trunk_that_has_only_a_password_is_challenged_whatever_its_from_says() {
     let trunk = "username = \"pbx\"\npassword = \"s3cret\"";
-    let caller = Script { user: "pbx", password: Some(("pbx", "s3cret")), ..Script::hanging_up(1_000) };
-    let world = by_digest(caller, trunk);
-    assert_eq!(world.agents[0].seen.finals, [200], "{}", world.trace());
-    assert_eq!(&*world.node.rows[0].ingress_trunk, "ingress");
+    for user in ["pbx", "+442071230001"] {
+        let caller = Script { user, password: Some(("pbx", "s3cret")), ..Script::hanging_up(1_000) };
+        let mut world = World::new(6, Faults::default(), caller, vec![Script::default()]);
+        world.node.view = view(&PARTNERS.replace("from = [\"192.0.2.1/32\"]", trunk));
+        world.call("442071230000");
+        world.run_for(MINUTE);
+        assert_eq!(world.agents[0].seen.finals, [200], "{user} {}", world.trace());
+        assert_eq!(&*world.node.rows[0].ingress_trunk, "ingress");
+    }
+}
+
+#[test]
+fn a_trunk_that_has_a_password_and_addresses_is_challenged_at_these_only() {
+    let both = "username = \"pbx\"\npassword = \"s3cret\"\nfrom = [\"ADDRESS/32\"]";
+    for (address, finals) in [("192.0.2.1", [200]), ("192.0.2.7", [403])] {
+        let caller = Script { password: Some(("pbx", "s3cret")), ..Script::hanging_up(1_000) };
+        let mut world = World::new(6, Faults::default(), caller, vec![Script::default()]);
+        let from = both.replace("ADDRESS", address);
+        world.node.view = view(&PARTNERS.replace("from = [\"192.0.2.1/32\"]", &from));
+        world.call("442071230000");
+        world.run_for(MINUTE);
+        assert_eq!(world.agents[0].seen.finals, finals, "{address} {}", world.trace());
+    }
 }
 
 fn shown(policy: &str, headers: Vec<(&'static str, String)>) -> sip::Message {

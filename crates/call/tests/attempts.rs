@@ -86,6 +86,18 @@ fn the_ring_limit_cancels_and_moves_on() {
 }
 
 #[test]
+fn the_ring_limit_is_the_switchs_own_end_of_the_call() {
+    let world = run(vec![Script { answers: Vec::new(), ..Script::default() }], |world| {
+        world.node.settings = Settings { max_ring: Duration::from_secs(10), ..Settings::default() };
+        world.node.policy.full.push("second");
+    });
+    assert_eq!(world.agents[0].seen.finals, [503], "{}", world.trace());
+    let first = &world.node.rows[0];
+    assert_eq!((first.sip_code, first.ended_by, &*first.reason), (480, EndedBy::Switch, "no answer"));
+    assert!(world.node.rows.iter().all(|row| row.ended_by == EndedBy::Switch), "{:?}", world.node.rows);
+}
+
+#[test]
 fn a_full_ingress_trunk_is_refused_without_an_attempt() {
     let world = run(vec![Script::default()], |world| world.node.policy.admit = Some(Refused::Channels));
     assert_eq!(world.agents[0].seen.finals, [503], "{}", world.trace());

@@ -1,5 +1,7 @@
 //! Random calls over a random network: whatever happens, the invariants hold.
 
+use call::record::EndedBy;
+use sip::Method;
 use std::time::Duration;
 use testkit::agent::{Answer, Ring};
 use testkit::{Faults, Net, Script, World};
@@ -88,7 +90,22 @@ fn every_call_has_one_end_and_gives_everything_back() {
         let world = play(seed, faults, false);
         assert_eq!(world.node.made, 1, "retransmissions make no second call, seed {seed}\n{}", world.trace());
         world.assert_settled_for(seed);
+        assert_bye_counts(&world, seed);
     }
+}
+
+/// Who sent the first BYE of an answered call, and had it answered, has ended the call, at that time; whatever else got
+/// lost or is still waited for.
+fn assert_bye_counts(world: &World, seed: u64) {
+    let Some(bye) = world.node.byes.iter().find(|bye| bye.is_first) else { return };
+    let sender = world.agents.iter().position(|agent| agent.address == bye.from).expect("an agent");
+    if !world.agents[sender].seen.replies.contains(&(Method::Bye, 200)) {
+        return;
+    }
+    let by = if sender == 0 { EndedBy::Caller } else { EndedBy::Callee };
+    let row = world.node.rows.iter().find(|row| row.is_final).expect("a final row");
+    let apart = row.ended.0.abs_diff(bye.at.0);
+    assert!(row.ended_by == by && apart <= 1_000, "seed {seed}: {row:?}\n{}", world.trace());
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! `name-addr` and `addr-spec` with parameters: From, To, Contact, Route, Refer-To and their kin (RFC 3261 §20.10).
 
-use crate::param::{Params, find_outside_quotes};
+use crate::param::{Params, find_outside_quotes, trim, trim_start};
 use crate::uri::Uri;
+use memchr::memchr;
 
 /// One address over borrowed text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,13 +21,13 @@ impl<'a> NameAddr<'a> {
     /// Without `<>` every `;` begins a header parameter, never a URI parameter (RFC 3261 §20).
     #[must_use]
     pub fn parse(text: &'a str) -> Option<Self> {
-        let text = text.trim();
+        let text = trim(text);
         let addr = match find_open_angle(text) {
             Some(open) => {
-                let display = text[..open].trim();
+                let display = trim(&text[..open]);
                 let rest = &text[open + 1..];
-                let close = rest.find('>')?;
-                let tail = rest[close + 1..].trim_start();
+                let close = memchr(b'>', rest.as_bytes())?;
+                let tail = trim_start(&rest[close + 1..]);
                 if !(tail.is_empty() || tail.starts_with(';')) || !is_display(display) {
                     return None;
                 }
@@ -34,7 +35,7 @@ impl<'a> NameAddr<'a> {
                 Self { display, uri: &rest[..close], params: Params::new(tail) }
             }
             None => {
-                let (uri, params) = text.find(';').map_or((text, ""), |at| text.split_at(at));
+                let (uri, params) = text.split_at(memchr(b';', text.as_bytes()).unwrap_or(text.len()));
                 // A bare URI with a comma or question mark would be ambiguous, so it must be bracketed.
                 if uri.contains(['?', ',']) {
                     return None;
@@ -76,7 +77,7 @@ impl<'a> NameAddr<'a> {
 }
 
 fn find_open_angle(text: &str) -> Option<usize> {
-    find_outside_quotes(text, b'<')
+    if text.starts_with('<') { Some(0) } else { find_outside_quotes(text, b'<') }
 }
 
 /// A single quoted string, or words without what would need quotes (RFC 4475 §3.1.2.15).
@@ -84,7 +85,7 @@ fn find_open_angle(text: &str) -> Option<usize> {
 /// Words may hold more than the tokens of the RFC's grammar: phones write names with accents and brackets unquoted.
 fn is_display(display: &str) -> bool {
     let Some(inner) = display.strip_prefix('"') else {
-        return !display.contains(['"', ',', ';', '>']);
+        return !display.bytes().any(|byte| matches!(byte, b'"' | b',' | b';' | b'>'));
     };
     let mut bytes = inner.bytes();
     while let Some(byte) = bytes.next() {

@@ -5,7 +5,6 @@ use crate::message::Message;
 use crate::method::Method;
 use crate::name::Name;
 use crate::param::{Params, decimal};
-use crate::via::Via;
 
 /// `CSeq: number method`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -71,11 +70,25 @@ impl CSeq {
     /// Reads the value; an unknown method is [`Method::Other`].
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let mut words = text.split_ascii_whitespace();
-        let number: u32 = decimal(words.next()?).filter(|n| *n < 1 << 31)?;
-        let method = Method::of(words.next()?.as_bytes());
-        words.next().is_none().then_some(Self { number, method })
+        let (number, method) = two_words(text)?;
+        let number = decimal(number).filter(|number| *number < 1 << 31)?;
+        Some(Self { number, method: Method::of(method.as_bytes()) })
     }
+}
+
+/// Exactly two words, nearly always with one blank in between.
+fn two_words(text: &str) -> Option<(&str, &str)> {
+    let end = text.bytes().position(|byte| !byte.is_ascii_graphic())?;
+    if let (first, Some(second)) = (&text[..end], text[end..].strip_prefix(' '))
+        && !first.is_empty()
+        && !second.is_empty()
+        && second.bytes().all(|byte| byte.is_ascii_graphic())
+    {
+        return Some((first, second));
+    }
+    let mut words = text.split_ascii_whitespace();
+    let pair = (words.next()?, words.next()?);
+    words.next().is_none().then_some(pair)
 }
 
 impl RAck {
@@ -141,52 +154,16 @@ pub fn expires_seconds(text: &str) -> u32 {
 }
 
 impl Message {
-    /// The CSeq, if it is well formed.
-    #[must_use]
-    pub fn cseq(&self) -> Option<CSeq> {
-        self.get(Name::CSeq).and_then(CSeq::parse)
-    }
-
     /// The Call-ID; empty if there is none.
     #[must_use]
     pub fn call_id(&self) -> &str {
         self.get(Name::CallId).unwrap_or("")
     }
 
-    /// From, if it is well formed.
-    #[must_use]
-    pub fn from(&self) -> Option<NameAddr<'_>> {
-        self.get(Name::From).and_then(NameAddr::parse)
-    }
-
-    /// To, if it is well formed.
-    #[must_use]
-    pub fn to(&self) -> Option<NameAddr<'_>> {
-        self.get(Name::To).and_then(NameAddr::parse)
-    }
-
-    /// The tag in From.
-    #[must_use]
-    pub fn from_tag(&self) -> Option<&str> {
-        self.from().and_then(|addr| addr.tag())
-    }
-
-    /// The tag in To.
-    #[must_use]
-    pub fn to_tag(&self) -> Option<&str> {
-        self.to().and_then(|addr| addr.tag())
-    }
-
     /// The first Contact.
     #[must_use]
     pub fn contact(&self) -> Option<NameAddr<'_>> {
         self.values(Name::Contact).next().and_then(NameAddr::parse)
-    }
-
-    /// The topmost Via.
-    #[must_use]
-    pub fn top_via(&self) -> Option<Via<'_>> {
-        self.values(Name::Via).next().and_then(Via::parse)
     }
 
     /// Session-Expires.

@@ -5,7 +5,9 @@
 
 mod check;
 mod extension;
+mod known;
 mod parse;
+mod text;
 
 pub use check::Reject;
 pub use extension::unsupported_extensions;
@@ -14,21 +16,27 @@ pub use parse::{MAX_FIELDS, MAX_MESSAGE};
 
 use crate::method::Method;
 use crate::name::Name;
-use crate::param::split_outside_quotes;
+use crate::param::{split_outside_quotes, trim};
 use bytes::Bytes;
+use known::Known;
 use std::fmt;
 use std::net::SocketAddr;
+use text::Text;
 
-/// A range of bytes of a message.
+/// A range of bytes of a message, which [`MAX_MESSAGE`] lets 16 bits count.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Span {
-    start: u32,
-    end: u32,
+struct Span {
+    start: u16,
+    end: u16,
 }
 
 impl Span {
     fn of(self, bytes: &[u8]) -> &[u8] {
-        bytes.get(self.start as usize..self.end as usize).unwrap_or_default()
+        bytes.get(self.range()).unwrap_or_default()
+    }
+
+    fn range(self) -> std::ops::Range<usize> {
+        usize::from(self.start)..usize::from(self.end)
     }
 }
 
@@ -59,18 +67,24 @@ pub struct Field {
 /// A message that framing and the line structure found whole.
 #[derive(Clone)]
 pub struct Message {
-    bytes: Bytes,
+    text: Text,
     start: Start,
     /// Method and URI of a request, or code and reason of a response.
     first: Span,
     second: Span,
     version: Span,
     fields: Vec<Field>,
+    /// A bit for each [`Name`] that is there, and for each that is there more than once.
+    present: u64,
+    repeated: u64,
+    /// Whether a CR in the header section is followed by anything but LF.
+    has_lone_cr: bool,
+    known: Known,
     body: Span,
     /// What Content-Length said, if it was there and a number.
     declared_body: Option<u64>,
     /// Bytes after the header section, which a datagram may have more of than Content-Length declares.
-    available_body: u32,
+    available_body: u16,
     /// The address that a request came from, once the transport has said so.
     source: Option<SocketAddr>,
 }
@@ -111,7 +125,7 @@ impl Message {
     /// The raw bytes (folded lines joined).
     #[must_use]
     pub fn bytes(&self) -> &Bytes {
-        &self.bytes
+        self.text.bytes()
     }
 
     /// The first line.
@@ -132,7 +146,7 @@ impl Message {
     /// The request's method as written.
     #[must_use]
     pub fn method_text(&self) -> &str {
-        std::str::from_utf8(self.first.of(&self.bytes)).unwrap_or("")
+        self.text_at(self.first)
     }
 
     /// Whether this is a request.
@@ -153,13 +167,13 @@ impl Message {
     /// The Request-URI as written; empty for a response or when it is not UTF-8.
     #[must_use]
     pub fn uri(&self) -> &str {
-        if self.is_request() { std::str::from_utf8(self.second.of(&self.bytes)).unwrap_or("") } else { "" }
+        if self.is_request() { self.text_at(self.second) } else { "" }
     }
 
     /// The reason phrase of a response, which may be any bytes.
     #[must_use]
     pub fn reason_phrase(&self) -> &[u8] {
-        if self.is_request() { b"" } else { self.second.of(&self.bytes) }
+        if self.is_request() { b"" } else { self.second.of(self.bytes()) }
     }
 
     /// Every header line, in order.
@@ -171,13 +185,13 @@ impl Message {
     /// A header's name as written (it may be compact).
     #[must_use]
     pub fn field_name(&self, field: &Field) -> &[u8] {
-        field.name_at.of(&self.bytes)
+        field.name_at.of(self.bytes())
     }
 
     /// A header's value, without the white space around it.
     #[must_use]
     pub fn field_value(&self, field: &Field) -> &[u8] {
-        field.value.of(&self.bytes)
+        field.value.of(self.bytes())
     }
 
     /// The value of the first header line of that name, if it is UTF-8.
@@ -188,15 +202,19 @@ impl Message {
 
     /// Every line of that name that is UTF-8.
     pub fn lines(&self, name: Name) -> impl Iterator<Item = &str> {
-        self.fields
-            .iter()
-            .filter(move |field| field.name == name)
-            .filter_map(|field| std::str::from_utf8(self.field_value(field)).ok())
+        let fields = if self.has(name) { &self.fields[..] } else { &[] };
+        fields.iter().filter(move |field| field.name == name).filter_map(|field| self.text.get(field.value))
+    }
+
+    /// Whether a line of that name is there, whatever it holds.
+    #[must_use]
+    pub fn has(&self, name: Name) -> bool {
+        self.present & bit(name) != 0
     }
 
     /// Every value of a header that is a list, whether joined by commas or on lines of its own.
     pub fn values(&self, name: Name) -> impl Iterator<Item = &str> {
-        self.lines(name).flat_map(|line| split_outside_quotes(line, b',')).map(str::trim).filter(|v| !v.is_empty())
+        self.lines(name).flat_map(|line| split_outside_quotes(line, b',')).map(trim).filter(|v| !v.is_empty())
     }
 
     /// The first line of an extension header, named in any case.
@@ -205,7 +223,7 @@ impl Message {
         self.fields
             .iter()
             .find(|field| self.field_name(field).eq_ignore_ascii_case(name.as_bytes()))
-            .and_then(|field| std::str::from_utf8(self.field_value(field)).ok())
+            .and_then(|field| self.text.get(field.value))
     }
 
     /// Whether a list of option tags (Supported, Require, Allow…) holds `token`, in any case.
@@ -217,7 +235,7 @@ impl Message {
     /// The body, as long as Content-Length says.
     #[must_use]
     pub fn body(&self) -> Bytes {
-        self.bytes.slice(self.body.start as usize..self.body.end as usize)
+        self.bytes().slice(self.body.range())
     }
 
     /// Whether there is a body.
@@ -225,6 +243,24 @@ impl Message {
     pub fn has_body(&self) -> bool {
         self.body.end > self.body.start
     }
+
+    /// The text of a span; empty if it is not UTF-8.
+    fn text_at(&self, span: Span) -> &str {
+        self.text.get(span).unwrap_or("")
+    }
+
+    /// Where `part`, which was read from this message, stands in it; any empty text stands at the beginning.
+    fn span_of(&self, part: &str) -> Span {
+        let start = part.as_ptr().addr().wrapping_sub(self.bytes().as_ptr().addr());
+        match (u16::try_from(start), u16::try_from(start.wrapping_add(part.len()))) {
+            (Ok(start), Ok(end)) if !part.is_empty() => Span { start, end },
+            _ => Span::default(),
+        }
+    }
+}
+
+const fn bit(name: Name) -> u64 {
+    1 << (name as u32)
 }
 
 /// Shows no number and no address.

@@ -115,38 +115,58 @@ const NAMES: [(Name, &str, u8); 52] = [
     (Name::WwwAuthenticate, "WWW-Authenticate", 0),
 ];
 
-/// For each letter: where in [`NAMES`] the names that begin with it stand, and whose compact form it is.
-const INITIALS: [(u8, u8, Name); 26] = {
-    let mut initials = [(0, 0, Name::Other); 26];
+/// Whose compact form each letter is.
+const COMPACT: [Name; 26] = {
+    let mut letters = [Name::Other; 26];
     let mut at = 0;
     while at < NAMES.len() {
-        let (name, long, compact) = NAMES[at];
-        let letter = (long.as_bytes()[0].to_ascii_lowercase() - b'a') as usize;
-        if initials[letter].1 == 0 {
-            initials[letter].0 = at as u8;
-        }
-        initials[letter].1 = at as u8 + 1;
+        let (name, _, compact) = NAMES[at];
         if compact != 0 {
-            initials[(compact - b'a') as usize].2 = name;
+            letters[(compact - b'a') as usize] = name;
         }
         at += 1;
     }
-    initials
+    letters
 };
+
+/// Where in [`NAMES`] the one name stands that a text of this [`slot`] can be. A name that shared another's slot would
+/// not compile.
+const SLOTS: [u8; SLOTS_LEN] = {
+    let mut slots = [u8::MAX; SLOTS_LEN];
+    let mut at = 0;
+    while at < NAMES.len() {
+        let slot = slot(NAMES[at].1.as_bytes());
+        assert!(slots[slot] == u8::MAX, "two names of one slot: other factors are needed");
+        slots[slot] = at as u8;
+        at += 1;
+    }
+    slots
+};
+
+/// A number from length, first and last letter, in any case, that no two names have in common.
+const fn slot(text: &[u8]) -> usize {
+    let (first, last) = (text[0] | 0x20, text[text.len() - 1] | 0x20);
+    (text.len() + last as usize * 4 + first as usize * 39) % SLOTS_LEN
+}
+
+const SLOTS_LEN: usize = 256;
 
 impl Name {
     /// Reads a header name, in any case, long or compact.
     #[must_use]
     pub fn of(text: &[u8]) -> Self {
-        let Some(letter) = text.first().map(|b| b.to_ascii_lowercase().wrapping_sub(b'a')) else { return Self::Other };
-        let Some((from, to, compact)) = INITIALS.get(usize::from(letter)) else { return Self::Other };
-        if text.len() == 1 {
-            return *compact;
+        match text {
+            [] => Self::Other,
+            [letter] => {
+                let at = letter.to_ascii_lowercase().wrapping_sub(b'a');
+                COMPACT.get(usize::from(at)).copied().unwrap_or(Self::Other)
+            }
+            _ => match NAMES.get(usize::from(SLOTS[slot(text)])) {
+                // Nearly everyone writes the canonical case, which is compared at once.
+                Some((name, long, _)) if long.as_bytes() == text || long.as_bytes().eq_ignore_ascii_case(text) => *name,
+                Some(_) | None => Self::Other,
+            },
         }
-        NAMES[usize::from(*from)..usize::from(*to)]
-            .iter()
-            .find(|(_, long, _)| long.len() == text.len() && long.as_bytes().eq_ignore_ascii_case(text))
-            .map_or(Self::Other, |(name, _, _)| *name)
     }
 
     /// The canonical text; empty for [`Name::Other`].
@@ -166,9 +186,10 @@ mod tests {
             assert_eq!(*name as usize, index, "{name:?}");
         }
         assert_eq!(Name::Other as usize, NAMES.len());
-        assert!(NAMES.is_sorted_by_key(|(_, long, _)| long.as_bytes()[0]), "names of a letter stand together");
         for (name, long, compact) in NAMES {
+            assert_eq!(Name::of(long.as_bytes()), name);
             assert_eq!(Name::of(long.to_uppercase().as_bytes()), name);
+            assert_eq!(Name::of(long.replace('-', "\r").as_bytes()) == name, !long.contains('-'), "{long}");
             assert!(compact == 0 || Name::of(&[compact.to_ascii_uppercase()]) == name, "{long}");
         }
     }

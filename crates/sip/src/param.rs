@@ -1,6 +1,6 @@
 //! `;name=value` parameters, as URIs, Vias and addresses carry them.
 
-use memchr::{memchr, memchr2};
+use memchr::{memchr, memchr2, memchr3};
 
 /// The parameters of a value: what follows its first `;`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -29,7 +29,18 @@ impl<'a> Params<'a> {
     /// The value of `name` in any case; `Some("")` for a parameter without a value.
     #[must_use]
     pub fn get(self, name: &str) -> Option<&'a str> {
-        self.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.unwrap_or(""))
+        // Quotes hide separators, and white space beyond ASCII is rare: such lists are read piece by piece.
+        if name.is_empty() || !self.0.is_ascii() || memchr2(b'"', b'<', self.0.as_bytes()).is_some() {
+            return self.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.unwrap_or(""));
+        }
+        let mut rest = self.0;
+        loop {
+            let piece = trim_start(rest.strip_prefix(';').unwrap_or(rest));
+            if let Some(value) = value_of(piece, name) {
+                return Some(value);
+            }
+            rest = &piece[memchr(b';', piece.as_bytes())?..];
+        }
     }
 
     /// Whether `name` is there at all.
@@ -37,6 +48,40 @@ impl<'a> Params<'a> {
     pub fn has(self, name: &str) -> bool {
         self.get(name).is_some()
     }
+}
+
+/// The value of the parameter that `piece` begins with, if that is `name`; nothing in `piece` is quoted.
+fn value_of<'a>(piece: &'a str, name: &str) -> Option<&'a str> {
+    let (head, tail) = piece.split_at_checked(name.len())?;
+    if !head.eq_ignore_ascii_case(name) {
+        return None;
+    }
+    let tail = trim_start(tail);
+    match tail.as_bytes().first() {
+        None | Some(b';') => Some(""),
+        Some(b'=') => {
+            let end = memchr(b';', tail.as_bytes()).unwrap_or(tail.len());
+            Some(trim(&tail[1..end]))
+        }
+        Some(_) => None,
+    }
+}
+
+/// [`str::trim`], which nearly always finds nothing to do.
+#[inline]
+pub(crate) fn trim(text: &str) -> &str {
+    match text.as_bytes() {
+        [] => text,
+        [one] if one.is_ascii_graphic() => text,
+        [first, .., last] if first.is_ascii_graphic() && last.is_ascii_graphic() => text,
+        _ => text.trim(),
+    }
+}
+
+/// [`str::trim_start`], which nearly always finds nothing to do.
+#[inline]
+pub(crate) fn trim_start(text: &str) -> &str {
+    if text.as_bytes().first().is_none_or(u8::is_ascii_graphic) { text } else { text.trim_start() }
 }
 
 /// Splits at `separator`, but not within a quoted string, `<…>` or behind a backslash in quotes.
@@ -70,28 +115,39 @@ pub(crate) fn find_outside_quotes_in(text: &[u8], wanted: u8) -> Option<usize> {
     if memchr2(b'"', b'<', &text[..first]).is_none() {
         return Some(first);
     }
-    let mut quoted = false;
     let mut angled = false;
-    let mut bytes = text.iter().copied().enumerate();
-    while let Some((at, byte)) = bytes.next() {
-        match byte {
-            b'\\' if quoted => {
-                bytes.next();
-            }
-            b'"' => quoted = !quoted,
-            _ if quoted => {}
-            _ if byte == wanted && !angled => return Some(at),
-            b'<' => angled = true,
-            b'>' => angled = false,
-            _ => {}
+    let mut at = 0;
+    loop {
+        let rest = &text[at..];
+        // From one byte that means something to the next.
+        at += if angled { memchr2(b'"', b'>', rest) } else { memchr3(wanted, b'"', b'<', rest) }?;
+        match text[at] {
+            b'"' => at = end_of_quoted(text, at + 1)?,
+            byte if byte == wanted && !angled => return Some(at),
+            byte => angled = byte == b'<',
         }
+        at += 1;
     }
-    None
+}
+
+/// Where the quoted string ends that begins before `from`.
+fn end_of_quoted(text: &[u8], from: usize) -> Option<usize> {
+    let mut at = from;
+    loop {
+        at += memchr2(b'"', b'\\', text.get(at..)?)?;
+        if text[at] == b'"' {
+            return Some(at);
+        }
+        at += 2;
+    }
 }
 
 /// A number of digits only: no sign, no blank, not empty.
+///
+/// For the types of whole numbers only.
 pub(crate) fn decimal<T: std::str::FromStr>(text: &str) -> Option<T> {
-    if text.bytes().all(|b| b.is_ascii_digit()) { text.parse().ok() } else { None }
+    // A sign is the only thing but digits that the standard library takes.
+    if text.as_bytes().first().is_some_and(u8::is_ascii_digit) { text.parse().ok() } else { None }
 }
 
 #[cfg(test)]

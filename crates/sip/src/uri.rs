@@ -2,6 +2,7 @@
 
 use crate::flow::Transport;
 use crate::param::{Params, decimal};
+use memchr::memchr;
 use std::net::{IpAddr, Ipv6Addr};
 
 /// What stands before the first colon.
@@ -33,19 +34,36 @@ pub struct Uri<'a> {
 }
 
 /// Control characters, blanks, brackets and quotes: what no URI holds.
-const FORBIDDEN: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte <= b' ' {
-        table[byte as usize] = true;
+const FORBIDDEN: u8 = 1;
+/// What a host name or an IPv4 address is made of.
+const HOST: u8 = 2;
+/// The signs that part a URI, each a bit, so that one pass over it says which need not be looked for.
+const AT: u8 = 4;
+const SEMICOLON: u8 = 8;
+const QUESTION: u8 = 16;
+
+/// What each byte is to a URI.
+const CLASSES: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        table[byte as usize] = match byte {
+            0..=b' ' | b'<' | b'>' | b'"' | 0x7f => FORBIDDEN,
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_' => HOST,
+            b'@' => AT,
+            b';' => SEMICOLON,
+            b'?' => QUESTION,
+            _ => 0,
+        };
         byte += 1;
     }
-    table[b'<' as usize] = true;
-    table[b'>' as usize] = true;
-    table[b'"' as usize] = true;
-    table[0x7f] = true;
     table
 };
+
+/// Cuts before the first `byte`; the second part is empty if there is none.
+fn cut(text: &str, byte: u8) -> (&str, &str) {
+    text.split_at(memchr(byte, text.as_bytes()).unwrap_or(text.len()))
+}
 
 impl<'a> Uri<'a> {
     /// Reads a URI that stands alone, without `<>`.
@@ -53,8 +71,12 @@ impl<'a> Uri<'a> {
     /// `None` if it has no scheme, an empty host, a bad port, white space or `<>` inside.
     #[must_use]
     pub fn parse(text: &'a str) -> Option<Self> {
-        if text.bytes().any(|b| FORBIDDEN[usize::from(b)]) {
+        let seen = text.bytes().fold(0, |seen, byte| seen | CLASSES[usize::from(byte)]);
+        if seen & FORBIDDEN != 0 {
             return None;
+        }
+        if text.as_bytes().get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"sip:")) {
+            return Self::parse_sip(Scheme::Sip, &text[4..], seen);
         }
         let (scheme, rest) = text.split_once(':')?;
         let valid_scheme = scheme.bytes().next().is_some_and(|b| b.is_ascii_alphabetic())
@@ -62,20 +84,14 @@ impl<'a> Uri<'a> {
         if !valid_scheme || rest.is_empty() {
             return None;
         }
-        let scheme = match () {
-            () if scheme.eq_ignore_ascii_case("sip") => Scheme::Sip,
-            () if scheme.eq_ignore_ascii_case("sips") => Scheme::Sips,
-            () if scheme.eq_ignore_ascii_case("tel") => Scheme::Tel,
-            () if scheme.eq_ignore_ascii_case("urn") => Scheme::Urn,
-            () => Scheme::Other,
-        };
-        match scheme {
-            Scheme::Sip | Scheme::Sips => Self::parse_sip(scheme, rest),
-            Scheme::Tel => {
-                let (number, params) = rest.find(';').map_or((rest, ""), |at| rest.split_at(at));
-                (!number.is_empty()).then_some(Self::opaque(scheme, number, params))
+        match () {
+            () if scheme.eq_ignore_ascii_case("sips") => Self::parse_sip(Scheme::Sips, rest, seen),
+            () if scheme.eq_ignore_ascii_case("tel") => {
+                let (number, params) = cut(rest, b';');
+                (!number.is_empty()).then_some(Self::opaque(Scheme::Tel, number, params))
             }
-            Scheme::Urn | Scheme::Other => Some(Self::opaque(scheme, rest, "")),
+            () if scheme.eq_ignore_ascii_case("urn") => Some(Self::opaque(Scheme::Urn, rest, "")),
+            () => Some(Self::opaque(Scheme::Other, rest, "")),
         }
     }
 
@@ -83,20 +99,26 @@ impl<'a> Uri<'a> {
         Self { scheme, user: Some(user), host: "", port: None, params: Params::new(params), headers: "" }
     }
 
-    fn parse_sip(scheme: Scheme, rest: &'a str) -> Option<Self> {
+    /// `seen` are the classes of the whole URI's bytes.
+    fn parse_sip(scheme: Scheme, rest: &'a str, seen: u8) -> Option<Self> {
+        let (mut user, mut tail) = (None, rest);
         // The user part may hold `;` and `?` (RFC 3261 §25.1 user-unreserved), so the `@` is looked for first.
         // A second one is a URI that two readers would read in two ways.
-        let (userinfo, host_part) = match rest.find('@') {
-            Some(at) => (Some(&rest[..at]), &rest[at + 1..]),
-            None => (None, rest),
-        };
-        let user = userinfo.map(|info| info.split_once(':').map_or(info, |(user, _)| user));
-        if user.is_some_and(str::is_empty) || host_part.contains('@') {
-            return None;
+        if seen & AT != 0 {
+            let (info, host) = cut(rest, b'@');
+            tail = host.get(1..)?;
+            let end = info.bytes().position(|byte| byte == b':').unwrap_or(info.len());
+            user = Some(&info[..end]);
+            if end == 0 || memchr(b'@', tail.as_bytes()).is_some() {
+                return None;
+            }
         }
-        let (before_headers, headers) = host_part.split_once('?').unwrap_or((host_part, ""));
-        let (hostport, params) =
-            before_headers.find(';').map_or((before_headers, ""), |at| before_headers.split_at(at));
+        let mut headers = "";
+        if seen & QUESTION != 0 {
+            (tail, headers) = cut(tail, b'?');
+            headers = headers.get(1..).unwrap_or("");
+        }
+        let (hostport, params) = if seen & SEMICOLON == 0 { (tail, "") } else { cut(tail, b';') };
         let (host, port) = split_host_port(hostport)?;
         Some(Self { scheme, user, host, port, params: Params::new(params), headers })
     }
@@ -163,29 +185,19 @@ pub fn unescape(text: &str) -> Option<String> {
 /// Splits `host`, `host:port`, `[v6]` and `[v6]:port`; the host must be plausible (RFC 3261 §25.1).
 #[must_use]
 pub fn split_host_port(text: &str) -> Option<(&str, Option<u16>)> {
-    let (host, port) = if text.starts_with('[') {
-        let end = text.find(']')?;
-        let (host, rest) = text.split_at(end + 1);
+    let (host, rest) = if text.starts_with('[') {
+        let (host, rest) = text.split_at(text.find(']')? + 1);
         host_ip(host)?;
-        match rest {
-            "" => (host, None),
-            _ => (host, Some(rest.strip_prefix(':')?)),
-        }
+        (host, rest)
     } else {
-        match text.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (text, None),
-        }
+        let end = text.bytes().position(|byte| CLASSES[usize::from(byte)] != HOST).unwrap_or(text.len());
+        // A byte of a longer character ends the host as well, and is no colon.
+        (text.get(..end).filter(|host| !host.is_empty())?, &text[end..])
     };
-    let valid = host.starts_with('[')
-        || (!host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_')));
-    if !valid {
-        return None;
+    if rest.is_empty() {
+        return Some((host, None));
     }
-    match port {
-        None => Some((host, None)),
-        Some(digits) => decimal(digits).filter(|port| *port != 0).map(|port| (host, Some(port))),
-    }
+    decimal(rest.strip_prefix(':')?).filter(|port| *port != 0).map(|port| (host, Some(port)))
 }
 
 /// An address literal, IPv6 with or without brackets.

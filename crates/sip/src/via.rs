@@ -1,7 +1,8 @@
 //! Via values (RFC 3261 §20.42, RFC 3581).
 
-use crate::param::{Params, decimal};
+use crate::param::{Params, decimal, trim, trim_start};
 use crate::uri::{host_ip, split_host_port};
+use memchr::memchr;
 use std::net::{IpAddr, SocketAddr};
 
 /// What every branch since RFC 3261 begins with.
@@ -24,15 +25,19 @@ impl<'a> Via<'a> {
     /// Reads one value (not a comma-joined list). White space around the slashes and the colon is allowed.
     #[must_use]
     pub fn parse(text: &'a str) -> Option<Self> {
-        let (head, params) = text.find(';').map_or((text, ""), |at| text.split_at(at));
-        let mut parts = head.splitn(3, '/');
-        let protocol = parts.next()?.trim();
-        let version = parts.next()?.trim();
-        let (transport, sent_by) = parts.next()?.trim_start().split_once([' ', '\t'])?;
-        if !protocol.eq_ignore_ascii_case("SIP") || version != "2.0" || transport.is_empty() {
+        let (head, params) = text.split_at(memchr(b';', text.as_bytes()).unwrap_or(text.len()));
+        let rest = match head.strip_prefix("SIP/2.0/") {
+            Some(rest) => rest,
+            None => after_protocol(head)?,
+        };
+        let rest = trim_start(rest);
+        let (transport, sent_by) = rest.split_at(rest.bytes().position(|byte| matches!(byte, b' ' | b'\t'))?);
+        if transport.is_empty() {
             return None;
         }
-        let (host, port) = split_sent_by(sent_by.trim())?;
+        // What the transport ends with is one blank.
+        let sent_by = trim(&sent_by[1..]);
+        let (host, port) = split_sent_by(sent_by)?;
         Some(Self { transport, host, port, params: Params::new(params) })
     }
 
@@ -51,6 +56,13 @@ impl<'a> Via<'a> {
         let rport = self.params.get("rport").and_then(decimal);
         Some(SocketAddr::new(ip, rport.or(self.port).unwrap_or(5060)))
     }
+}
+
+/// What follows `SIP / 2.0 /` in any case and with white space around the slashes.
+fn after_protocol(head: &str) -> Option<&str> {
+    let (protocol, rest) = head.split_once('/')?;
+    let (version, rest) = rest.split_once('/')?;
+    (protocol.trim().eq_ignore_ascii_case("SIP") && version.trim() == "2.0").then_some(rest)
 }
 
 /// `host : port` with the white space that RFC 3261 allows around the colon.

@@ -109,7 +109,7 @@ impl Calls {
 
     /// Ends a call; `false` if there is none of that name.
     pub fn hangup(&self, id: CallId, reason: &'static str) -> bool {
-        self.directory.find(id).is_some_and(|call| call.tell(CallMessage::Input(::call::Input::Hangup { reason })))
+        self.directory.find(id).is_some_and(|call| call.tell(CallMessage::Input(Box::new(::call::Input::Hangup { reason }))))
     }
 }
 
@@ -149,7 +149,7 @@ fn install(calls: &Calls, index: usize, cell: ActorCell) {
 /// Ends every call, for an orderly stop: each gets its BYE and its record.
 pub fn hangup_all(calls: &Calls, reason: &'static str) {
     for (_, call) in calls.directory.some(usize::MAX) {
-        call.tell(CallMessage::Input(::call::Input::Hangup { reason }));
+        call.tell(CallMessage::Input(Box::new(::call::Input::Hangup { reason })));
     }
 }
 

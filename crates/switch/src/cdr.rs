@@ -7,6 +7,8 @@
 mod csv_file;
 mod outbox;
 pub mod read;
+#[cfg(test)]
+mod tests;
 
 use crate::door::Door;
 use crate::error::Error;
@@ -48,6 +50,8 @@ impl Handle {
     pub fn open(options: Options) -> Result<Self, Error> {
         let outbox = Arc::new(Outbox::open(options)?);
         let orphans = outbox.close_orphans()?;
+        // The first heartbeat, before the first record.
+        outbox.sync()?;
         if orphans > 0 {
             tracing::warn!(orphans, "calls that were up when the process died are closed as ended by the switch");
         }
@@ -112,7 +116,11 @@ impl Actor for Cdrs {
         let outbox = Arc::clone(&state.outbox);
         match tick {
             Tick::Sync => {
-                tokio::task::spawn_blocking(move || outbox.sync()).await??;
+                // A disk that refuses must not take the live calls with it: it is told, and tried again.
+                if let Err(error) = tokio::task::spawn_blocking(move || outbox.sync()).await? {
+                    tracing::error!(%error, "call records cannot be synced");
+                    metrics::counter!("tandem_cdr_sync_failed_total").increment(1);
+                }
                 metrics::gauge!("tandem_cdr_pending").set(count(state.pending()));
                 myself.send_after(GROUP, || Tick::Sync);
             }

@@ -219,7 +219,7 @@ impl Inbox for Dispatcher {
         if let Sender::Call(id, mark) = sender
             && let Some(call) = self.shell.calls.directory.find(id)
         {
-            call.tell(CallMessage::Input(Input::Unreachable { mark }));
+            call.tell(CallMessage::Input(Box::new(Input::Unreachable { mark })));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Why the switch cannot start or go on. What SIP can say is never an error here.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 /// See the variants.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +15,20 @@ pub enum Error {
         address: SocketAddr,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// The node's folder cannot be made or written.
+    #[error("data_dir {}: {source}", path.display())]
+    DataDir {
+        /// The folder of node.toml.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Another process has the node's folder.
+    #[error("data_dir {}: another node is running on it; stop that one or name another folder", path.display())]
+    DataDirTaken {
+        /// The folder of node.toml.
+        path: PathBuf,
     },
     /// The outbox of call records cannot be opened or written.
     #[error("call records: {0}")]

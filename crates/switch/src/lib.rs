@@ -9,6 +9,7 @@ pub mod cdr;
 mod clients;
 pub mod clock;
 mod counters;
+mod data_dir;
 mod dispatch;
 mod door;
 pub mod error;

@@ -17,7 +17,7 @@ pub(crate) fn events(call: CallRef) -> Events {
             Event::Silence => Input::MediaSilent,
             Event::Released(stats) => Input::MediaFreed(Box::new(figures(&stats))),
         };
-        call.tell(CallMessage::Input(input));
+        call.tell(CallMessage::Input(Box::new(input)));
     })
 }
 

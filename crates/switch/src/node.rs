@@ -5,6 +5,7 @@ use crate::cdr;
 use crate::clients::Clients;
 use crate::clock;
 use crate::counters::Messages;
+use crate::data_dir::Claim;
 use crate::dispatch::Dispatcher;
 use crate::error::Error;
 use crate::registrations::{self, Contacts, Registrations};
@@ -18,6 +19,7 @@ use ractor::{Actor, ActorCell, ActorRef};
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 use sip::digest::Challenger;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +44,8 @@ pub struct Options {
     pub sip: transport::Options,
     /// The media relay.
     pub media: relay::Options,
+    /// Name servers; empty for those of the system.
+    pub name_servers: Vec<SocketAddr>,
 }
 
 /// A running node.
@@ -51,6 +55,8 @@ pub struct Node {
     ended: JoinHandle<()>,
     options: Options,
     registrations: Registrations,
+    #[allow(dead_code, reason = "held as long as the node runs")]
+    claim: Claim,
 }
 
 impl Node {
@@ -59,6 +65,7 @@ impl Node {
     /// # Errors
     /// [`Error`] says which part, and why.
     pub async fn start(options: Options) -> Result<Self, Error> {
+        let claim = Claim::new(&options.data_dir)?;
         let transports = Transports::bind(options.sip.clone())?;
         let mut media = options.media.clone();
         media.clock = || clock::now().mono;
@@ -70,9 +77,11 @@ impl Node {
             site: options.site.clone(),
         })?;
         let contacts = Contacts::default();
+        let locals = locals(&transports);
         let shell = Arc::new(Shell {
             calls: Calls::new(CALLS),
-            locals: locals(&transports),
+            resolver: Resolver::open(&options.name_servers, &locals)?,
+            locals,
             transports,
             tables,
             trunks: Trunks::default(),
@@ -81,14 +90,13 @@ impl Node {
             cdr,
             clients: Clients::default(),
             messages: Messages::default(),
-            resolver: Resolver::system()?,
             settings: settings(),
             random: Shell::random(),
         });
         let registrations = Registrations::new(Arc::clone(&shell));
         let plan = tree(&shell, &registrations, keeper);
         let (root, ended) = Actor::spawn(None, Supervisor, plan).await?;
-        Ok(Self { shell, root, ended, options, registrations })
+        Ok(Self { shell, root, ended, options, registrations, claim })
     }
 
     /// What everything shares.
@@ -101,6 +109,12 @@ impl Node {
     #[must_use]
     pub fn registrations(&self) -> &Registrations {
         &self.registrations
+    }
+
+    /// The top of the tree.
+    #[cfg(test)]
+    pub(crate) fn root(&self) -> ActorCell {
+        self.root.get_cell()
     }
 
     /// What it was started with.
@@ -121,6 +135,7 @@ impl Node {
         while !self.shell.calls.directory.is_empty() && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+        self.shell.trunks.leave().await;
         self.root.stop(Some("shutdown".to_owned()));
         let _ = self.ended.await;
     }
@@ -133,7 +148,7 @@ async fn open_tables(dir: PathBuf) -> Result<(tables::Tables, tables::Handle), E
 }
 
 fn locals(transports: &Transports) -> Locals {
-    let local = |(transport, bound, told): (sip::Transport, std::net::SocketAddr, std::net::SocketAddr)| Local {
+    let local = |(transport, bound, told): (sip::Transport, SocketAddr, SocketAddr)| Local {
         transport,
         bound,
         advertised: told.to_string().into(),

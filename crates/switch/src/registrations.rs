@@ -6,6 +6,8 @@
 mod aor_actor;
 mod reader;
 mod shard;
+#[cfg(test)]
+mod tests;
 
 use crate::clock;
 use crate::door::Door;
@@ -107,6 +109,12 @@ impl Contacts {
         let mut rows = self.shards[shard].lock();
         rows.handle_timeout(now);
         while rows.poll_effect().is_some() {}
+    }
+
+    /// Sets the metric.
+    fn publish(&self) {
+        #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
+        metrics::gauge!("tandem_registrations").set(self.len() as f64);
     }
 
     /// AORs with a binding.

@@ -1,11 +1,11 @@
 //! What performs the effects of calls, shared by all of them.
 
 use crate::calls::Calls;
-use crate::calls::directory::CallRef;
+use crate::calls::directory::{CallCell, CallRef};
 use crate::clients::Clients;
 use crate::counters::Messages;
 use crate::registrations::Contacts;
-use crate::resolver::Resolver;
+use crate::resolver::{Hops, Resolver};
 use crate::transport::{Sender, Sent, Transports};
 use crate::trunks::Trunks;
 use crate::{cdr, media};
@@ -15,6 +15,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use routing::Target;
+use routing::model::Trunk;
 use sip::clock::Now;
 use sip::{Flow, Message};
 use smallvec::SmallVec;
@@ -111,11 +112,11 @@ impl Shell {
                     Sent::Unreachable => Performed::Answer(Input::Unreachable { mark }),
                 }
             }
-            Effect::Admit { trunk } => Performed::Answer(Input::Admitted(self.trunks.acquire(&trunk, now.mono))),
+            Effect::Admit { trunk } => Performed::Answer(Input::Admitted(self.acquire(me, &trunk, now))),
             Effect::Seize { attempt, target, seed } => self.seize(me, now, attempt, target, seed),
-            Effect::Leave { trunk } => self.done(|| self.trunks.release(&trunk.name)),
+            Effect::Leave { trunk } => self.done(|| self.release(&me.cell, &trunk.name)),
             Effect::Surrender { target } => {
-                self.done(|| target.trunk().into_iter().for_each(|trunk| self.trunks.release(&trunk.name)))
+                self.done(|| target.trunk().into_iter().for_each(|trunk| self.release(&me.cell, &trunk.name)))
             }
             Effect::Outcome { trunk, gateway, outcome } => {
                 self.done(|| self.trunks.outcome(&trunk, &gateway, outcome, now.mono))
@@ -132,6 +133,31 @@ impl Shell {
             Effect::Event(event) => self.done(|| self.trunks.count(&event)),
             // The actor keeps these two to itself.
             Effect::Checkpoint(_) | Effect::Ended => Performed::Done,
+        }
+    }
+
+    /// Takes a channel for a call, and notes it where it outlives the call's actor.
+    fn acquire(&self, me: &CallRef, trunk: &Trunk, now: Now) -> Result<(), Refused> {
+        self.trunks.acquire(trunk, now.mono)?;
+        me.cell.took(&trunk.name);
+        Ok(())
+    }
+
+    /// Gives a channel back, once.
+    fn release(&self, cell: &CallCell, trunk: &str) {
+        if cell.gave(trunk) {
+            self.trunks.release(trunk);
+        }
+    }
+
+    /// Forgets a call, and gives back whatever it still holds: nothing, unless it failed.
+    pub fn forget(&self, id: CallId, cell: &CallCell) {
+        self.calls.directory.remove(id);
+        for trunk in cell.gave_all() {
+            self.trunks.release(&trunk);
+        }
+        if let Some(session) = cell.media.lock().take() {
+            self.relay.release(session);
         }
     }
 
@@ -155,28 +181,28 @@ impl Shell {
             if hops.is_empty() {
                 return answer(Err(Refused::NotRegistered));
             }
-            return answer(self.trunks.acquire(trunk, now.mono).map(|()| hops));
+            return answer(self.acquire(me, trunk, now).map(|()| hops));
         }
-        if let Err(refused) = self.trunks.acquire(trunk, now.mono) {
+        if let Err(refused) = self.acquire(me, trunk, now) {
             return answer(Err(refused));
         }
         let gateways = self.trunks.candidates(trunk, now.mono, seed);
         if let Some(hops) = crate::resolver::literal(&gateways) {
-            return answer(self.or_release(trunk, hops));
+            return answer(self.or_release(&me.cell, trunk, hops));
         }
         let (shell, me, trunk) = (Arc::clone(self), me.clone(), Arc::clone(trunk));
         tokio::spawn(async move {
             let hops = shell.resolver.hops(&gateways, seed).await;
-            let result = shell.or_release(&trunk, hops);
-            me.tell(crate::calls::actor::CallMessage::Input(Input::Seized { attempt, result }));
+            let result = shell.or_release(&me.cell, &trunk, hops);
+            me.tell(crate::calls::actor::CallMessage::Input(Box::new(Input::Seized { attempt, result })));
         });
         Performed::Done
     }
 
     /// A channel is held only by an attempt that has somewhere to go.
-    fn or_release(&self, trunk: &routing::model::Trunk, hops: crate::resolver::Hops) -> Result<crate::resolver::Hops, Refused> {
+    fn or_release(&self, cell: &CallCell, trunk: &Trunk, hops: Hops) -> Result<Hops, Refused> {
         if hops.is_empty() {
-            self.trunks.release(&trunk.name);
+            self.release(cell, &trunk.name);
             return Err(Refused::Unresolvable);
         }
         Ok(hops)

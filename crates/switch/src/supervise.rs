@@ -173,7 +173,6 @@ mod tests {
     /// Reports its starts; fails when told to.
     struct Worker(&'static str, mpsc::Sender<(&'static str, ActorRef<Fail>)>);
     struct Fail;
-    impl ractor::Message for Fail {}
 
     impl Actor for Worker {
         type Msg = Fail;

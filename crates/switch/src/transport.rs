@@ -5,6 +5,8 @@
 
 mod connection;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod udp;
 
 use crate::door::Door;
@@ -12,7 +14,7 @@ use crate::error::Error;
 use crate::supervise::{Child, Plan, Strategy};
 use bytes::Bytes;
 use call::CallId;
-use connection::Connections;
+use connection::{Connections, Patience};
 use ractor::Actor;
 use sip::{Flow, Transport};
 use std::net::{IpAddr, SocketAddr};
@@ -20,10 +22,19 @@ use std::sync::Arc;
 
 /// What may wait to be sent on one connection.
 const WRITES: usize = 1024;
+
 /// Connections at once; more are refused and counted.
-const CONNECTIONS: usize = 20_000;
-/// Connections from one address.
-const CONNECTIONS_PER_SOURCE: usize = 2_000;
+struct Limits {
+    connections: usize,
+    /// With one address.
+    of_source: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connections: 20_000, of_source: 2_000 }
+    }
+}
 
 /// Who takes what comes in.
 pub trait Inbox: Send + Sync + 'static {
@@ -68,6 +79,8 @@ pub struct Transports {
     connections: Connections,
     streams: Door<stream::Spawn>,
     options: Options,
+    limits: Limits,
+    patience: Patience,
 }
 
 impl Transports {
@@ -78,7 +91,19 @@ impl Transports {
     pub fn bind(options: Options) -> Result<Arc<Self>, Error> {
         let udp = options.udp.iter().map(|at| udp::Listener::bind(*at, options.workers)).collect::<Result<_, _>>()?;
         let tcp = options.tcp.iter().map(|at| stream::Listener::bind(*at)).collect::<Result<_, _>>()?;
-        Ok(Arc::new(Self { udp, tcp, connections: Connections::default(), streams: Door::default(), options }))
+        Ok(Arc::new(Self::new(udp, tcp, options)))
+    }
+
+    fn new(udp: Vec<udp::Listener>, tcp: Vec<stream::Listener>, options: Options) -> Self {
+        Self {
+            udp,
+            tcp,
+            connections: Connections::default(),
+            streams: Door::default(),
+            options,
+            limits: Limits::default(),
+            patience: Patience::default(),
+        }
     }
 
     /// Every listener: transport, bound address, and the address that peers are told.

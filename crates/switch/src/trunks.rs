@@ -20,8 +20,12 @@ use rustc_hash::FxHashMap;
 use sip::clock::Instant;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::JoinSet;
 pub use supervisor::spawn;
 use trunk_actor::Ask;
+
+/// How long a trunk may take to stop.
+const LEAVE: Duration = Duration::from_secs(1);
 
 /// What calls see of one trunk.
 pub(crate) struct Gate {
@@ -143,6 +147,15 @@ impl Trunks {
         if moved {
             gate.door.tell(Ask::Look);
         }
+    }
+
+    /// Stops every trunk's actor, while there is still a way to tell the carriers that we are gone.
+    pub(crate) async fn leave(&self) {
+        let mut leaving = JoinSet::new();
+        for actor in self.gates.load().values().filter_map(|gate| gate.door.actor()) {
+            leaving.spawn(async move { actor.stop_and_wait(Some("shutdown".to_owned()), Some(LEAVE)).await });
+        }
+        leaving.join_all().await;
     }
 
     /// Counts what happened to a call.

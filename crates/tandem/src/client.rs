@@ -71,6 +71,20 @@ impl Client {
         self.read(request.send_json(body))
     }
 
+    /// Ends or removes a resource.
+    ///
+    /// # Errors
+    /// The node cannot be reached or refuses.
+    pub fn delete(&self, path: &str) -> anyhow::Result<()> {
+        let mut request = self.agent.delete(self.url(path));
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let mut response = request.call().with_context(|| self.unreachable())?;
+        let text = response.body_mut().with_config().limit(1 << 20).read_to_string()?;
+        if response.status().is_success() { Ok(()) } else { Err(refusal(response.status().as_u16(), &text)) }
+    }
+
     fn url(&self, path: &str) -> String {
         format!("{}/api/v1/{path}", self.base)
     }

@@ -92,6 +92,7 @@ fn options(config: &Config) -> switch::Options {
             workers,
         },
         media: media(config),
+        name_servers: Vec::new(),
     }
 }
 

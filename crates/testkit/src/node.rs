@@ -8,7 +8,7 @@ use call::input::{Hop, Refused};
 use call::record::{Record, Row};
 use call::{Call, CallId, Context, Effect, Input, Locals, Settings};
 use routing::{Target, View};
-use sip::clock::{Instant, Now};
+use sip::clock::{Instant, Now, Wall};
 use sip::{Flow, Message, Transport};
 use smallvec::SmallVec;
 use std::collections::BTreeSet;
@@ -41,6 +41,17 @@ pub struct Policy {
     pub unreachable: Vec<SocketAddr>,
 }
 
+/// A BYE as it came.
+#[derive(Clone, Copy, Debug)]
+pub struct Bye {
+    /// Who sent it.
+    pub from: SocketAddr,
+    /// When it came.
+    pub at: Wall,
+    /// The call was answered, and nobody had ended it before.
+    pub is_first: bool,
+}
+
 /// A node with calls in the making.
 pub struct Node {
     /// Its tables.
@@ -63,6 +74,8 @@ pub struct Node {
     pub finals: BTreeSet<(String, u16, String)>,
     /// Rows as they came: whether opened or closed.
     pub opened: Vec<Row>,
+    /// BYEs as they came, retransmissions included.
+    pub byes: Vec<Bye>,
     /// Closed rows.
     pub rows: Vec<Row>,
     /// Steering as it came.
@@ -96,6 +109,7 @@ impl Node {
             books: Books::default(),
             finals: BTreeSet::new(),
             opened: Vec::new(),
+            byes: Vec::new(),
             rows: Vec::new(),
             steers: Vec::new(),
             outcomes: Vec::new(),
@@ -114,6 +128,10 @@ impl Node {
             return;
         }
         let Some(at) = self.call_of(now, &message) else { return };
+        if message.method() == sip::Method::Bye && message.is_request() {
+            let is_first = matches!(self.calls[at].summary(now).state, "answered" | "connected");
+            self.byes.push(Bye { from, at: now.wall, is_first });
+        }
         let flow = Flow { transport: Transport::Udp, local: self.address, remote: from, connection: 0 };
         self.input(now, net, at, Input::Message { message, flow });
     }

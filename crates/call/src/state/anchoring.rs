@@ -83,7 +83,7 @@ fn start(core: &mut Core, env: &Env<'_>, mut attempt: Try) -> State {
         }
         Err(failure) => {
             core.ledger.surrender(&mut core.out, attempt.number);
-            Seizing::after_failure(core, env, &attempt, failure, None)
+            Seizing::after_failure(core, env, &attempt, failure, failure.reject().reason)
         }
     }
 }

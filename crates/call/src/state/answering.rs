@@ -46,6 +46,9 @@ impl Answering {
         core.route = None;
         let call = open(core, env, &attempt);
         ingress::answer(core, env, message, sdp, late);
+        if let Some(caller) = &mut core.caller {
+            caller.forget_setup();
+        }
         State::Answering(Box::new(Self { call }))
     }
 
@@ -55,8 +58,8 @@ impl Answering {
             Event::Acknowledged { side: MediaSide::A, late, message } => {
                 if let Some(client) = late {
                     crate::forward::late_answer(core, env, MediaSide::A, client, &message);
+                    core.out.push_back(Effect::Checkpoint(Point::C3));
                 }
-                core.out.push_back(Effect::Checkpoint(Point::C3));
                 State::Connected(Box::new(self.call))
             }
             Event::Unacknowledged { side: MediaSide::A } => {
@@ -97,7 +100,7 @@ fn unusable(core: &mut Core, env: &Env<'_>, attempt: &Try, code: u16) -> State {
     core.bye(env, MediaSide::B, Some("SIP;cause=488"));
     core.ledger.surrender(&mut core.out, attempt.number);
     let failure = Failure::Response { code: if code < 500 { 488 } else { code }, q850: Some(88) };
-    Seizing::after_failure(core, env, attempt, failure, None)
+    Seizing::after_failure(core, env, attempt, failure, "answer cannot be used")
 }
 
 /// Opens the record, before the caller hears that it is connected.

@@ -2,7 +2,7 @@
 
 use super::{Anchoring, Clearing, State};
 use crate::admission;
-use crate::attempt::{Route, Try, failure_of};
+use crate::attempt::{Route, Try, failure_of, reason_of};
 use crate::core::{Core, Env};
 use crate::event::Event;
 use crate::input::Refused;
@@ -72,15 +72,33 @@ impl Seizing {
         Some(State::Seizing(Box::new(Self { until, attempt: Try::new(number, plan, env.now) })))
     }
 
-    /// An attempt failed: the next one, or the caller hears of it. `message` is the response that said so.
-    pub(super) fn after_failure(
+    /// An attempt failed by a final response: the next one, or the caller hears of it.
+    pub(super) fn after_refusal(
+        core: &mut Core,
+        env: &Env<'_>,
+        attempt: &Try,
+        failure: Failure,
+        message: &sip::Message,
+    ) -> State {
+        let reason = failure.reject().reason;
+        let ending = Ending::new(failure.code(), u16::from(failure.q850()), EndedBy::Callee, reason);
+        Self::after(core, env, attempt, failure, Some(message), ending)
+    }
+
+    /// An attempt failed without a word of the callee's that says so: the switch has ended it, and this is why.
+    pub(super) fn after_failure(core: &mut Core, env: &Env<'_>, attempt: &Try, failure: Failure, reason: &str) -> State {
+        let ending = Ending::new(failure.code(), u16::from(failure.q850()), EndedBy::Switch, reason);
+        Self::after(core, env, attempt, failure, None, ending)
+    }
+
+    fn after(
         core: &mut Core,
         env: &Env<'_>,
         attempt: &Try,
         failure: Failure,
         message: Option<&sip::Message>,
+        ending: Ending,
     ) -> State {
-        let ending = Ending::new(failure.code(), u16::from(failure.q850()), ended_by(failure), failure.reject().reason);
         let next = core.route.as_ref().and_then(|route| route.attempts.front());
         if next.is_some_and(|next| attempt.reroutes(failure, next))
             && let Some(state) = Self::next(core, env)
@@ -100,13 +118,15 @@ impl Seizing {
                     self.attempt.set_hops(hops);
                     Anchoring::enter(core, env, self.attempt)
                 }
-                Err(refused) => Self::after_failure(core, env, &self.attempt, failure_of(refused), None),
+                Err(refused) => {
+                    Self::after_failure(core, env, &self.attempt, failure_of(refused), reason_of(refused))
+                }
             },
             Event::Cancelled { .. } => Clearing::cancelled(core, env),
             Event::Hangup { reason } => Clearing::ended_early(core, env, 503, 41, EndedBy::Switch, reason),
             Event::Alarm if env.now.mono >= self.until => {
                 core.ledger.forget_seizing(self.attempt.number);
-                Self::after_failure(core, env, &self.attempt, Failure::Transport, None)
+                Self::after_failure(core, env, &self.attempt, Failure::Transport, "trunk did not answer")
             }
             Event::Alarm
             | Event::Invite { .. }
@@ -121,14 +141,6 @@ impl Seizing {
             | Event::MediaSilent
             | Event::MediaFreed(_) => State::Seizing(Box::new(self)),
         }
-    }
-}
-
-/// Who is said to have ended a failed attempt: the callee if it said so itself.
-const fn ended_by(failure: Failure) -> EndedBy {
-    match failure {
-        Failure::Response { .. } => EndedBy::Callee,
-        Failure::Timeout | Failure::Transport | Failure::Capacity => EndedBy::Switch,
     }
 }
 

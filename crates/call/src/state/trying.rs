@@ -3,9 +3,10 @@
 use super::{Answering, Clearing, Seizing, State};
 use crate::attempt::{Try, trunk_of};
 use crate::core::{Core, Env};
-use crate::effect::{Effect, MediaSide, Outcome};
+use crate::effect::{Effect, MediaSide, Outcome, Point};
 use crate::event::{About, Event, Loss};
 use crate::record::EndedBy;
+use crate::records::Ending;
 use crate::transactions::Purpose;
 use crate::{egress, fork, forward, orphan, provisional, redirect};
 use routing::Target;
@@ -111,7 +112,7 @@ impl Trying {
             // Without a dialog there is nothing to acknowledge and nothing to talk through.
             let failure = Failure::Response { code: 502, q850: Some(111) };
             core.ledger.surrender(&mut core.out, self.attempt.number);
-            return Seizing::after_failure(core, env, &self.attempt, failure, None);
+            return Seizing::after_failure(core, env, &self.attempt, failure, "answer forms no dialog");
         };
         Answering::enter(core, env, self.attempt, path, message)
     }
@@ -148,18 +149,19 @@ impl Trying {
     fn again(mut self, core: &mut Core, env: &Env<'_>) -> State {
         self.attempt.seq += 1;
         core.forget_paths(env);
+        core.out.push_back(Effect::Checkpoint(Point::C0));
         match egress::invite(core, env, &mut self.attempt) {
             Ok(()) => Self::enter(env, self.attempt),
             Err(failure) => {
                 core.ledger.surrender(&mut core.out, self.attempt.number);
-                Seizing::after_failure(core, env, &self.attempt, failure, None)
+                Seizing::after_failure(core, env, &self.attempt, failure, failure.reject().reason)
             }
         }
     }
 
     fn redirected(self, core: &mut Core, env: &Env<'_>, code: u16) -> State {
         core.ledger.surrender(&mut core.out, self.attempt.number);
-        let ending = crate::records::Ending::new(code, 0, EndedBy::Callee, "redirected");
+        let ending = Ending::new(code, 0, EndedBy::Callee, "redirected");
         match Seizing::next(core, env) {
             Some(state) => {
                 core.close_attempt(env, &self.attempt, &ending);
@@ -183,7 +185,7 @@ impl Trying {
             return self.next_hop(core, env);
         }
         core.ledger.surrender(&mut core.out, self.attempt.number);
-        Seizing::after_failure(core, env, &self.attempt, Failure::Response { code, q850 }, Some(message))
+        Seizing::after_refusal(core, env, &self.attempt, Failure::Response { code, q850 }, message)
     }
 
     fn on_lost(self, core: &mut Core, env: &Env<'_>, loss: Loss) -> State {
@@ -201,7 +203,7 @@ impl Trying {
             return self.next_hop(core, env);
         }
         core.ledger.surrender(&mut core.out, self.attempt.number);
-        Seizing::after_failure(core, env, &self.attempt, failure, None)
+        Seizing::after_failure(core, env, &self.attempt, failure, failure.reject().reason)
     }
 
     /// An INVITE that nobody answered at all lives on as an orphan, so that a late answer is met. The channel stays with
@@ -230,7 +232,7 @@ impl Trying {
         if now >= self.ring_until {
             orphan::give_up(core, env, self.attempt.client, Some("Q.850;cause=19"));
             let failure = Failure::Response { code: 480, q850: Some(19) };
-            return Seizing::after_failure(core, env, &self.attempt, failure, None);
+            return Seizing::after_failure(core, env, &self.attempt, failure, "no answer");
         }
         State::Trying(Box::new(self))
     }

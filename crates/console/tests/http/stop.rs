@@ -2,6 +2,7 @@
 
 use crate::house::{House, recorder};
 use console::{Console, Options};
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -18,9 +19,14 @@ fn it_stops_with_a_client_that_never_ends_its_request() {
             let _ = told.await;
         }));
         let mut client = TcpStream::connect(address).unwrap();
-        std::io::Write::write_all(&mut client, b"GET /healthz HTTP/1.1\r\n").unwrap();
+        let request = "POST /api/v1/rollback HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+            content-length: 100\r\nexpect: 100-continue\r\n\r\n";
+        client.write_all(request.as_bytes()).unwrap();
+        let mut head = [0; 12];
+        client.read_exact(&mut head).unwrap();
+        assert_eq!(&head, b"HTTP/1.1 100", "the answer is under way");
         stop.send(()).unwrap();
-        tokio::time::timeout(Duration::from_secs(20), task).await.expect("it stops").unwrap();
+        tokio::time::timeout(Duration::from_secs(10), task).await.expect("it stops").unwrap();
         let again = Options { listen: address, tokens: vec![] };
         Console::bind(&again, house.board.clone(), house.tables.clone(), recorder()).await.expect("the port is free");
     });

@@ -1,6 +1,7 @@
 //! What RFC 3261 demands of a message before anyone acts on it.
 
-use super::{Field, Message, Start};
+use super::text::Text;
+use super::{Field, Message, Start, bit};
 use crate::addr::NameAddr;
 use crate::method::Method;
 use crate::name::Name;
@@ -31,7 +32,7 @@ pub(super) fn check(message: &Message) -> Result<(), Reject> {
 }
 
 fn version(message: &Message) -> Result<(), Reject> {
-    match message.version.of(&message.bytes) {
+    match message.version.of(message.bytes()) {
         version if version.eq_ignore_ascii_case(b"SIP/2.0") => Ok(()),
         version if version.ends_with(b" ") || version.ends_with(b"\t") => Err(reject(400, "Malformed Request-Line")),
         _ => Err(reject(505, "Version Not Supported")),
@@ -40,22 +41,22 @@ fn version(message: &Message) -> Result<(), Reject> {
 
 /// No line without a name, no text that a reader after us would read in another way.
 fn lines(message: &Message) -> Result<(), Reject> {
-    for field in message.fields.iter().filter(|field| field.name == Name::Other) {
+    let others = if message.has(Name::Other) { &message.fields[..] } else { &[] };
+    for field in others.iter().filter(|field| field.name == Name::Other) {
         let name = message.field_name(field);
         if name.is_empty() || !name.iter().all(|b| super::parse::is_token(*b)) {
             return Err(reject(400, "Malformed header line"));
         }
     }
-    let section = &message.bytes[..message.body.start as usize];
     // Whoever takes a lone CR for a line end would read another header in what we pass on.
-    if memchr::memchr_iter(b'\r', section).any(|at| section.get(at + 1) != Some(&b'\n')) {
+    if message.has_lone_cr {
         return Err(reject(400, "Malformed header line"));
     }
-    if std::str::from_utf8(section).is_ok() {
+    if matches!(message.text, Text::Whole(_)) {
         return Ok(());
     }
     // `Message::lines` leaves out what is not UTF-8, so nothing that decides anything may hide there.
-    let hidden = |field: &Field| !is_prose(field.name) && std::str::from_utf8(message.field_value(field)).is_err();
+    let hidden = |field: &Field| !is_prose(field.name) && message.text.get(field.value).is_none();
     if message.fields.iter().any(hidden) { Err(reject(400, "Header is not UTF-8")) } else { Ok(()) }
 }
 
@@ -66,12 +67,6 @@ const fn is_prose(name: Name) -> bool {
 
 /// RFC 3261 §8.1.1: To, From, CSeq and Call-ID are there, and those and a few more only once.
 fn mandatory(message: &Message) -> Result<(), Reject> {
-    let bit = |name: Name| 1_u64 << (name as u32);
-    let (mut seen, mut twice) = (0, 0);
-    for field in &message.fields {
-        twice |= seen & bit(field.name);
-        seen |= bit(field.name);
-    }
     for (name, is_mandatory, missing, doubled) in [
         (Name::From, true, "Missing From", "More than one From"),
         (Name::To, true, "Missing To", "More than one To"),
@@ -80,35 +75,34 @@ fn mandatory(message: &Message) -> Result<(), Reject> {
         (Name::MaxForwards, false, "", "More than one Max-Forwards"),
         (Name::ContentLength, false, "", "More than one Content-Length"),
     ] {
-        if is_mandatory && seen & bit(name) == 0 {
+        if is_mandatory && !message.has(name) {
             return Err(reject(400, missing));
         }
-        if twice & bit(name) != 0 {
+        if message.repeated & bit(name) != 0 {
             return Err(reject(400, doubled));
         }
     }
-    if message.get(Name::CallId).is_none_or(|id| id.is_empty() || id.contains([' ', '\t'])) {
+    if message.get(Name::CallId).is_none_or(|id| id.is_empty() || id.bytes().any(|byte| matches!(byte, b' ' | b'\t'))) {
         return Err(reject(400, "Malformed Call-ID"));
     }
     Ok(())
 }
 
 fn addresses(message: &Message) -> Result<(), Reject> {
-    let mut vias = 0;
-    for value in message.values(Name::Via) {
-        let via = Via::parse(value).ok_or(reject(400, "Malformed Via"))?;
-        // The cookie promises a unique branch; alone it would make all such requests one transaction (RFC 4475 §3.2.1).
-        if vias == 0 && via.branch() == MAGIC_COOKIE {
-            return Err(reject(400, "Malformed branch"));
-        }
-        vias += 1;
-    }
-    if vias == 0 {
+    let mut vias = message.values(Name::Via);
+    if vias.next().is_none() {
         return Err(reject(400, "Missing Via"));
     }
-    for (name, reason) in [(Name::From, "Malformed From"), (Name::To, "Malformed To")] {
-        message.get(name).and_then(NameAddr::parse).ok_or(reject(400, reason))?;
+    let top = message.known.via.ok_or(reject(400, "Malformed Via"))?;
+    // The cookie promises a unique branch; alone it would make all such requests one transaction (RFC 4475 §3.2.1).
+    if top.branch(message) == MAGIC_COOKIE {
+        return Err(reject(400, "Malformed branch"));
     }
+    if vias.any(|value| Via::parse(value).is_none()) {
+        return Err(reject(400, "Malformed Via"));
+    }
+    message.known.from.ok_or(reject(400, "Malformed From"))?;
+    message.known.to.ok_or(reject(400, "Malformed To"))?;
     for (name, reason) in [
         (Name::Contact, "Malformed Contact"),
         (Name::Route, "Malformed Route"),
@@ -130,7 +124,7 @@ fn sequence(message: &Message) -> Result<(), Reject> {
         written == message.method_text()
     };
     match message.start {
-        Start::Request { method } if cseq.method != method || !text_agrees() => {
+        Start::Request { method } if cseq.method != method || (method == Method::Other && !text_agrees()) => {
             Err(reject(400, "CSeq method does not match"))
         }
         Start::Request { .. } | Start::Response { .. } => Ok(()),
@@ -139,7 +133,7 @@ fn sequence(message: &Message) -> Result<(), Reject> {
 
 /// RFC 3261 §18.3 and §20.14: a body that is shorter than declared is a broken message.
 fn lengths(message: &Message) -> Result<(), Reject> {
-    if !message.fields.iter().any(|f| f.name == Name::ContentLength) {
+    if !message.has(Name::ContentLength) {
         return Ok(());
     }
     match message.declared_body {

@@ -1,10 +1,12 @@
 //! From bytes to the index: start line, header lines, body.
 
-use super::{Field, Message, Span, Start};
+use super::known::Known;
+use super::text::Text;
+use super::{Field, Message, Span, Start, bit};
 use crate::method::Method;
 use crate::name::Name;
 use crate::param::decimal;
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use memchr::memchr;
 
 /// Why bytes are not a message that could be answered.
@@ -31,64 +33,114 @@ pub enum ParseError {
 pub const MAX_MESSAGE: usize = 65_535;
 /// The most header lines that we index.
 pub const MAX_FIELDS: usize = 256;
+/// For how many header lines there is room at first.
+const USUAL_FIELDS: usize = 20;
 
 pub(super) fn parse(bytes: Bytes) -> Result<Message, ParseError> {
     if bytes.len() > MAX_MESSAGE {
         return Err(ParseError::TooLarge);
     }
+    let mut bytes = bytes;
     let lead = bytes.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
     if lead == bytes.len() {
         return Err(ParseError::KeepAlive);
     }
-    let bytes = unfold(bytes.slice(lead..));
-    let mut lines = Lines { bytes: &bytes, at: 0 };
+    bytes.advance(lead);
+    let index = match index(&bytes)? {
+        Some(index) => index,
+        None => {
+            bytes = unfold(&bytes);
+            index(&bytes)?.ok_or(ParseError::Headers)?
+        }
+    };
+    Ok(whole(index, bytes))
+}
+
+/// The message that an index makes of its bytes.
+fn whole(index: Index, bytes: Bytes) -> Message {
+    let available = bytes.len() - index.body;
+    let length =
+        index.declared.map_or(available, |length| usize::try_from(length).unwrap_or(usize::MAX).min(available));
+    // Each CR that ends a line was counted with it, so any more stands alone.
+    let has_lone_cr = memchr::memchr_iter(b'\r', &bytes[..index.body]).count() != index.line_ends;
+    let (start, first, second, version) = index.start;
+    let mut message = Message {
+        start,
+        first,
+        second,
+        version,
+        fields: index.fields,
+        present: index.present,
+        repeated: index.repeated,
+        has_lone_cr,
+        known: Known::default(),
+        body: span(index.body, index.body + length),
+        declared_body: index.declared,
+        available_body: u16::try_from(available).unwrap_or(u16::MAX),
+        source: None,
+        text: Text::of(bytes),
+    };
+    message.known = Known::of(&message);
+    message
+}
+
+/// What one pass over the header section finds.
+struct Index {
+    start: (Start, Span, Span, Span),
+    fields: Vec<Field>,
+    present: u64,
+    repeated: u64,
+    /// The first Content-Length, if it is a number.
+    declared: Option<u64>,
+    /// How many lines of the section end with CRLF.
+    line_ends: usize,
+    /// Where the body begins.
+    body: usize,
+}
+
+/// `None` if a line is folded.
+fn index(bytes: &[u8]) -> Result<Option<Index>, ParseError> {
+    let mut lines = Lines { bytes, at: 0, line_ends: 0 };
     let line = lines.next().ok_or(ParseError::StartLine)?;
-    let (start, first, second, version) = start_line(&bytes, line)?;
-    let mut fields = Vec::with_capacity(20);
-    let mut declared = None;
+    let start = start_line(bytes, line)?;
+    let mut fields = Vec::with_capacity(USUAL_FIELDS);
+    let (mut present, mut repeated, mut declared) = (0, 0, None);
     // A datagram cut short in its headers ends the section as an empty line would; `check` then misses what is missing.
     while let Some(line) = lines.next() {
         if line.start == line.end {
             break;
         }
+        if bytes.get(lines.at).is_some_and(|byte| is_blank(*byte)) {
+            return Ok(None);
+        }
         if fields.len() == MAX_FIELDS {
             return Err(ParseError::TooManyHeaders);
         }
-        let field = field(&bytes, line);
+        let field = field(bytes, line);
         if field.name == Name::ContentLength && declared.is_none() {
-            declared = std::str::from_utf8(field.value.of(&bytes)).ok().and_then(decimal);
+            declared = std::str::from_utf8(field.value.of(bytes)).ok().and_then(decimal);
         }
+        repeated |= present & bit(field.name);
+        present |= bit(field.name);
         fields.push(field);
     }
     if fields.is_empty() {
         return Err(ParseError::Headers);
     }
-    let available = bytes.len() - lines.at;
-    let length = declared.map_or(available, |length| usize::try_from(length).unwrap_or(usize::MAX).min(available));
-    let body = span(lines.at, lines.at + length);
-    Ok(Message {
-        start,
-        first,
-        second,
-        version,
-        fields,
-        body,
-        declared_body: declared,
-        available_body: u32::try_from(available).unwrap_or(u32::MAX),
-        source: None,
-        bytes,
-    })
+    Ok(Some(Index { start, fields, present, repeated, declared, line_ends: lines.line_ends, body: lines.at }))
 }
 
 fn span(start: usize, end: usize) -> Span {
     // MAX_MESSAGE bounds both.
-    Span { start: u32::try_from(start).unwrap_or(u32::MAX), end: u32::try_from(end).unwrap_or(u32::MAX) }
+    Span { start: u16::try_from(start).unwrap_or(u16::MAX), end: u16::try_from(end).unwrap_or(u16::MAX) }
 }
 
 /// Lines end with CRLF, or with a bare LF from sloppy senders.
 struct Lines<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// How many lines so far ended with CRLF.
+    line_ends: usize,
 }
 
 impl Lines<'_> {
@@ -97,21 +149,19 @@ impl Lines<'_> {
             return None;
         }
         let rest = &self.bytes[self.at..];
-        let (length, skip) = memchr(b'\n', rest).map_or((rest.len(), rest.len()), |at| (at, at + 1));
         let start = self.at;
-        self.at += skip;
-        let end = if length > 0 && rest[length - 1] == b'\r' { length - 1 } else { length };
-        Some(span(start, start + end))
+        let length = memchr(b'\n', rest).unwrap_or(rest.len());
+        let has_cr = length > 0 && rest[length - 1] == b'\r';
+        self.at = (start + length + 1).min(self.bytes.len());
+        self.line_ends += usize::from(has_cr && length < rest.len());
+        Some(span(start, start + length - usize::from(has_cr)))
     }
 }
 
 /// Turns the line end before a continuation line into blanks, which keeps every offset (RFC 3261 §7.3.1).
-fn unfold(bytes: Bytes) -> Bytes {
-    if folds(&bytes).next().is_none() {
-        return bytes;
-    }
+fn unfold(bytes: &[u8]) -> Bytes {
     let mut out = bytes.to_vec();
-    for at in folds(&bytes) {
+    for at in folds(bytes) {
         out[at] = b' ';
         if at > 0 && out[at - 1] == b'\r' {
             out[at - 1] = b' ';
@@ -144,7 +194,7 @@ fn folds(bytes: &[u8]) -> impl Iterator<Item = usize> {
 
 fn start_line(bytes: &[u8], line: Span) -> Result<(Start, Span, Span, Span), ParseError> {
     let text = line.of(bytes);
-    let base = line.start as usize;
+    let base = usize::from(line.start);
     let first_end = memchr(b' ', text).ok_or(ParseError::StartLine)?;
     if text.len() > 4 && text[..4].eq_ignore_ascii_case(b"SIP/") {
         let rest = &text[first_end + 1..];
@@ -153,7 +203,7 @@ fn start_line(bytes: &[u8], line: Span) -> Result<(Start, Span, Span, Span), Par
         let code: u16 = code.filter(|c| (100..700).contains(c)).ok_or(ParseError::StartLine)?;
         let reason = base + first_end + 1 + (code_end + 1).min(rest.len());
         let version = span(base, base + first_end);
-        return Ok((Start::Response { code }, version, span(reason, line.end as usize), version));
+        return Ok((Start::Response { code }, version, span(reason, usize::from(line.end)), version));
     }
     let method = &text[..first_end];
     if method.is_empty() || !method.iter().all(|b| is_token(*b)) {
@@ -171,7 +221,7 @@ fn start_line(bytes: &[u8], line: Span) -> Result<(Start, Span, Span, Span), Par
         start,
         span(base, base + first_end),
         span(base + first_end + 1, base + last),
-        span(base + last + 1, line.end as usize),
+        span(base + last + 1, usize::from(line.end)),
     ))
 }
 
@@ -194,7 +244,7 @@ const TOKEN: [bool; 256] = {
 /// A line without a colon becomes a field with an empty name, which `check` refuses.
 fn field(bytes: &[u8], line: Span) -> Field {
     let text = line.of(bytes);
-    let base = line.start as usize;
+    let base = usize::from(line.start);
     let colon = memchr(b':', text).unwrap_or(0);
     let name_end = trim_end(&text[..colon]);
     let value_from = (colon + 1).min(text.len());

@@ -1,8 +1,9 @@
 //! The shell of one call: parse once, hand it to the pure call, perform what comes out, arm one alarm.
 
-use super::directory::{CallCell, CallRef};
+use super::directory::{CallCell, CallRef, Remains};
 use crate::clock;
 use crate::shell::{Performed, Shell};
+use ::call::effect::Point;
 use ::call::{Call, CallId, Effect, Input, Summary};
 use bytes::Bytes;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
@@ -22,9 +23,11 @@ pub enum CallMessage {
     /// The alarm rings.
     Alarm,
     /// A late answer to an effect, media, an operator.
-    Input(Input),
+    Input(Box<Input>),
     /// Somebody wants to see it.
     Show(RpcReplyPort<Summary>),
+    /// Panic: how tests prove what its supervisor does then. Nothing on the network leads here.
+    Fail,
 }
 
 /// How a call begins.
@@ -41,7 +44,7 @@ pub enum Arguments {
     /// After a panic: back from the checkpoint, only to be ended.
     Undertake {
         /// The last checkpoint.
-        checkpoint: Vec<u8>,
+        checkpoint: Box<[u8]>,
         /// Its name.
         id: CallId,
         /// What outlives it.
@@ -54,8 +57,8 @@ pub enum Arguments {
 /// See the module.
 pub struct CallActor;
 
-/// What it holds.
-pub struct State {
+/// What it holds. Boxed as a whole: ractor's loop moves it through several futures, each of which would reserve its size.
+pub struct Running {
     id: CallId,
     call: Call,
     me: CallRef,
@@ -69,19 +72,20 @@ pub struct State {
 
 impl Actor for CallActor {
     type Msg = CallMessage;
-    type State = State;
+    type State = Box<Running>;
     type Arguments = Arguments;
 
-    async fn pre_start(&self, myself: ActorRef<CallMessage>, how: Arguments) -> Result<State, ActorProcessingErr> {
+    async fn pre_start(&self, myself: ActorRef<CallMessage>, how: Arguments) -> Result<Box<Running>, ActorProcessingErr> {
         let now = clock::now();
         match how {
             Arguments::New { id, cell, shell } => {
                 let call = Call::new(id, shell.seed(), now);
-                Ok(State { id, call, me: CallRef { actor: myself, cell }, shell, armed: None, begun: false, over: false })
+                Ok(Running::new(id, call, CallRef { actor: myself, cell }, shell))
             }
             Arguments::Undertake { checkpoint, id, cell, shell } => {
-                let call = shell.restore(&checkpoint, now)?;
-                let mut state = State { id, call, me: CallRef { actor: myself, cell }, shell, armed: None, begun: false, over: false };
+                let restored = shell.restore(&checkpoint, now);
+                let call = restored.inspect_err(|_| shell.forget(id, &cell))?;
+                let mut state = Running::new(id, call, CallRef { actor: myself, cell }, shell);
                 state.input(now, Input::Hangup { reason: "internal_error" });
                 state.settle(now);
                 Ok(state)
@@ -93,7 +97,7 @@ impl Actor for CallActor {
         &self,
         myself: ActorRef<CallMessage>,
         message: CallMessage,
-        state: &mut State,
+        state: &mut Box<Running>,
     ) -> Result<(), ActorProcessingErr> {
         state.me.cell.taken();
         let now = clock::now();
@@ -104,21 +108,26 @@ impl Actor for CallActor {
                 let shell = Arc::clone(&state.shell);
                 shell.with_context(|cx| state.call.handle_timeout(cx, now));
             }
-            CallMessage::Input(input) => state.input(now, input),
+            CallMessage::Input(input) => state.input(now, *input),
+            CallMessage::Fail => panic!("a test asked for it"),
             CallMessage::Show(reply) => {
                 let _ = reply.send(state.call.summary(now));
             }
         }
         state.settle(now);
         if state.over {
-            state.shell.calls.directory.remove(state.id);
+            state.shell.forget(state.id, &state.me.cell);
             myself.stop(None);
         }
         Ok(())
     }
 }
 
-impl State {
+impl Running {
+    fn new(id: CallId, call: Call, me: CallRef, shell: Arc<Shell>) -> Box<Self> {
+        Box::new(Self { id, call, me, shell, armed: None, begun: false, over: false })
+    }
+
     fn input(&mut self, now: Now, input: Input) {
         self.begun = true;
         let shell = Arc::clone(&self.shell);
@@ -132,6 +141,9 @@ impl State {
             self.over = self.over || !self.begun;
             return;
         };
+        if !self.begun {
+            *self.me.cell.remains.lock() = Remains::Invite(message.bytes().clone(), flow);
+        }
         let message = if message.is_request() { message.from_source(flow.remote) } else { message };
         if let Err(refusal) = message.check() {
             self.shell.reject("malformed");
@@ -179,8 +191,13 @@ impl State {
         }
     }
 
-    /// Keeps what is needed to clean up after a panic of this call.
-    fn checkpoint(&mut self, now: Now, _: ::call::effect::Point) {
-        *self.me.cell.checkpoint.lock() = Some(self.call.checkpoint(now));
+    /// Keeps what is needed to clean up after a panic of this call. C1 and C3 change nothing that its end needs.
+    fn checkpoint(&mut self, now: Now, point: Point) {
+        if matches!(point, Point::C1 | Point::C3) {
+            return;
+        }
+        let checkpoint = self.call.checkpoint(now);
+        let remains = if checkpoint.is_empty() { Remains::Nothing } else { Remains::Checkpoint(checkpoint.into()) };
+        *self.me.cell.remains.lock() = remains;
     }
 }

@@ -3,11 +3,14 @@
 //! Bounded by the number of live calls, of which [`super::Calls`] holds the limit. Never a network look-up.
 
 use super::actor::CallMessage;
+use bytes::Bytes;
 use call::CallId;
 use parking_lot::Mutex;
 use ractor::ActorRef;
 use rustc_hash::{FxBuildHasher, FxHashMap};
+use sip::Flow;
 use sip::peek::Peek;
+use smallvec::SmallVec;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -17,11 +20,13 @@ const PENDING: u32 = 64;
 const STRIPES: usize = 64;
 
 /// What outlives a call's actor: its gate, and what its supervisor needs to clean up after a panic.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct CallCell {
     pending: AtomicU32,
-    /// The last checkpoint.
-    pub checkpoint: Mutex<Option<Vec<u8>>>,
+    /// How to bring the call back, only to end it.
+    pub remains: Mutex<Remains>,
+    /// Trunks of which it holds a channel, one entry each. What is not here is given back by nobody.
+    channels: Mutex<SmallVec<[Arc<str>; 2]>>,
     /// The relay session, once there is one.
     pub media: Mutex<Option<relay::SessionId>>,
     /// The key of the initial INVITE.
@@ -51,7 +56,38 @@ impl CallRef {
     }
 }
 
+/// What a call leaves behind when its actor panics.
+#[derive(Default)]
+pub enum Remains {
+    /// Nothing: it had not begun.
+    #[default]
+    Nothing,
+    /// Its INVITE, which still waits for a final response.
+    Invite(Bytes, Flow),
+    /// Its last checkpoint.
+    Checkpoint(Box<[u8]>),
+}
+
 impl CallCell {
+    /// Notes a channel that was taken.
+    pub fn took(&self, trunk: &Arc<str>) {
+        self.channels.lock().push(Arc::clone(trunk));
+    }
+
+    /// Crosses out a channel; `false` if this call holds none of that trunk.
+    #[must_use]
+    pub fn gave(&self, trunk: &str) -> bool {
+        let mut channels = self.channels.lock();
+        let place = channels.iter().position(|held| **held == *trunk);
+        place.map(|place| channels.swap_remove(place)).is_some()
+    }
+
+    /// Crosses out every channel that is left.
+    #[must_use]
+    pub fn gave_all(&self) -> SmallVec<[Arc<str>; 2]> {
+        std::mem::take(&mut *self.channels.lock())
+    }
+
     /// Of a call that an INVITE of this key began.
     #[must_use]
     pub fn new(key: InviteKey) -> Self {

@@ -1,12 +1,14 @@
 //! Supervises calls: sixteen of these share them, so that no supervisor's mailbox becomes the node's.
 
 use super::actor::{Arguments, CallActor, CallMessage};
-use super::directory::CallRef;
+use super::directory::{CallRef, Remains};
 use super::{Spawned, install};
 use crate::alarm::TICK;
 use crate::clock;
 use crate::shell::Shell;
-use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, ActorRuntime, SupervisionEvent};
+use ::call::CallId;
+use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, ActorRuntime, ActorStatus, SupervisionEvent};
+use sip::{Builder, Message};
 use std::sync::Arc;
 use tokio::task::JoinHandle;
 
@@ -32,6 +34,12 @@ impl Actor for Shard {
         (shell, index): Self::Arguments,
     ) -> Result<Arc<Shell>, ActorProcessingErr> {
         install(&shell.calls, index, myself.get_cell());
+        // Calls of a shard that failed died with it.
+        for (id, call) in shell.calls.directory.some(usize::MAX) {
+            if super::shard_of(id) == index && matches!(call.actor.get_status(), ActorStatus::Stopped) {
+                undertake(&shell, &myself, id, &call);
+            }
+        }
         Ok(shell)
     }
 
@@ -46,19 +54,33 @@ impl Actor for Shard {
         let Some((id, call)) = failed else { return Ok(()) };
         tracing::error!(%id, reason = %why, "a call failed; its legs are cleared and its record is closed");
         metrics::counter!("tandem_actor_restarts_total", "actor" => "call").increment(1);
-        let checkpoint = call.cell.checkpoint.lock().take();
-        let Some(checkpoint) = checkpoint else {
-            // It held nothing yet that outlives its memory.
-            shell.calls.directory.remove(id);
-            return Ok(());
-        };
-        let cell = Arc::clone(&call.cell);
-        let arguments = Arguments::Undertake { checkpoint, id, cell: Arc::clone(&cell), shell: Arc::clone(shell) };
-        match ActorRuntime::spawn_linked_instant(None, CallActor, arguments, myself.get_cell()) {
-            Ok((actor, _)) => shell.calls.directory.replace(id, CallRef { actor, cell }),
-            Err(_) => shell.calls.directory.remove(id),
-        }
+        undertake(shell, &myself, id, &call);
         Ok(())
+    }
+}
+
+/// Clears what a failed call leaves behind. It is tried once: what fails again is only forgotten, its channels and ports
+/// given back.
+fn undertake(shell: &Arc<Shell>, myself: &ActorRef<Nothing>, id: CallId, call: &CallRef) {
+    let remains = std::mem::take(&mut *call.cell.remains.lock());
+    match remains {
+        Remains::Nothing => shell.forget(id, &call.cell),
+        Remains::Invite(bytes, flow) => {
+            shell.forget(id, &call.cell);
+            if let Ok(invite) = Message::parse(bytes) {
+                let invite = invite.from_source(flow.remote);
+                let tag = format!("s{:x}", shell.seed());
+                shell.send_back(Builder::response(&invite, 500, None, &tag).finish(), &invite, &flow);
+            }
+        }
+        Remains::Checkpoint(checkpoint) => {
+            let cell = Arc::clone(&call.cell);
+            let arguments = Arguments::Undertake { checkpoint, id, cell: Arc::clone(&cell), shell: Arc::clone(shell) };
+            match ActorRuntime::spawn_linked_instant(None, CallActor, arguments, myself.get_cell()) {
+                Ok((actor, _)) => shell.calls.directory.replace(id, CallRef { actor, cell }),
+                Err(_) => shell.forget(id, &call.cell),
+            }
+        }
     }
 }
 

@@ -17,15 +17,37 @@ pub(super) const COLUMNS: [&str; 40] = [
     "egress_call_id",
 ];
 
+/// What a file is called while it is written.
+const UNFINISHED: &str = "part";
+
 /// `node-20261121T120000Z-sequence.csv`: sorts by time, and no two are alike.
 pub(super) fn name(node: &str, at: Wall, first: u64) -> String {
     let stamp: String = time(at).chars().filter(|c| !matches!(c, '-' | ':')).take(15).collect();
     format!("{node}-{stamp}Z-{first:012}.csv")
 }
 
+/// Whether the file was named before `since` (RFC 3339 in UTC). One of another name never was.
+pub(super) fn is_older(path: &Path, since: &str) -> bool {
+    let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or("");
+    let stamp = stem.rsplit('-').nth(1).filter(|stamp| stamp.len() == 16 && stamp.ends_with('Z'));
+    let since: String = since.chars().filter(|c| !matches!(c, '-' | ':')).take(15).collect();
+    stamp.is_some_and(|stamp| stamp[..15] < *since)
+}
+
+/// Removes what a crash left half written; its rows are still in the outbox.
+pub(super) fn remove_unfinished(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == UNFINISHED) {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
 /// Writes, syncs, names, and syncs the folder.
 pub(super) fn write<'a>(path: &Path, options: &Options, rows: impl Iterator<Item = &'a Row>) -> io::Result<()> {
-    let hidden = path.with_extension("part");
+    let hidden = path.with_extension(UNFINISHED);
     let mut out = csv::Writer::from_writer(BufWriter::new(File::create(&hidden)?));
     out.write_record(COLUMNS)?;
     for row in rows {
@@ -107,5 +129,13 @@ mod tests {
     fn times_are_rfc_3339_with_milliseconds() {
         assert_eq!(time(Wall(1_767_225_600_007)), "2026-01-01T00:00:00.007Z");
         assert_eq!(name("fra-1", Wall(1_767_225_600_007), 9), "fra-1-20260101T000000Z-000000000009.csv");
+    }
+
+    #[test]
+    fn a_file_is_older_by_its_name() {
+        let file = Path::new("cdr/fra-1-20260101T000005Z-000000000009.csv");
+        assert!(is_older(file, "2026-01-01T00:00:06.000Z"));
+        assert!(!is_older(file, "2026-01-01T00:00:05.999Z"));
+        assert!(!is_older(Path::new("cdr/other.csv"), "2026-01-01T00:00:06.000Z"));
     }
 }

@@ -1,8 +1,10 @@
 //! The outbox itself: which keys RocksDB holds, and how they change together.
 //!
-//! `o` + call: the open row of an answered call. `r` + sequence: a finished row. `f`: the range of rows whose file is being
-//! written, so that a crash between naming the file and deleting its rows does not write them twice. `h`: when this process
-//! was last alive, to the second.
+//! `o` + call: what the call comes to if nobody closes it: its answered row, or the row after its failed attempts.
+//! `r` + sequence: a finished row. `f`: the range of rows whose file is being written, so that a crash between naming the
+//! file and deleting its rows does not write them twice. `h`: when this process was last alive, to the second. `n`: the
+//! next sequence number once the outbox was emptied, so that no two files are ever named alike. `x` + key: what could not
+//! be read, kept for whoever mends it, so that one bad row never holds up the others.
 
 use super::{Options, csv_file};
 use crate::clock;
@@ -16,9 +18,10 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Rows of one file at the most.
-const FILE_ROWS: usize = 50_000;
+pub(super) const FILE_ROWS: usize = 50_000;
 const FILE_KEY: &[u8] = b"f";
 const HEARTBEAT_KEY: &[u8] = b"h";
+const NEXT_KEY: &[u8] = b"n";
 
 /// See the module.
 pub(super) struct Outbox {
@@ -30,7 +33,8 @@ pub(super) struct Outbox {
     dirty: AtomicBool,
     /// When the heartbeat was last written, in seconds.
     beaten: AtomicU64,
-    exporting: Mutex<()>,
+    /// The oldest sequence number that may still be there: what was deleted before it need not be walked over again.
+    exporting: Mutex<u64>,
 }
 
 fn failed(error: impl std::fmt::Display) -> Error {
@@ -56,7 +60,7 @@ impl Outbox {
             pending: AtomicU64::new(0),
             dirty: AtomicBool::new(false),
             beaten: AtomicU64::new(0),
-            exporting: Mutex::new(()),
+            exporting: Mutex::new(0),
         };
         outbox.resume()?;
         Ok(outbox)
@@ -64,48 +68,62 @@ impl Outbox {
 
     /// Finds the next sequence number and finishes a file that a crash interrupted.
     fn resume(&self) -> Result<(), Error> {
-        if let Some(range) = self.db.get(FILE_KEY).map_err(failed)? {
-            let range: (u64, u64, PathBuf) = postcard::from_bytes(&range).map_err(failed)?;
-            *self.next.lock() = range.1 + 1;
-            if range.2.exists() {
-                self.forget(range.0, range.1)?;
+        let mut next = match self.db.get(NEXT_KEY).map_err(failed)? {
+            Some(bytes) => postcard::from_bytes(&bytes).map_err(failed)?,
+            None => 0,
+        };
+        csv_file::remove_unfinished(&self.folder()).map_err(failed)?;
+        if let Some(intent) = self.db.get(FILE_KEY).map_err(failed)? {
+            let (first, last, name): (u64, u64, String) = postcard::from_bytes(&intent).map_err(failed)?;
+            next = next.max(last + 1);
+            if self.folder().join(name).exists() {
+                self.forget(first, last)?;
             }
         }
         for entry in self.db.iterator(IteratorMode::From(b"r", Direction::Forward)) {
             let (key, _) = entry.map_err(failed)?;
             let Some(sequence) = sequence_of(&key) else { break };
-            let mut next = self.next.lock();
-            *next = (*next).max(sequence + 1);
+            next = next.max(sequence + 1);
             self.pending.fetch_add(1, Ordering::Relaxed);
         }
+        *self.next.lock() = next;
         Ok(())
     }
 
-    /// Turns the open rows of an earlier process into final ones. They ended when it was last alive.
+    /// Turns the open rows of an earlier process into final ones. They ended when it was last alive; without a sign of
+    /// that they ended at once, since nobody may be charged for the time that the process lay dead.
     pub(super) fn close_orphans(&self) -> Result<u64, Error> {
         let last_alive = match self.db.get(HEARTBEAT_KEY).map_err(failed)? {
             Some(bytes) => Wall(postcard::from_bytes(&bytes).map_err(failed)?),
-            None => clock::now().wall,
+            None => Wall(0),
         };
-        let mut orphans = Vec::new();
+        let mut orphans = 0;
         for entry in self.db.iterator(IteratorMode::From(b"o", Direction::Forward)) {
             let (key, value) = entry.map_err(failed)?;
             if key.first() != Some(&b'o') {
                 break;
             }
-            orphans.push(postcard::from_bytes::<Row>(&value).map_err(failed)?);
-        }
-        for row in &mut orphans {
-            let answered = row.answered.unwrap_or(row.started);
-            row.ended = last_alive.max(answered);
-            row.duration_ms = row.ended.0 - answered.0;
-            row.ended_by = EndedBy::Switch;
-            row.reason = "process_died".into();
-            row.is_final = true;
-            self.put_closed(row)?;
+            match postcard::from_bytes::<Row>(&value) {
+                Ok(mut row) => {
+                    close_orphan(&mut row, last_alive);
+                    self.put_closed(&row)?;
+                    orphans += 1;
+                }
+                Err(error) => self.set_aside(&key, &value, &error)?,
+            }
         }
         self.sync()?;
-        Ok(orphans.len() as u64)
+        Ok(orphans)
+    }
+
+    /// Takes what cannot be read out of the way, and says so.
+    fn set_aside(&self, key: &[u8], value: &[u8], why: &postcard::Error) -> Result<(), Error> {
+        tracing::error!(error = %why, "a call record cannot be read; it is kept in the outbox under another key");
+        metrics::counter!("tandem_cdr_failed_total").increment(1);
+        let mut batch = WriteBatch::default();
+        batch.delete(key);
+        batch.put([b"x", key].concat(), value);
+        self.db.write(batch).map_err(failed)
     }
 
     pub(super) fn put_open(&self, row: &Row) -> Result<(), Error> {
@@ -117,18 +135,43 @@ impl Outbox {
 
     pub(super) fn put_closed(&self, row: &Row) -> Result<(), Error> {
         let bytes = postcard::to_allocvec(row).map_err(failed)?;
-        let mut next = self.next.lock();
         let mut batch = WriteBatch::default();
-        if row.is_final && row.answered.is_some() {
+        if row.is_final {
             batch.delete(open_key(row.call));
+        } else if let Some(open) = self.after_attempt(row)? {
+            batch.put(open_key(row.call), postcard::to_allocvec(&open).map_err(failed)?);
         }
+        let mut next = self.next.lock();
         batch.put(row_key(*next), bytes);
         self.db.write(batch).map_err(failed)?;
         *next += 1;
-        drop(next);
+        // Counted under the lock: an export that already sees the row must not subtract it first.
         self.pending.fetch_add(1, Ordering::Relaxed);
+        drop(next);
         self.dirty.store(true, Ordering::Release);
         Ok(())
+    }
+
+    /// What a call comes to after a failed attempt if the process dies now: a call with a row has a final one. Nothing if
+    /// the call is open as answered.
+    fn after_attempt(&self, row: &Row) -> Result<Option<Row>, Error> {
+        let known = self.db.get(open_key(row.call)).map_err(failed)?;
+        let known = known.and_then(|bytes| postcard::from_bytes::<Row>(&bytes).ok());
+        if known.as_ref().is_some_and(|known| known.answered.is_some()) {
+            return Ok(None);
+        }
+        let attempt = known.map_or(0, |known| known.attempt).max(row.attempt.saturating_add(1));
+        Ok(Some(Row {
+            attempt,
+            started: row.ended,
+            ringing: None,
+            answered: None,
+            pdd_ms: None,
+            egress_trunk: "".into(),
+            egress_account: "".into(),
+            egress_call_id: "".into(),
+            ..row.clone()
+        }))
     }
 
     pub(super) fn pending(&self) -> u64 {
@@ -142,45 +185,74 @@ impl Outbox {
     /// Forces the log to the disk if anything was written since, and notes that we live.
     pub(super) fn sync(&self) -> Result<(), Error> {
         let wall = clock::now().wall;
-        if self.beaten.swap(wall.0 / 1000, Ordering::Relaxed) != wall.0 / 1000 {
+        if self.beaten.load(Ordering::Relaxed) != wall.0 / 1000 {
             self.db.put(HEARTBEAT_KEY, postcard::to_allocvec(&wall.0).map_err(failed)?).map_err(failed)?;
+            self.beaten.store(wall.0 / 1000, Ordering::Relaxed);
+            // The heartbeat is worth a sync: it is what calls are charged by after the machine died.
+            self.dirty.store(true, Ordering::Release);
         }
-        if self.dirty.swap(false, Ordering::AcqRel) {
-            self.db.flush_wal(true).map_err(failed)?;
+        if self.dirty.swap(false, Ordering::AcqRel)
+            && let Err(error) = self.db.flush_wal(true)
+        {
+            self.dirty.store(true, Ordering::Release);
+            return Err(failed(error));
         }
         Ok(())
     }
 
     /// Writes every finished row into closed files. Answers how many rows.
     pub(super) fn export(&self) -> Result<u64, Error> {
-        let _one_at_a_time = self.exporting.lock();
+        let mut oldest = self.exporting.lock();
         let mut written = 0;
-        loop {
-            let rows = self.finished(FILE_ROWS)?;
-            let (Some(first), Some(last)) = (rows.first().map(|r| r.0), rows.last().map(|r| r.0)) else { break };
-            let name = csv_file::name(&self.options.node, clock::now().wall, first);
-            let path = self.folder().join(name);
-            let intent = postcard::to_allocvec(&(first, last, &path)).map_err(failed)?;
-            self.db.put(FILE_KEY, intent).map_err(failed)?;
-            self.db.flush_wal(true).map_err(failed)?;
-            csv_file::write(&path, &self.options, rows.iter().map(|(_, row)| row)).map_err(failed)?;
+        while let Some((first, last)) = self.bounds(*oldest)? {
+            let rows = self.finished(first, last)?;
+            if !rows.is_empty() {
+                self.write_file(first, last, &rows)?;
+            }
             self.forget(first, last)?;
             self.pending.fetch_sub(rows.len() as u64, Ordering::Relaxed);
             written += rows.len() as u64;
-            if rows.len() < FILE_ROWS {
-                break;
-            }
+            *oldest = last + 1;
         }
         Ok(written)
     }
 
-    /// The oldest finished rows.
-    fn finished(&self, limit: usize) -> Result<Vec<(u64, Row)>, Error> {
-        let mut rows = Vec::new();
-        for entry in self.db.iterator(IteratorMode::From(b"r", Direction::Forward)).take(limit) {
-            let (key, value) = entry.map_err(failed)?;
+    fn write_file(&self, first: u64, last: u64, rows: &[Row]) -> Result<(), Error> {
+        let name = csv_file::name(&self.options.node, clock::now().wall, first);
+        let intent = postcard::to_allocvec(&(first, last, &name)).map_err(failed)?;
+        self.db.put(FILE_KEY, intent).map_err(failed)?;
+        self.db.flush_wal(true).map_err(failed)?;
+        std::fs::create_dir_all(self.folder()).map_err(failed)?;
+        csv_file::write(&self.folder().join(name), &self.options, rows.iter()).map_err(failed)
+    }
+
+    /// The sequence numbers of the next file: the oldest rows.
+    fn bounds(&self, oldest: u64) -> Result<Option<(u64, u64)>, Error> {
+        let mut bounds = None;
+        let from = row_key(oldest);
+        for entry in self.db.iterator(IteratorMode::From(&from, Direction::Forward)).take(FILE_ROWS) {
+            let (key, _) = entry.map_err(failed)?;
             let Some(sequence) = sequence_of(&key) else { break };
-            rows.push((sequence, postcard::from_bytes(&value).map_err(failed)?));
+            bounds = Some((bounds.map_or(sequence, |(first, _)| first), sequence));
+        }
+        Ok(bounds)
+    }
+
+    /// The rows of one file. What cannot be read is set aside.
+    fn finished(&self, first: u64, last: u64) -> Result<Vec<Row>, Error> {
+        let mut rows = Vec::new();
+        for entry in self.db.iterator(IteratorMode::From(&row_key(first), Direction::Forward)) {
+            let (key, value) = entry.map_err(failed)?;
+            if sequence_of(&key).is_none_or(|sequence| sequence > last) {
+                break;
+            }
+            match postcard::from_bytes(&value) {
+                Ok(row) => rows.push(row),
+                Err(error) => {
+                    self.set_aside(&key, &value, &error)?;
+                    self.pending.fetch_sub(1, Ordering::Relaxed);
+                }
+            }
         }
         Ok(rows)
     }
@@ -191,7 +263,41 @@ impl Outbox {
             batch.delete(row_key(sequence));
         }
         batch.delete(FILE_KEY);
+        batch.put(NEXT_KEY, postcard::to_allocvec(&(last + 1)).map_err(failed)?);
         self.db.write(batch).map_err(failed)
+    }
+}
+
+#[cfg(test)]
+impl Outbox {
+    /// An export that dies when its file has just got its name.
+    pub(super) fn stop_after_naming(&self) -> Result<(), Error> {
+        let Some((first, last)) = self.bounds(0)? else { return Ok(()) };
+        let rows = self.finished(first, last)?;
+        self.write_file(first, last, &rows)
+    }
+
+    /// A row that no version can read.
+    pub(super) fn damage_next(&self) -> Result<(), Error> {
+        let mut next = self.next.lock();
+        self.db.put(row_key(*next), [0xff; 3]).map_err(failed)?;
+        *next += 1;
+        self.pending.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// The final row of a call whose process died.
+fn close_orphan(row: &mut Row, last_alive: Wall) {
+    let talking = row.answered;
+    row.ended = last_alive.max(talking.unwrap_or(row.started));
+    row.duration_ms = talking.map_or(0, |answered| row.ended.0 - answered.0);
+    row.ended_by = EndedBy::Switch;
+    row.reason = "process_died".into();
+    row.is_final = true;
+    if talking.is_none() {
+        // 41, temporary failure (Q.850): the caller heard nothing final from us.
+        (row.sip_code, row.q850) = (500, 41);
     }
 }
 

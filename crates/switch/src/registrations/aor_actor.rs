@@ -78,7 +78,7 @@ impl State {
                 }
             }
         };
-        metrics::gauge!("tandem_registrations").set(gauge(self.shell.contacts.len()));
+        self.shell.contacts.publish();
         self.shell.send_back(response, request, flow);
     }
 
@@ -132,9 +132,4 @@ impl State {
     fn tag(&self) -> String {
         format!("s{:x}", self.shell.seed())
     }
-}
-
-#[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
-fn gauge(count: usize) -> f64 {
-    count as f64
 }

@@ -7,6 +7,7 @@ use ::registrar::{Accepted, Contact, Contacts, Register, Reject};
 use routing::REALM;
 use sip::addr::NameAddr;
 use sip::digest::{Credentials, Ha1, Verdict};
+use sip::header::expires_seconds;
 use sip::uri::Uri;
 use sip::{Flow, Message, Name};
 use smallvec::SmallVec;
@@ -91,12 +92,11 @@ pub(super) fn with_register(
             Contacts::List(&list)
         }
     };
-    let seconds = |text: &str| text.trim().parse::<u32>().ok();
     let path = request.values(Name::Path).collect::<Vec<_>>().join(", ");
     then(&Register {
         user,
         contacts,
-        expires: request.get(Name::Expires).and_then(seconds),
+        expires: request.get(Name::Expires).map(expires_seconds),
         call_id: request.call_id(),
         cseq: request.cseq().map_or(0, |cseq| cseq.number),
         flow,
@@ -105,7 +105,7 @@ pub(super) fn with_register(
     })
 }
 
-/// One Contact; an `expires` that is no number counts as absent (RFC 3261 §10.3 gives the default then).
+/// One Contact.
 fn contact(value: &str) -> Option<Contact<'_>> {
     let addr = NameAddr::parse(value)?;
     Uri::parse(addr.uri)?;
@@ -115,7 +115,7 @@ fn contact(value: &str) -> Option<Contact<'_>> {
     Some(Contact {
         uri: addr.uri,
         q,
-        expires: addr.params.get("expires").and_then(|v| v.parse().ok()),
+        expires: addr.params.get("expires").map(expires_seconds),
         instance: addr.params.get("+sip.instance"),
         reg_id: addr.params.get("reg-id").and_then(|v| v.parse().ok()),
     })

@@ -76,7 +76,10 @@ impl Actor for Shard {
 
     async fn handle(&self, myself: ActorRef<Ask>, ask: Ask, state: &mut State) -> Result<(), ActorProcessingErr> {
         match ask {
-            Ask::Sweep => state.shell.contacts.expire(state.index, clock::now()),
+            Ask::Sweep => {
+                state.shell.contacts.expire(state.index, clock::now());
+                state.shell.contacts.publish();
+            }
             Ask::Register(registering) => state.register(&myself, registering)?,
         }
         Ok(())

@@ -3,26 +3,39 @@
 
 use super::{Inbox, Outgoing, WRITES};
 use parking_lot::Mutex;
-use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef};
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, MessagingErr};
 use rustc_hash::FxHashMap;
 use sip::Flow;
-use sip::frame::Framer;
+use sip::frame::{Frame, FrameError, Framer};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// A peer that does not take our bytes for so long is gone.
 const STALL: Duration = Duration::from_secs(10);
 /// How long connecting may take; the call's own timers are longer (timer B).
 const CONNECT: Duration = Duration::from_secs(5);
-/// A connection over which nothing came for so long is closed; RFC 5626 keep-alives come every two minutes.
-const IDLE: Duration = Duration::from_secs(3600);
+
+/// How long a peer may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// From the first byte of a message to its last: who sends slower holds the connection for nothing.
+    pub(super) message: Duration,
+    /// A connection over which nothing came for so long is closed; RFC 5626 keep-alives come every two minutes.
+    pub(super) idle: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { message: Duration::from_secs(30), idle: Duration::from_secs(3600) }
+    }
+}
 
 struct Entry {
     actor: ActorRef<Act>,
@@ -77,6 +90,11 @@ impl Connections {
         }
     }
 
+    /// Drops what an earlier supervisor left: its connections ended with it.
+    pub(super) fn clear(&self) {
+        *self.table.lock() = Table::default();
+    }
+
     /// All connections, and those of one address.
     pub(super) fn count(&self, source: IpAddr) -> (usize, usize) {
         let table = self.table.lock();
@@ -97,7 +115,12 @@ impl Connections {
             return Err(None);
         }
         let permit = Permit(Arc::clone(&entry.pending));
-        entry.actor.cast(Act::Write(outgoing, permit)).map_err(|_| None)
+        match entry.actor.send_message(Act::Write(outgoing, permit)) {
+            Ok(()) => Ok(()),
+            // It has just ended and is not yet forgotten.
+            Err(MessagingErr::SendErr(Act::Write(outgoing, _))) => Err(Some(outgoing)),
+            Err(_) => Err(None),
+        }
     }
 }
 
@@ -131,10 +154,12 @@ pub(super) struct Arguments {
     pub(super) flow: Flow,
     pub(super) link: Link,
     pub(super) inbox: Arc<dyn Inbox>,
+    pub(super) patience: Patience,
 }
 
 pub(super) struct State {
     flow: Flow,
+    patience: Patience,
     inbox: Arc<dyn Inbox>,
     writer: Option<OwnedWriteHalf>,
     reading: Option<JoinHandle<()>>,
@@ -149,14 +174,14 @@ impl Actor for Connection {
     type Arguments = Arguments;
 
     async fn pre_start(&self, myself: ActorRef<Act>, arguments: Arguments) -> Result<State, ActorProcessingErr> {
-        let Arguments { flow, link, inbox } = arguments;
+        let Arguments { flow, link, inbox, patience } = arguments;
+        let mut state = State { flow, patience, inbox, writer: None, reading: None };
         if matches!(link, Link::Open(_)) {
             myself.cast(Act::Begin(link))?;
-            return Ok(State { flow, inbox, writer: None, reading: None });
+            return Ok(state);
         }
         // Connecting here, before the mailbox is served, keeps every queued message in order behind it.
-        let mut state = State { flow, inbox, writer: None, reading: None };
-        if let Ok(Ok(stream)) = timeout(CONNECT, TcpStream::connect(flow.remote)).await {
+        if let Ok(Ok(stream)) = timeout(CONNECT, connect(flow)).await {
             let _ = stream.set_nodelay(true);
             state.begin(&myself, stream);
         }
@@ -197,9 +222,9 @@ impl State {
     fn begin(&mut self, myself: &ActorRef<Act>, stream: TcpStream) {
         let (reader, writer) = stream.into_split();
         self.writer = Some(writer);
-        let (flow, inbox, myself) = (self.flow, Arc::clone(&self.inbox), myself.clone());
+        let (flow, inbox, patience, myself) = (self.flow, Arc::clone(&self.inbox), self.patience, myself.clone());
         self.reading = Some(tokio::spawn(async move {
-            read(reader, flow, inbox.as_ref(), &myself).await;
+            read(reader, flow, inbox.as_ref(), patience, &myself).await;
             let _ = myself.cast(Act::Closed);
         }));
     }
@@ -210,27 +235,57 @@ impl State {
     }
 }
 
-async fn read(mut reader: OwnedReadHalf, flow: Flow, inbox: &dyn Inbox, myself: &ActorRef<Act>) {
+/// Connects from the address that we listen on: the peer knows us by that one.
+async fn connect(flow: Flow) -> std::io::Result<TcpStream> {
+    let socket = if flow.remote.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if flow.local.is_ipv4() == flow.remote.is_ipv4() {
+        socket.bind(SocketAddr::new(flow.local.ip(), 0))?;
+    }
+    socket.connect(flow.remote).await
+}
+
+async fn read(mut reader: OwnedReadHalf, flow: Flow, inbox: &dyn Inbox, patience: Patience, myself: &ActorRef<Act>) {
     let mut framer = Framer::default();
     let mut buffer = vec![0_u8; 8192];
-    while let Ok(Ok(length)) = timeout(IDLE, reader.read(&mut buffer)).await {
-        if length == 0 {
-            return;
-        }
+    let mut partial = false;
+    let mut deadline = Instant::now() + patience.idle;
+    loop {
+        let length = match timeout_at(deadline, reader.read(&mut buffer)).await {
+            Ok(Ok(0) | Err(_)) => return,
+            Ok(Ok(length)) => length,
+            Err(_) if partial => return reject("unfinished"),
+            Err(_) => return,
+        };
         framer.push(&buffer[..length]);
-        loop {
-            match framer.next_frame() {
-                Ok(Some(sip::frame::Frame::Message(bytes))) => inbox.receive(&bytes, flow),
-                Ok(Some(sip::frame::Frame::Ping)) => {
-                    let _ = myself.cast(Act::Pong);
-                }
-                Ok(Some(sip::frame::Frame::LineEnd)) => {}
-                Ok(None) => break,
-                Err(_) => {
-                    metrics::counter!("tandem_sip_rejected_total", "reason" => "framing").increment(1);
-                    return;
-                }
+        let Ok(messages) = take(&mut framer, flow, inbox, myself) else { return reject("framing") };
+        // A message that goes on keeps the deadline that it had when it began.
+        if !framer.is_partial() {
+            deadline = Instant::now() + patience.idle;
+        } else if !partial || messages > 0 {
+            deadline = Instant::now() + patience.message;
+        }
+        partial = framer.is_partial();
+    }
+}
+
+fn reject(reason: &'static str) {
+    metrics::counter!("tandem_sip_rejected_total", "reason" => reason).increment(1);
+}
+
+/// Hands over every whole message. Answers how many.
+fn take(framer: &mut Framer, flow: Flow, inbox: &dyn Inbox, myself: &ActorRef<Act>) -> Result<usize, FrameError> {
+    let mut messages = 0;
+    while let Some(frame) = framer.next_frame()? {
+        match frame {
+            Frame::Message(bytes) => {
+                inbox.receive(&bytes, flow);
+                messages += 1;
             }
+            Frame::Ping => {
+                let _ = myself.cast(Act::Pong);
+            }
+            Frame::LineEnd => {}
         }
     }
+    Ok(messages)
 }

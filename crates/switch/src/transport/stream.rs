@@ -1,7 +1,7 @@
 //! TCP: who listens, who accepts, who connects.
 
 use super::connection::{Arguments, Connection, Link};
-use super::{CONNECTIONS, CONNECTIONS_PER_SOURCE, Inbox, Outgoing, Transports};
+use super::{Inbox, Outgoing, Transports};
 use crate::error::Error;
 use ractor::{Actor, ActorProcessingErr, ActorRef, ActorRuntime, SupervisionEvent};
 use sip::{Flow, Transport};
@@ -59,6 +59,7 @@ impl Actor for Streams {
         let loops = (0..transports.tcp.len())
             .map(|index| tokio::spawn(accept(Arc::clone(&transports), index, myself.clone())))
             .collect();
+        transports.connections.clear();
         transports.streams.open(myself);
         Ok(State { transports, inbox, loops })
     }
@@ -111,7 +112,8 @@ impl State {
     ) -> Result<(), ActorProcessingErr> {
         let connections = &self.transports.connections;
         let (total, of_source) = connections.count(flow.remote.ip());
-        if total >= CONNECTIONS || of_source >= CONNECTIONS_PER_SOURCE {
+        let limits = &self.transports.limits;
+        if total >= limits.connections || of_source >= limits.of_source {
             metrics::counter!("tandem_sip_rejected_total", "reason" => "too_many_connections").increment(1);
             if let Some(outgoing) = first {
                 self.inbox.unreachable(outgoing.sender);
@@ -119,7 +121,8 @@ impl State {
             return Ok(());
         }
         let flow = Flow { connection: connections.mint(), ..flow };
-        let arguments = Arguments { flow, link, inbox: Arc::clone(&self.inbox) };
+        let (inbox, patience) = (Arc::clone(&self.inbox), self.transports.patience);
+        let arguments = Arguments { flow, link, inbox, patience };
         let (actor, _) = ActorRuntime::spawn_linked_instant(None, Connection, arguments, myself.get_cell())?;
         connections.add(flow, actor);
         if let Some(Err(Some(outgoing))) = first.map(|first| connections.tell(&flow, first)) {

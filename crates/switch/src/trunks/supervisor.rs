@@ -52,7 +52,7 @@ impl Actor for Supervisor {
 
     async fn handle_supervisor_evt(
         &self,
-        myself: ActorRef<Follow>,
+        _: ActorRef<Follow>,
         event: SupervisionEvent,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
@@ -61,9 +61,9 @@ impl Actor for Supervisor {
         let Some(name) = failed.map(|(name, _)| Arc::clone(name)) else { return Ok(()) };
         tracing::error!(trunk = %name, reason = %why, "trunk actor failed, restarting");
         metrics::counter!("tandem_actor_restarts_total", "actor" => "trunk").increment(1);
-        if let Some((trunk, _)) = state.running.remove(&name) {
-            state.start(trunk, &myself)?;
-        }
+        state.running.remove(&name);
+        // It starts again with the next look, so that a row that makes it fail does not keep a core busy.
+        state.revision = None;
         Ok(())
     }
 }
@@ -89,7 +89,8 @@ impl State {
                 Some((known, actor)) => {
                     *known = Arc::clone(trunk);
                     self.shell.trunks.reconfigure(trunk);
-                    actor.cast(Ask::Changed(Arc::clone(trunk)))?;
+                    // One that has just failed is started anew with the new row.
+                    let _ = actor.cast(Ask::Changed(Arc::clone(trunk)));
                 }
                 None => self.start(Arc::clone(trunk), myself)?,
             }

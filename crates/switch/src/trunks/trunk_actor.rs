@@ -25,6 +25,9 @@ pub(crate) enum Ask {
     Registered(registration::Answer, Box<Credentials>),
 }
 
+/// How long the carrier may take to let us go.
+const FAREWELL: Duration = Duration::from_millis(500);
+
 pub(super) struct TrunkActor;
 
 pub(super) struct State {
@@ -51,6 +54,7 @@ impl Actor for TrunkActor {
         let credentials = Box::new(Credentials::new(shell.seed()));
         let mut state = State { shell, trunk, gate, registration: None, credentials, alarm: None };
         state.configure();
+        state.report_all();
         state.settle(&myself);
         Ok(state)
     }
@@ -60,11 +64,16 @@ impl Actor for TrunkActor {
         match ask {
             Ask::Look => {}
             Ask::Changed(trunk) => {
-                let before = std::mem::replace(&mut state.trunk, trunk);
                 let row = |trunk: &Trunk| trunk.egress.as_ref().and_then(|egress| egress.register.clone());
-                if row(&before) != row(&state.trunk) {
+                let moves = row(&state.trunk) != row(&trunk);
+                if moves {
+                    state.leave().await;
+                }
+                state.trunk = trunk;
+                if moves {
                     state.configure();
                 }
+                state.report_all();
             }
             Ask::Pinged(address, outcome) => state.pinged(now, &address, outcome),
             Ask::Registered(answer, credentials) => {
@@ -141,13 +150,25 @@ impl State {
         gateways.poll_timeout()
     }
 
-    fn report(&self, gateway: &Arc<str>, health: Health) {
+    /// Sets the metric of every gateway, so that one of which nothing is known yet is there too.
+    fn report_all(&self) {
+        for gateway in self.gate.gateways.lock().gateways() {
+            self.figure(&gateway.row().address, gateway.state());
+        }
+    }
+
+    /// A gateway counts as up until it is known to be down: calls go there.
+    fn figure(&self, gateway: &Arc<str>, health: Health) {
         let up = if health == Health::Down { 0.0 } else { 1.0 };
         let labels = [("trunk", self.trunk.name.to_string()), ("gateway", gateway.to_string())];
         metrics::gauge!("tandem_gateway_up", &labels).set(up);
+    }
+
+    fn report(&self, gateway: &Arc<str>, health: Health) {
+        self.figure(gateway, health);
         match health {
-            Health::Down => tracing::warn!(trunk = %self.trunk.name, "gateway is down"),
-            Health::Up | Health::Unknown => tracing::info!(trunk = %self.trunk.name, "gateway is up"),
+            Health::Down => tracing::warn!(trunk = %self.trunk.name, %gateway, "gateway is down"),
+            Health::Up | Health::Unknown => tracing::info!(trunk = %self.trunk.name, %gateway, "gateway is up"),
         }
     }
 
@@ -156,11 +177,11 @@ impl State {
         registration.handle_timeout(now);
         while let Some(effect) = registration.poll_effect() {
             match effect {
-                registration::Effect::Register { expires, challenged } => {
+                registration::Effect::Register { expires, .. } => {
                     let (shell, trunk, myself) = (Arc::clone(&self.shell), Arc::clone(&self.trunk), myself.clone());
                     let mut credentials = self.credentials.clone();
                     tokio::spawn(async move {
-                        let answer = probe::register(&shell, &trunk, &mut credentials, expires, challenged).await;
+                        let answer = probe::register(&shell, &trunk, &mut credentials, expires).await;
                         let _ = myself.cast(Ask::Registered(answer, credentials));
                     });
                 }
@@ -173,11 +194,17 @@ impl State {
         registration.poll_timeout()
     }
 
-    /// Takes our binding back, once and without insisting.
+    /// Takes our binding back without insisting: a nonce that ran out is answered once more, and that is all.
     async fn leave(&mut self) {
-        if self.gate.registered.lock().take().is_some() {
-            let farewell = probe::register(&self.shell, &self.trunk, &mut self.credentials, 0, true);
-            let _ = tokio::time::timeout(Duration::from_millis(500), farewell).await;
+        if self.gate.registered.lock().take().is_none() {
+            return;
         }
+        let (shell, trunk, credentials) = (&self.shell, &self.trunk, &mut self.credentials);
+        let farewell = async {
+            if probe::register(shell, trunk, credentials, 0).await == registration::Answer::Challenged {
+                probe::register(shell, trunk, credentials, 0).await;
+            }
+        };
+        let _ = tokio::time::timeout(FAREWELL, farewell).await;
     }
 }

@@ -3,7 +3,7 @@
 use super::text_table::{self, Column, cell};
 use super::{Client, escape, rows};
 use crate::logging::say;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::process::ExitCode;
 
 fn list(client: &Client, path: &str, columns: &[Column], nothing: &str) -> anyhow::Result<ExitCode> {
@@ -58,7 +58,7 @@ pub fn call(client: &Client, id: &str) -> anyhow::Result<ExitCode> {
 /// # Errors
 /// The node cannot be reached, or there is no such call.
 pub fn hangup(client: &Client, id: &str) -> anyhow::Result<ExitCode> {
-    client.send("POST", &format!("calls/{}/hangup", escape(id)), &json!({}))?;
+    client.delete(&format!("calls/{}", escape(id)))?;
     say(&format!("{id} is being ended"));
     Ok(ExitCode::SUCCESS)
 }

@@ -1,0 +1,9 @@
+//! A whole node on the loopback: real sockets, real disk, and peers that speak SIP by hand.
+
+mod bench;
+mod carriers;
+mod failing_call;
+mod failover;
+mod gauges;
+mod names;
+mod phones;
