@@ -132,7 +132,7 @@ impl Core {
     /// Gives back the room that only a busy moment needs: the queues at once, since transactions outlive the answer by half
     /// a minute and most calls are in just that; theirs once they are over.
     pub(crate) fn shrink(&mut self) {
-        if self.tx.is_empty() { self.out = VecDeque::new(); }
+        self.out = VecDeque::new();
         self.events = VecDeque::new();
         self.tx.shrink();
     }

@@ -1,4 +1,8 @@
 //! Redirections (RFC 3261 §8.1.3.4): what a 3xx makes of the plan, where the trunk's policy is to follow it.
+//!
+//! A carrier's 3xx names a number: the new attempt calls the number of the Contact through the same trunk, whatever host
+//! the Contact names, since the trunk is the agreement that the call is paid by. The Contact of a line or of a registered
+//! PBX is planned as a call of its own. Names, and Contacts without a number, are not followed.
 
 use crate::attempt::{Try, trunk_of};
 use crate::core::{Core, Env};

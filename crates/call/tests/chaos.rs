@@ -139,3 +139,32 @@ fn a_call_restored_while_it_rings_can_be_cleared_on_both_legs() {
         assert_eq!(&*world.node.rows[0].reason, "internal_error");
     }
 }
+
+#[test]
+fn a_second_invite_of_an_attempt_is_the_one_that_a_restored_call_takes_back() {
+    let callee = Script { asks: true, answers: Vec::new(), ..Script::default() };
+    let mut world = World::new(9, Faults::default(), Script::default(), vec![callee]);
+    world.node.view = view(&PARTNERS.replace("timeout_seconds = 4", REGISTER));
+    world.call("442071230000");
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(world.agents[1].seen.requests, [Method::Invite, Method::Invite], "{}", world.trace());
+    world.node.crash(world.now);
+    let now = world.now;
+    world.node.input(now, &mut world.net, 0, call::Input::Hangup { reason: "internal_error" });
+    world.run_for(Duration::from_secs(120));
+    world.assert_settled();
+    assert!(world.agents[1].seen.ended, "{}", world.trace());
+}
+
+#[test]
+fn checkpoints_are_written_when_what_they_say_has_changed() {
+    let mut world = World::new(9, Faults::default(), Script::hanging_up(1_000), vec![Script::default()]);
+    world.call("442071230000");
+    world.run_for(Duration::from_secs(60));
+    assert_eq!(world.node.points, [Point::C0, Point::C2, Point::C6], "{}", world.trace());
+    let caller = Script { sdp: false, ..Script::hanging_up(1_000) };
+    let mut world = World::new(9, Faults::default(), caller, vec![Script::default()]);
+    world.call("442071230000");
+    world.run_for(Duration::from_secs(60));
+    assert_eq!(world.node.points, [Point::C0, Point::C2, Point::C3, Point::C6], "a late offer's answer comes in the ACK");
+}

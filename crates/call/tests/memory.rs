@@ -56,7 +56,7 @@ fn talking(after: Duration) -> World {
 #[test]
 fn an_answered_call_is_small_while_its_transactions_last_and_smaller_after() {
     let lasting = weight(&mut talking(Duration::from_secs(10)));
-    assert!(lasting < 6_000, "{lasting} bytes");
+    assert!(lasting < 5_700, "{lasting} bytes");
     let held = weight(&mut talking(Duration::from_secs(60)));
     assert!(held < 3_500, "{held} bytes");
 }

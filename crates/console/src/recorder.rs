@@ -16,6 +16,10 @@ const COUNTERS: &[(&str, &str)] = &[
     ("tandem_sip_rejected_total", "SIP messages dropped or refused before a call saw them, by reason"),
     ("tandem_takeover_calls_total", "Calls taken over from a lost node, by result"),
     ("tandem_cdr_written_total", "Rows of call records in closed files"),
+    ("tandem_cdr_failed_total", "Call records that could not be stored"),
+    ("tandem_relay_refused_total", "Calls that got no media ports"),
+    ("tandem_relay_cpu_microseconds_total", "CPU time of the packet threads"),
+    ("tandem_dns_timeouts_total", "Look-ups of gateways that took too long"),
     ("tandem_queue_full_total", "Messages refused because a queue or a table was full"),
     ("tandem_actor_restarts_total", "Actors restarted after a failure"),
 ];
@@ -24,6 +28,7 @@ const COUNTERS: &[(&str, &str)] = &[
 const GAUGES: &[(&str, &str)] = &[
     ("tandem_calls_active", "Answered calls that are up"),
     ("tandem_channels_limit", "Concurrent calls that the trunk may have in the cluster; 0 is no limit"),
+    ("tandem_relay_free_port_pairs", "Pairs of media ports that are free"),
     ("tandem_relay_sessions", "Media sessions on the relay"),
     ("tandem_registrations", "Contacts that are registered"),
     ("tandem_gateway_up", "Whether the gateway answers"),

@@ -8,6 +8,7 @@ use crate::status;
 use crate::uri::host_ip;
 use crate::via::Via;
 use bytes::Bytes;
+use memchr::memchr2;
 use std::fmt::{Display, Write as _};
 use std::net::SocketAddr;
 
@@ -16,6 +17,10 @@ use std::net::SocketAddr;
 pub struct Builder {
     out: Vec<u8>,
 }
+
+/// Room for the headers of a usual request, and for a usual response without a body; both are then seldom grown.
+const REQUEST_ROOM: usize = 1_024;
+const RESPONSE_ROOM: usize = 768;
 
 /// Lets `write!` append to bytes.
 struct Sink<'a>(&'a mut Vec<u8>);
@@ -37,11 +42,11 @@ impl Builder {
     /// Begins a request with the method's own text: for extension methods that we pass on.
     #[must_use]
     pub fn request_as(method: &str, uri: &str) -> Self {
-        let mut out = Vec::with_capacity(1024);
+        let mut builder = Self { out: Vec::with_capacity(REQUEST_ROOM) };
         for piece in [method, " ", uri, " SIP/2.0\r\n"] {
-            out.extend_from_slice(piece.as_bytes());
+            builder.push_str(piece);
         }
-        Self { out }
+        builder
     }
 
     /// Begins a response with the usual reason phrase.
@@ -53,11 +58,17 @@ impl Builder {
     /// Begins a response with a reason phrase of its own.
     #[must_use]
     pub fn status_as(code: u16, reason: &[u8]) -> Self {
-        let mut out = Vec::with_capacity(768);
-        let _ = write!(Sink(&mut out), "SIP/2.0 {code} ");
-        out.extend(reason.iter().filter(|b| !matches!(b, b'\r' | b'\n')));
-        out.extend_from_slice(b"\r\n");
-        Self { out }
+        let mut builder = Self { out: Vec::with_capacity(RESPONSE_ROOM) };
+        builder.push_str("SIP/2.0 ");
+        builder.push_number(code.into());
+        builder.push_str(" ");
+        if memchr2(b'\r', b'\n', reason).is_none() {
+            builder.out.extend_from_slice(reason);
+        } else {
+            builder.out.extend(reason.iter().filter(|b| !matches!(b, b'\r' | b'\n')));
+        }
+        builder.push_str("\r\n");
+        builder
     }
 
     /// Begins the response to `request` with what RFC 3261 §8.2.6 copies: every Via, From, To, Call-ID, CSeq.
@@ -106,16 +117,24 @@ impl Builder {
         self.out.extend_from_slice(b"Via: ");
         self.out.extend_from_slice(text[..head].trim_end().as_bytes());
         for (name, value) in via.params.iter() {
-            // Writing to a vector cannot fail.
-            let _ = match (name, value) {
-                (name, _) if name.eq_ignore_ascii_case("received") => Ok(()),
-                (name, None | Some("")) if name.eq_ignore_ascii_case("rport") => {
-                    write!(Sink(&mut self.out), ";rport={}", source.port())
+            if name.eq_ignore_ascii_case("received") {
+                continue;
+            }
+            self.push_str(";");
+            self.push_str(name);
+            match value {
+                None | Some("") if name.eq_ignore_ascii_case("rport") => {
+                    self.push_str("=");
+                    self.push_number(source.port().into());
                 }
-                (name, Some(value)) => write!(Sink(&mut self.out), ";{name}={value}"),
-                (name, None) => write!(Sink(&mut self.out), ";{name}"),
-            };
+                Some(value) => {
+                    self.push_str("=");
+                    self.push_str(value);
+                }
+                None => {}
+            }
         }
+        // Writing to a vector cannot fail.
         let _ = write!(Sink(&mut self.out), ";received={}", source.ip());
         self.out.extend_from_slice(&text.as_bytes()[end..]);
         self.out.extend_from_slice(b"\r\n");
@@ -135,16 +154,61 @@ impl Builder {
 
     /// Adds a header that [`Name`] does not know, in place.
     pub fn add_as(&mut self, name: &str, value: impl Display) {
-        self.out.extend_from_slice(name.as_bytes());
-        self.out.extend_from_slice(b": ");
+        self.push_str(name);
+        self.push_str(": ");
         let from = self.out.len();
         let _ = write!(Sink(&mut self.out), "{value}");
-        for byte in &mut self.out[from..] {
-            if matches!(*byte, b'\r' | b'\n') {
-                *byte = b' ';
+        self.end_line(from);
+    }
+
+    /// [`Self::add`] of a value that is in pieces, which are written without going through `Display`.
+    pub fn add_pieces(&mut self, name: Name, pieces: &[&str]) {
+        self.push_str(name.text());
+        self.push_str(": ");
+        let from = self.out.len();
+        for piece in pieces {
+            self.push_str(piece);
+        }
+        self.end_line(from);
+    }
+
+    /// [`Self::add`] of a number.
+    pub fn add_number(&mut self, name: Name, number: u32) {
+        self.push_str(name.text());
+        self.push_str(": ");
+        self.push_number(number);
+        self.push_str("\r\n");
+    }
+
+    /// [`Self::add`] of CSeq.
+    pub fn add_cseq(&mut self, number: u32, method: &str) {
+        self.push_str("CSeq: ");
+        self.push_number(number);
+        self.push_str(" ");
+        let from = self.out.len();
+        self.push_str(method);
+        self.end_line(from);
+    }
+
+    fn push_str(&mut self, text: &str) {
+        self.out.extend_from_slice(text.as_bytes());
+    }
+
+    fn push_number(&mut self, number: u32) {
+        let (digits, from) = decimal_digits(number);
+        self.out.extend_from_slice(&digits[from..]);
+    }
+
+    /// Ends the header line whose value begins at `from`, in which no line end may be.
+    fn end_line(&mut self, from: usize) {
+        if memchr2(b'\r', b'\n', &self.out[from..]).is_some() {
+            for byte in &mut self.out[from..] {
+                if matches!(*byte, b'\r' | b'\n') {
+                    *byte = b' ';
+                }
             }
         }
-        self.out.extend_from_slice(b"\r\n");
+        self.push_str("\r\n");
     }
 
     /// Copies one header line byte for byte.
@@ -179,8 +243,8 @@ impl Builder {
     /// Ends a message without a body.
     #[must_use]
     pub fn finish(mut self) -> Bytes {
-        self.out.extend_from_slice(b"Content-Length: 0\r\n\r\n");
-        Bytes::from(self.out)
+        self.push_str("Content-Length: 0\r\n\r\n");
+        self.into_bytes()
     }
 
     /// Ends a message with a body; an empty one is as none.
@@ -189,9 +253,36 @@ impl Builder {
         if body.is_empty() {
             return self.finish();
         }
-        let _ = write!(Sink(&mut self.out), "Content-Type: {content_type}\r\nContent-Length: {}\r\n\r\n", body.len());
-        self.out.extend_from_slice(body);
-        Bytes::from(self.out)
+        let (digits, from) = decimal_digits(u32::try_from(body.len()).unwrap_or(u32::MAX));
+        let length = &digits[from..];
+        let pieces: [&[u8]; 6] =
+            [b"Content-Type: ", content_type.as_bytes(), b"\r\nContent-Length: ", length, b"\r\n\r\n", body];
+        // If it has to grow, then to what it will be.
+        self.out.reserve_exact(pieces.iter().map(|piece| piece.len()).sum());
+        for piece in pieces {
+            self.out.extend_from_slice(piece);
+        }
+        self.into_bytes()
+    }
+
+    /// Messages are kept while they may have to be sent again, so they are not kept with much room to spare.
+    fn into_bytes(self) -> Bytes {
+        let spare = self.out.capacity() - self.out.len();
+        // A copy, since allocators shrink in place without giving anything back.
+        if spare > self.out.len() / 4 { Bytes::copy_from_slice(&self.out) } else { Bytes::from(self.out) }
+    }
+}
+
+/// The digits of a number, and where in the array they begin.
+fn decimal_digits(number: u32) -> ([u8; 10], usize) {
+    let (mut digits, mut from, mut rest) = ([b'0'; 10], 10, number);
+    loop {
+        from -= 1;
+        digits[from] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            return (digits, from);
+        }
     }
 }
 
@@ -234,5 +325,35 @@ mod tests {
         let bytes = Builder::request(Method::Bye, "sip:h").header(Name::Subject, "a\r\nEvil: 1").finish();
         let message = Message::parse(bytes).expect("valid");
         assert_eq!(message.fields().len(), 2);
+    }
+
+    #[test]
+    fn pieces_and_numbers_are_written_as_display_would() {
+        let mut written = Builder::status(200);
+        let mut displayed = Builder::status(200);
+        for number in [0, 9, 10, 70, 4_294_967_295] {
+            written.add_number(Name::MaxForwards, number);
+            displayed.add(Name::MaxForwards, number);
+            written.add_cseq(number, "FOO");
+            displayed.add(Name::CSeq, format_args!("{number} FOO"));
+        }
+        written.add_pieces(Name::Subject, &["a", "", "b\r\nEvil: 1"]);
+        displayed.add(Name::Subject, "ab\r\nEvil: 1");
+        assert_eq!(written.finish_with("x/y", &[b'z'; 1_234]), displayed.finish_with("x/y", &[b'z'; 1_234]));
+    }
+
+    #[test]
+    fn a_finished_message_has_little_room_to_spare() {
+        for (headers, body) in [(1, 0), (1, 40), (30, 0), (30, 300), (60, 0), (60, 2_000)] {
+            let mut builder = Builder::request(Method::Bye, "sip:h");
+            for _ in 0..headers {
+                builder.add(Name::Subject, "twenty bytes of text");
+            }
+            let bytes = builder.finish_with("x/y", &vec![b'z'; body]);
+            let length = bytes.len();
+            // What only one holds gives its vector back.
+            let vector = Vec::from(bytes);
+            assert!(vector.capacity() <= length + length / 4, "{} for {length}", vector.capacity());
+        }
     }
 }

@@ -149,7 +149,7 @@ impl Dialog {
         }
         let mut builder = self.write(method, self.local_seq, via, max_forwards);
         if let Some(contact) = contact {
-            builder.add(Name::Contact, contact);
+            builder.add_pieces(Name::Contact, &[contact]);
         }
         builder
     }
@@ -164,18 +164,18 @@ impl Dialog {
         let strict = self.strict_router();
         let uri = strict.unwrap_or(&self.remote_target);
         let mut builder = Builder::request_as(method, uri);
-        builder.add(Name::Via, via);
+        builder.add_pieces(Name::Via, &[via]);
         for route in self.route_set.iter().skip(usize::from(strict.is_some())) {
-            builder.add(Name::Route, route);
+            builder.add_pieces(Name::Route, &[route]);
         }
         if strict.is_some() {
-            builder.add(Name::Route, format_args!("<{}>", self.remote_target));
+            builder.add_pieces(Name::Route, &["<", &self.remote_target, ">"]);
         }
-        builder.add(Name::MaxForwards, max_forwards);
-        builder.add(Name::From, &self.local);
-        builder.add(Name::To, &self.remote);
-        builder.add(Name::CallId, &self.call_id);
-        builder.add(Name::CSeq, format_args!("{seq} {method}"));
+        builder.add_number(Name::MaxForwards, max_forwards.into());
+        builder.add_pieces(Name::From, &[&self.local]);
+        builder.add_pieces(Name::To, &[&self.remote]);
+        builder.add_pieces(Name::CallId, &[&self.call_id]);
+        builder.add_cseq(seq, method.token());
         builder
     }
 

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 /// Supervisors of calls in this node.
 const SHARDS: usize = 16;
-/// Shards of the cluster (DESIGN §5). One node owns them all.
+/// Shards of the cluster. One node owns them all.
 const CLUSTER_SHARDS: u16 = 1024;
 
 /// What everyone holds who speaks to calls.

@@ -10,6 +10,7 @@ pub mod read;
 #[cfg(test)]
 mod tests;
 
+use crate::clock;
 use crate::door::Door;
 use crate::error::Error;
 use ::call::record::{Record, Row};
@@ -61,12 +62,21 @@ impl Handle {
     /// Takes a record. When this returns, it survives the process.
     ///
     /// # Errors
-    /// [`Error::Records`] if the disk refuses, which the caller must treat as a reason not to go on with the call.
+    /// [`Error::Records`] if the disk refuses. The shell then takes no new call until [`Handle::probe`] succeeds; calls that
+    /// are up go on.
     pub fn put(&self, record: &Record) -> Result<(), Error> {
         match record {
             Record::Open(row) => self.outbox.put_open(row),
             Record::Close(row) => self.outbox.put_closed(row),
         }
+    }
+
+    /// Whether a record could be stored now: writes the heartbeat.
+    ///
+    /// # Errors
+    /// [`Error::Records`].
+    pub fn probe(&self) -> Result<(), Error> {
+        self.outbox.beat(clock::now().wall)
     }
 
     /// Rows that no closed file holds yet.

@@ -27,7 +27,7 @@ pub struct Clients {
 
 /// No answer came, or the request could not be sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct NoAnswer;
+pub(crate) struct NoAnswer;
 
 impl Clients {
     /// A branch that no request of this process had before. `seed` keeps strangers from guessing it.
@@ -54,7 +54,7 @@ impl Clients {
 ///
 /// # Errors
 /// [`NoAnswer`].
-pub async fn request(shell: &Arc<Shell>, branch: &str, bytes: Bytes, to: Flow) -> Result<Message, NoAnswer> {
+pub(crate) async fn request(shell: &Arc<Shell>, branch: &str, bytes: Bytes, to: Flow) -> Result<Message, NoAnswer> {
     let (sender, mut responses) = mpsc::channel(RESPONSES);
     shell.clients.waiting.lock().insert(branch.into(), sender);
     let _waiting = Waiting { shell, branch };

@@ -20,9 +20,11 @@ use std::sync::Arc;
 
 /// What we can do, for OPTIONS and 405.
 const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, REGISTER, PRACK, UPDATE, INFO, MESSAGE, REFER, NOTIFY";
+/// What we can do outside a dialog.
+const ALLOW_ALONE: &str = "INVITE, ACK, CANCEL, OPTIONS, REGISTER";
 
 /// See the module.
-pub struct Dispatcher {
+pub(crate) struct Dispatcher {
     shell: Arc<Shell>,
     registrations: Registrations,
     gate: Gate,
@@ -31,7 +33,7 @@ pub struct Dispatcher {
 impl Dispatcher {
     /// In front of everything that `shell` reaches.
     #[must_use]
-    pub fn new(shell: Arc<Shell>, registrations: Registrations) -> Self {
+    pub(crate) fn new(shell: Arc<Shell>, registrations: Registrations) -> Self {
         Self { shell, registrations, gate: Gate::default() }
     }
 
@@ -92,22 +94,31 @@ impl Dispatcher {
         if !self.admit(flow) {
             return;
         }
+        if let Err(why) = self.shell.takes_calls() {
+            self.shell.reject(why);
+            return self.busy(bytes, flow);
+        }
         match calls.invite(&self.shell, key, Bytes::copy_from_slice(bytes), flow) {
             Ok(_) => {}
             Err(NoCall::Full | NoCall::NoSupervisor) => {
                 self.shell.reject("overload");
-                self.answer(bytes, flow, |request| {
-                    Builder::response(request, 503, None, "").header(Name::RetryAfter, 5).finish()
-                });
+                self.busy(bytes, flow);
             }
         }
+    }
+
+    /// Not now, but soon: partners go to their next address (RFC 3261 §21.5.4).
+    fn busy(&self, bytes: &[u8], flow: Flow) {
+        self.answer(bytes, flow, |request| {
+            Builder::response(request, 503, None, &self.tag()).header(Name::RetryAfter, 5).finish()
+        });
     }
 
     /// A request within a dialog that is not, or no longer, here.
     fn stray(&self, method: Method, bytes: &[u8], flow: Flow) {
         self.shell.reject("no_dialog");
         if method != Method::Ack && self.admit(flow) {
-            self.answer(bytes, flow, |request| Builder::response(request, 481, None, "").finish());
+            self.answer(bytes, flow, |request| Builder::response(request, 481, None, &self.tag()).finish());
         }
     }
 
@@ -119,20 +130,20 @@ impl Dispatcher {
         match method {
             Method::Register => self.parsed(bytes, flow, |request| self.registrations.register(request, flow)),
             Method::Options => self.answer(bytes, flow, |request| {
-                Builder::response(request, 200, None, "")
+                Builder::response(request, 200, None, &self.tag())
                     .header(Name::Allow, ALLOW)
                     .header(Name::Accept, "application/sdp")
-                    .header(Name::Supported, "100rel, timer, replaces")
+                    .header(Name::Supported, "100rel, timer")
                     .finish()
             }),
             Method::Bye | Method::Prack | Method::Update | Method::Info | Method::Refer => {
-                self.answer(bytes, flow, |request| Builder::response(request, 481, None, "").finish());
+                self.answer(bytes, flow, |request| Builder::response(request, 481, None, &self.tag()).finish());
             }
             Method::Message | Method::Subscribe | Method::Notify | Method::Publish => self.answer(bytes, flow, |request| {
-                Builder::response(request, 405, None, "").header(Name::Allow, ALLOW).finish()
+                Builder::response(request, 405, None, &self.tag()).header(Name::Allow, ALLOW_ALONE).finish()
             }),
             Method::Other | Method::Invite | Method::Ack | Method::Cancel => self.answer(bytes, flow, |request| {
-                Builder::response(request, 501, None, "").header(Name::Allow, ALLOW).finish()
+                Builder::response(request, 501, None, &self.tag()).header(Name::Allow, ALLOW_ALONE).finish()
             }),
         }
     }
@@ -171,7 +182,7 @@ impl Dispatcher {
             let unsupported = unsupported(&request);
             let response = match unsupported {
                 Some(extensions) => {
-                    Builder::response(&request, 420, None, "").header(Name::Unsupported, extensions).finish()
+                    Builder::response(&request, 420, None, &self.tag()).header(Name::Unsupported, extensions).finish()
                 }
                 None => respond(&request),
             };
@@ -187,7 +198,7 @@ impl Dispatcher {
 
 /// Extensions that the request requires and nobody here understands (RFC 3261 §8.2.2.3).
 fn unsupported(request: &Message) -> Option<String> {
-    let known = ["100rel", "timer", "replaces"];
+    let known = ["100rel", "timer"];
     let foreign: Vec<&str> =
         request.values(Name::Require).filter(|tag| !known.iter().any(|k| k.eq_ignore_ascii_case(tag))).collect();
     (!foreign.is_empty()).then(|| foreign.join(", "))

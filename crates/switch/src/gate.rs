@@ -23,13 +23,13 @@ struct Bucket {
 
 /// See the module.
 #[derive(Default)]
-pub struct Gate {
+pub(crate) struct Gate {
     buckets: Mutex<FxHashMap<IpAddr, Bucket>>,
 }
 
 impl Gate {
     /// Whether one more message of `source` may pass now.
-    pub fn admit(&self, now: Instant, source: IpAddr, known: bool) -> bool {
+    pub(crate) fn admit(&self, now: Instant, source: IpAddr, known: bool) -> bool {
         let (rate, burst) = if known { KNOWN } else { UNKNOWN };
         let mut buckets = self.buckets.lock();
         let key = if buckets.len() >= SOURCES && !buckets.contains_key(&source) {

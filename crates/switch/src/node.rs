@@ -1,4 +1,4 @@
-//! One node: the supervision tree of DESIGN §4, built bottom up and stopped top down.
+//! One node: the supervision tree of ARCHITECTURE.md, built bottom up and stopped top down.
 
 use crate::calls::{self, Calls};
 use crate::cdr;
@@ -22,6 +22,7 @@ use sip::digest::Challenger;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
@@ -91,6 +92,8 @@ impl Node {
             clients: Clients::default(),
             messages: Messages::default(),
             settings: settings(),
+            stopping: AtomicBool::new(false),
+            records_fail: AtomicBool::new(false),
             random: Shell::random(),
         });
         let registrations = Registrations::new(Arc::clone(&shell));
@@ -130,6 +133,7 @@ impl Node {
 
     /// Ends every call with BYE and record, waits for them at most `patience`, and stops the tree.
     pub async fn stop(self, patience: Duration) {
+        self.shell.stopping.store(true, Ordering::Relaxed);
         calls::hangup_all(&self.shell.calls, "shutdown");
         let deadline = tokio::time::Instant::now() + patience;
         while !self.shell.calls.directory.is_empty() && tokio::time::Instant::now() < deadline {

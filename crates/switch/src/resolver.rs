@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Where an attempt can be sent, best first.
-pub type Hops = SmallVec<[Hop; 1]>;
+pub(crate) type Hops = SmallVec<[Hop; 1]>;
 
 /// Targets of one name that a call tries at the most.
 const TARGETS: usize = 8;
@@ -123,7 +123,7 @@ enum Search {
 
 /// The hops, if no gateway needs DNS: then nobody waits.
 #[must_use]
-pub fn literal(gateways: &[model::Gateway]) -> Option<Hops> {
+pub(crate) fn literal(gateways: &[model::Gateway]) -> Option<Hops> {
     gateways.iter().map(literal_hop).collect()
 }
 
@@ -148,7 +148,7 @@ fn hop(gateway: &model::Gateway, target: Target) -> Hop {
 
 /// The transport of a gateway's row.
 #[must_use]
-pub fn transport_of(gateway: &model::Gateway) -> Transport {
+pub(crate) fn transport_of(gateway: &model::Gateway) -> Transport {
     match gateway.transport {
         model::Transport::Udp => Transport::Udp,
         model::Transport::Tcp => Transport::Tcp,

@@ -10,6 +10,7 @@ use crate::transport::{Sender, Sent, Transports};
 use crate::trunks::Trunks;
 use crate::{cdr, media};
 use ::call::input::Refused;
+use ::call::record::Record;
 use ::call::{Call, CallId, Context, Effect, Input, Locals, Settings};
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -20,6 +21,7 @@ use sip::clock::Now;
 use sip::{Flow, Message};
 use smallvec::SmallVec;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Everything that a call's effects need.
 pub struct Shell {
@@ -47,11 +49,16 @@ pub struct Shell {
     pub settings: Settings,
     /// Our addresses.
     pub locals: Locals,
+    /// The node ends, and takes no new calls.
+    pub stopping: AtomicBool,
+    /// The last record could not be stored; the next one that can clears it.
+    pub records_fail: AtomicBool,
     /// For seeds of calls: tags and branches come from them, so nobody must be able to foretell one.
     pub random: Mutex<StdRng>,
 }
 
 /// What became of an effect.
+#[allow(clippy::large_enum_variant, reason = "it lives on the stack for one turn; boxing would cost an allocation an effect")]
 pub enum Performed {
     /// It is done, or its answer comes later.
     Done,
@@ -70,6 +77,34 @@ impl Shell {
     #[must_use]
     pub fn seed(&self) -> u64 {
         self.random.lock().random()
+    }
+
+    /// Whether new calls are taken.
+    ///
+    /// # Errors
+    /// Why not, in a word for `tandem_sip_rejected_total{reason}`. A call that could leave no record is not begun.
+    pub fn takes_calls(&self) -> Result<(), &'static str> {
+        if self.stopping.load(Ordering::Relaxed) {
+            return Err("stopping");
+        }
+        if self.records_fail.load(Ordering::Relaxed) && self.cdr.probe().is_err() {
+            return Err("no_records");
+        }
+        self.records_fail.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn record(&self, id: CallId, record: &Record) {
+        if let Err(error) = self.cdr.put(record) {
+            self.records_fail.store(true, Ordering::Relaxed);
+            tracing::error!(%error, call = %id, "a call record could not be stored; no new call is taken until one can be");
+            metrics::counter!("tandem_cdr_failed_total").increment(1);
+        }
+        if let Record::Close(row) = record
+            && row.mos > 0.0
+        {
+            self.trunks.listened(&row.egress_trunk, row.mos);
+        }
     }
 
     /// Runs `with` on the tables as they are now.
@@ -124,12 +159,7 @@ impl Shell {
             Effect::Anchor { streams } => Performed::Answer(Input::Anchored(self.anchor(me, streams))),
             Effect::Steer(steer) => self.done(|| self.steer(me, &steer)),
             Effect::FreeMedia => self.free_media(me),
-            Effect::Record(record) => self.done(|| {
-                if let Err(error) = self.cdr.put(&record) {
-                    tracing::error!(%error, call = %id, "a call record could not be stored");
-                    metrics::counter!("tandem_cdr_failed_total").increment(1);
-                }
-            }),
+            Effect::Record(record) => self.done(|| self.record(id, &record)),
             Effect::Event(event) => self.done(|| self.trunks.count(&event)),
             // The actor keeps these two to itself.
             Effect::Checkpoint(_) | Effect::Ended => Performed::Done,

@@ -167,10 +167,23 @@ impl Trunks {
             | Event::Failed { trunk, .. }
             | Event::Ended { trunk, .. } => trunk,
         };
+        if &**name == "unknown" {
+            if let Event::Failed { .. } = event {
+                metrics::counter!("tandem_sip_rejected_total", "reason" => "unknown_source").increment(1);
+            }
+            return;
+        }
         match self.known(name) {
             Some(gate) => gate.figures.count(event),
             // Phones have no trunk; their calls are counted together.
             None => Figures::of_phones().count(event),
+        }
+    }
+
+    /// Notes how a call through a trunk sounded.
+    pub fn listened(&self, trunk: &str, mos: f32) {
+        if let Some(gate) = self.known(trunk) {
+            gate.figures.listened(mos);
         }
     }
 

@@ -9,14 +9,14 @@ use std::process::ExitCode;
 /// Tandem: a carrier-grade softswitch.
 #[derive(Parser)]
 #[command(name = "tandem", version, about, propagate_version = true)]
-pub struct Cli {
+pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
 /// How a client finds a node.
 #[derive(Args, Clone)]
-pub struct Reach {
+pub(crate) struct Reach {
     /// The node to ask.
     #[arg(long, env = "TANDEM_NODE", default_value = "http://127.0.0.1:8060", global = true)]
     node: String,
@@ -95,7 +95,7 @@ enum Calls {
 
 /// `tandem apply`
 #[derive(Args)]
-pub struct ApplyArguments {
+pub(crate) struct ApplyArguments {
     /// A file or a folder of TOML; may be given several times.
     #[arg(short = 'f', long = "file", required = true, num_args = 1..)]
     pub paths: Vec<PathBuf>,
@@ -117,7 +117,7 @@ pub struct ApplyArguments {
 ///
 /// # Errors
 /// What was wrong with the input, to be printed on one line.
-pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Node(arguments) => node_command::run(arguments),
         Command::Demo(arguments) => demo::run(&arguments),

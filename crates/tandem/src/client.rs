@@ -1,9 +1,9 @@
 //! The commands that ask a running node, over its HTTP API.
 
-pub mod cdr;
-pub mod lists;
-pub mod route;
-pub mod tables;
+pub(crate) mod cdr;
+pub(crate) mod lists;
+pub(crate) mod route;
+pub(crate) mod tables;
 mod text_table;
 
 use anyhow::{Context as _, anyhow, bail};
@@ -11,7 +11,7 @@ use serde_json::Value;
 use std::time::Duration;
 
 /// One node, and how its answers are printed.
-pub struct Client {
+pub(crate) struct Client {
     agent: ureq::Agent,
     base: String,
     token: Option<String>,
@@ -22,7 +22,7 @@ pub struct Client {
 impl Client {
     /// For the node at `base`, such as `http://127.0.0.1:8060`.
     #[must_use]
-    pub fn new(base: &str, token: Option<&str>, json: bool) -> Self {
+    pub(crate) fn new(base: &str, token: Option<&str>, json: bool) -> Self {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_connect(Some(Duration::from_secs(5)))
@@ -36,7 +36,7 @@ impl Client {
     ///
     /// # Errors
     /// The node cannot be reached or refuses.
-    pub fn get(&self, path: &str) -> anyhow::Result<Value> {
+    pub(crate) fn get(&self, path: &str) -> anyhow::Result<Value> {
         let mut request = self.agent.get(self.url(path));
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
@@ -48,7 +48,7 @@ impl Client {
     ///
     /// # Errors
     /// The node cannot be reached or refuses.
-    pub fn get_text(&self, path: &str) -> anyhow::Result<String> {
+    pub(crate) fn get_text(&self, path: &str) -> anyhow::Result<String> {
         let mut request = self.agent.get(self.url(path));
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
@@ -62,7 +62,7 @@ impl Client {
     ///
     /// # Errors
     /// The node cannot be reached or refuses.
-    pub fn send(&self, method: &str, path: &str, body: &Value) -> anyhow::Result<Value> {
+    pub(crate) fn send(&self, method: &str, path: &str, body: &Value) -> anyhow::Result<Value> {
         let url = self.url(path);
         let mut request = if method == "PUT" { self.agent.put(url) } else { self.agent.post(url) };
         if let Some(token) = &self.token {
@@ -75,7 +75,7 @@ impl Client {
     ///
     /// # Errors
     /// The node cannot be reached or refuses.
-    pub fn delete(&self, path: &str) -> anyhow::Result<()> {
+    pub(crate) fn delete(&self, path: &str) -> anyhow::Result<()> {
         let mut request = self.agent.delete(self.url(path));
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
@@ -130,7 +130,7 @@ fn problem(value: &Value) -> String {
 
 /// Writes a query value (RFC 3986 §2.1).
 #[must_use]
-pub fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
@@ -146,13 +146,13 @@ pub fn escape(text: &str) -> String {
 ///
 /// # Errors
 /// The answer holds no such array.
-pub fn rows(value: Value, name: &str) -> anyhow::Result<Vec<Value>> {
+pub(crate) fn rows(value: Value, name: &str) -> anyhow::Result<Vec<Value>> {
     match value {
         Value::Array(rows) => Ok(rows),
         Value::Object(mut object) => match object.remove(name) {
             Some(Value::Array(rows)) => Ok(rows),
-            _ => bail!("the node's answer has no list of {name}"),
+            Some(_) | None => bail!("the node's answer has no list of {name}"),
         },
-        _ => bail!("the node's answer has no list of {name}"),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => bail!("the node's answer has no list of {name}"),
     }
 }

@@ -8,11 +8,11 @@ mod sip_section;
 #[cfg(test)]
 mod tests;
 
-pub use cluster::Cluster;
-pub use http::{Http, Token};
-pub use media::Media;
-pub use node::Node;
-pub use sip_section::Sip;
+pub(crate) use cluster::Cluster;
+pub(crate) use http::{Http, Token};
+pub(crate) use media::Media;
+pub(crate) use node::Node;
+pub(crate) use sip_section::Sip;
 
 use serde::Deserialize;
 use std::fmt;
@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 /// The whole file.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Config {
+pub(crate) struct Config {
     /// `[node]`
     pub node: Node,
     /// `[sip]`
@@ -38,7 +38,7 @@ pub struct Config {
 
 /// What is wrong with a file, where, and how to mend it.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Problem {
+pub(crate) struct Problem {
     /// The file.
     pub path: PathBuf,
     /// The line, if one is to blame.
@@ -63,7 +63,7 @@ impl Config {
     ///
     /// # Errors
     /// The first [`Problem`].
-    pub fn load(path: &Path) -> Result<Self, Problem> {
+    pub(crate) fn load(path: &Path) -> Result<Self, Problem> {
         let text = std::fs::read_to_string(path).map_err(|error| Problem {
             path: path.to_owned(),
             line: None,
@@ -76,7 +76,7 @@ impl Config {
     ///
     /// # Errors
     /// The first [`Problem`].
-    pub fn parse(path: &Path, text: &str) -> Result<Self, Problem> {
+    pub(crate) fn parse(path: &Path, text: &str) -> Result<Self, Problem> {
         let config: Self = toml::from_str(text).map_err(|error| Problem {
             path: path.to_owned(),
             line: error.span().map(|span| line_of(text, span.start)),
@@ -100,7 +100,7 @@ impl Config {
 
     /// What the file asks for and this version does not do yet: said at start, never silently.
     #[must_use]
-    pub fn not_yet(&self) -> Vec<String> {
+    pub(crate) fn not_yet(&self) -> Vec<String> {
         let mut lines = Vec::new();
         let closed = [("tls", self.sip.tls.len()), ("ws", self.sip.ws.len()), ("wss", self.sip.wss.len())];
         for (name, count) in closed.into_iter().filter(|(_, count)| *count > 0) {

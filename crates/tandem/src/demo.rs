@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 /// `tandem demo`
 #[derive(Args)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// How many calls the partners place.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=5_000))]
     calls: u64,
@@ -31,7 +31,7 @@ const FRAME: Duration = Duration::from_millis(500);
 ///
 /// # Errors
 /// The node does not start, for instance because a port is taken.
-pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     crate::limits::raise_open_files();
     say("tandem demo: one node on 127.0.1.1, a PBX on 127.0.9.1, carriers on 127.0.9.10 and 127.0.9.20");
     let mut stage = Stage::start()?;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// `tandem load`
 #[derive(Args)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// The switch under test.
     #[arg(long)]
     target: SocketAddr,
@@ -84,7 +84,7 @@ enum Side {
 ///
 /// # Errors
 /// The arguments contradict each other, or an address cannot be bound.
-pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     crate::limits::raise_open_files();
     let options = options(arguments)?;
     let progress = Arc::new(Progress::default());

@@ -3,7 +3,7 @@
 #![allow(unsafe_code, reason = "getrlimit, setrlimit and kill have no safe wrapper among our dependencies")]
 
 /// Raises the soft limit of open files to the hard one; answers what it is then.
-pub fn raise_open_files() -> u64 {
+pub(crate) fn raise_open_files() -> u64 {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: both calls read or write only the struct that they are given.
     unsafe {
@@ -18,7 +18,7 @@ pub fn raise_open_files() -> u64 {
 }
 
 /// Asks a process of ours to end in order (SIGTERM).
-pub fn terminate(pid: u32) {
+pub(crate) fn terminate(pid: u32) {
     let Ok(pid) = libc::pid_t::try_from(pid) else { return };
     // SAFETY: kill takes no pointer; the process is a child of ours that has not been waited for.
     unsafe {

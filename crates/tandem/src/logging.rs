@@ -4,7 +4,7 @@ use tracing_subscriber::EnvFilter;
 
 /// How log lines look.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
-pub enum Format {
+pub(crate) enum Format {
     /// For people.
     Text,
     /// For collectors.
@@ -12,7 +12,7 @@ pub enum Format {
 }
 
 /// Starts logging at `TANDEM_LOG`, or INFO. Numbers and addresses of calls appear at DEBUG only.
-pub fn start(format: Format) {
+pub(crate) fn start(format: Format) {
     let filter = EnvFilter::try_from_env("TANDEM_LOG").unwrap_or_else(|_| EnvFilter::new("info,hickory_resolver=warn"));
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     let started = match format {
@@ -25,14 +25,14 @@ pub fn start(format: Format) {
 
 /// One line on standard error.
 #[allow(clippy::print_stderr, reason = "this is where the binary speaks to its user")]
-pub fn complain(error: &anyhow::Error) {
+pub(crate) fn complain(error: &anyhow::Error) {
     for cause in format!("{error:#}").lines() {
         eprintln!("tandem: {cause}");
     }
 }
 
 /// A line of an answer. A reader that has gone away is no error of ours.
-pub fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     use std::io::Write as _;
     let _ = writeln!(std::io::stdout(), "{line}");
 }

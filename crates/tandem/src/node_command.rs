@@ -16,7 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// `tandem node`
 #[derive(Args)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// The node's file.
     #[arg(short, long, default_value = "/etc/tandem/node.toml")]
     config: PathBuf,
@@ -35,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// The file is wrong, a port is taken, a store is broken.
-pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let config = Config::load(&arguments.config)?;
     let http = http_options(&config);
     http.check().with_context(|| format!("{}: [http]", arguments.config.display()))?;

@@ -13,7 +13,7 @@ use switch::trunks::Standing;
 use trunk::gateway::State;
 
 /// The live side of this node.
-pub struct Board {
+pub(crate) struct Board {
     shell: Arc<Shell>,
     name: String,
     site: String,
@@ -22,7 +22,7 @@ pub struct Board {
 
 impl Board {
     /// Of a running node.
-    pub fn new(node: &Node) -> Self {
+    pub(crate) fn new(node: &Node) -> Self {
         let options = node.options();
         Self {
             shell: Arc::clone(node.shell()),
@@ -79,7 +79,10 @@ fn parse(id: &str) -> Option<call::CallId> {
 
 impl Switchboard for Board {
     fn ready(&self) -> Result<(), String> {
-        Ok(())
+        self.shell.takes_calls().map_err(|why| match why {
+            "stopping" => "the node is ending".to_owned(),
+            _ => "call records cannot be stored: look at the disk of data_dir".to_owned(),
+        })
     }
 
     fn calls(&self, filter: api::CallFilter) -> Answer<'_, Vec<api::Call>> {
@@ -164,7 +167,7 @@ impl Switchboard for Board {
 }
 
 /// Gauges that nobody updates when they change: once a second.
-pub async fn publish(shell: Arc<Shell>) {
+pub(crate) async fn publish(shell: Arc<Shell>) {
     let mut ticks = tokio::time::interval(Duration::from_secs(1));
     loop {
         ticks.tick().await;

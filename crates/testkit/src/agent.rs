@@ -82,6 +82,7 @@ pub(crate) enum Plan {
     Answer(Answer),
     Hangup,
     Cancel,
+    Brood,
 }
 
 /// A user agent.

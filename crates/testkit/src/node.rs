@@ -2,8 +2,7 @@
 
 use crate::net::Net;
 use bytes::Bytes;
-use call::effect::Outcome;
-use call::effect::Steer;
+use call::effect::{Outcome, Point, Steer};
 use call::input::{Hop, Refused};
 use call::record::{Record, Row};
 use call::{Call, CallId, Context, Effect, Input, Locals, Settings};
@@ -11,7 +10,7 @@ use routing::{Target, View};
 use sip::clock::{Instant, Now, Wall};
 use sip::{Flow, Message, Transport};
 use smallvec::SmallVec;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -74,6 +73,10 @@ pub struct Node {
     pub finals: BTreeSet<(String, u16, String)>,
     /// Rows as they came: whether opened or closed.
     pub opened: Vec<Row>,
+    /// Checkpoints that were asked for.
+    pub points: Vec<Point>,
+    /// The last checkpoint of each call.
+    kept: HashMap<CallId, Vec<u8>>,
     /// BYEs as they came, retransmissions included.
     pub byes: Vec<Bye>,
     /// Closed rows.
@@ -109,6 +112,8 @@ impl Node {
             books: Books::default(),
             finals: BTreeSet::new(),
             opened: Vec::new(),
+            points: Vec::new(),
+            kept: HashMap::new(),
             byes: Vec::new(),
             rows: Vec::new(),
             steers: Vec::new(),
@@ -190,6 +195,11 @@ impl Node {
     fn perform(&mut self, now: Now, net: &mut Net, at: usize) {
         let mut ended = false;
         while let Some(effect) = self.calls[at].poll_effect() {
+            if let Effect::Checkpoint(point) = effect {
+                self.points.push(point);
+                self.kept.insert(self.calls[at].id(), self.calls[at].checkpoint(now));
+                continue;
+            }
             let answer = self.perform_one(now, net, effect, &mut ended);
             if let Some(input) = answer {
                 let cx = Context { view: &self.view, settings: &self.settings, locals: &self.locals };
@@ -204,14 +214,14 @@ impl Node {
         }
     }
 
-    /// Every call is lost, and comes back from its checkpoint.
+    /// Every call is lost, and comes back from the last checkpoint that it asked for.
     ///
     /// # Panics
     /// A checkpoint cannot be read.
     pub fn crash(&mut self, now: Now) {
         let cx = Context { view: &self.view, settings: &self.settings, locals: &self.locals };
         for call in &mut self.calls {
-            *call = Call::restore(&call.checkpoint(now), &cx, now).expect("a checkpoint of our own");
+            *call = Call::restore(&self.kept[&call.id()], &cx, now).expect("a checkpoint of our own");
         }
     }
 

@@ -9,7 +9,7 @@ use crate::event::Event;
 use crate::ingress;
 use crate::record::{EndedBy, Record, Row};
 use crate::records::{self, Callee, Ending};
-use crate::transactions::Purpose;
+use crate::transactions::{Cancelling, Purpose};
 use sip::clock::Instant;
 use sip::{Message, Method, Name};
 use smallvec::SmallVec;
@@ -133,6 +133,7 @@ impl Clearing {
     ) -> State {
         let unacknowledged =
             core.tx.answers.iter().any(|answer| answer.side == MediaSide::A && !answer.machine.is_over());
+        core.cancel_reinvites(env);
         let mut bye_waits = None;
         for side in [MediaSide::A, MediaSide::B].into_iter().filter(|side| Some(*side) != from) {
             if side == MediaSide::A && unacknowledged {
@@ -202,7 +203,7 @@ impl Clearing {
                 let code = if message.method() == Method::Bye { 200 } else { 481 };
                 core.refuse(env, server, code);
             }
-            Event::Response { about, message } => core.acknowledge_stray(env, about.client, &message),
+            Event::Response { about, message } => core.meet_stray(env, about.client, &message),
             // What was asked for before the end comes late: it goes back at once.
             Event::Admitted(_) | Event::Seized { .. } => core.ledger.release_channels(&mut core.out),
             Event::Anchored(_) => {
@@ -276,10 +277,26 @@ impl Core {
         }
     }
 
-    /// A 2xx to a re-INVITE that crossed the BYE wants its ACK all the same.
-    fn acknowledge_stray(&mut self, env: &Env<'_>, client: u32, message: &Message) {
-        let is_answer = message.code().is_some_and(|code| (200..300).contains(&code));
+    /// Nobody is left to hear what becomes of a re-INVITE, and one that its peer only thinks about would never end.
+    fn cancel_reinvites(&mut self, env: &Env<'_>) {
+        let pending = self.tx.clients.iter().filter(|client| {
+            let within = matches!(client.purpose, Purpose::Bridge { .. } | Purpose::Refresh(_));
+            client.method == Method::Invite && within && client.is_needed()
+        });
+        let pending: SmallVec<[u32; 2]> = pending.map(|client| client.id).collect();
+        for client in pending {
+            crate::orphan::send_cancel(self, env, client, None);
+        }
+    }
+
+    /// A 2xx to a re-INVITE that crossed the BYE wants its ACK all the same; a provisional response lets its CANCEL go.
+    fn meet_stray(&mut self, env: &Env<'_>, client: u32, message: &Message) {
+        let code = message.code().unwrap_or(0);
+        let is_answer = (200..300).contains(&code);
         let Some(entry) = self.tx.client(client) else { return };
+        if code < 200 && entry.cancelling == Cancelling::Wanted {
+            return crate::orphan::send_cancel(self, env, client, None);
+        }
         if is_answer && entry.method == Method::Invite && entry.won.is_none() {
             entry.won = Some(message.to_tag().unwrap_or("").into());
             crate::orphan::acknowledge(self, env, client, 0, "", b"");

@@ -6,7 +6,7 @@ use crate::effect::{Effect, MediaSide, Point};
 use crate::event::Event;
 use crate::record::EndedBy;
 use crate::records::{Callee, Ending};
-use crate::refer::{self, Referral};
+use crate::refer;
 use crate::timers;
 use crate::transactions::Purpose;
 use crate::{forward, orphan};
@@ -85,7 +85,7 @@ impl Connected {
     ) -> State {
         match message.method() {
             Method::Bye => return self.on_bye(core, env, server, side, message),
-            Method::Refer if refer::policy(core, side) == Referral::Refuse => core.refuse(env, server, 603),
+            Method::Refer if let Some(code) = refer::refusal(core, side) => core.refuse(env, server, code),
             Method::Invite
             | Method::Ack
             | Method::Cancel

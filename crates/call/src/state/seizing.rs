@@ -86,7 +86,13 @@ impl Seizing {
     }
 
     /// An attempt failed without a word of the callee's that says so: the switch has ended it, and this is why.
-    pub(super) fn after_failure(core: &mut Core, env: &Env<'_>, attempt: &Try, failure: Failure, reason: &str) -> State {
+    pub(super) fn after_failure(
+        core: &mut Core,
+        env: &Env<'_>,
+        attempt: &Try,
+        failure: Failure,
+        reason: &str,
+    ) -> State {
         let ending = Ending::new(failure.code(), u16::from(failure.q850()), EndedBy::Switch, reason);
         Self::after(core, env, attempt, failure, None, ending)
     }
@@ -118,9 +124,7 @@ impl Seizing {
                     self.attempt.set_hops(hops);
                     Anchoring::enter(core, env, self.attempt)
                 }
-                Err(refused) => {
-                    Self::after_failure(core, env, &self.attempt, failure_of(refused), reason_of(refused))
-                }
+                Err(refused) => Self::after_failure(core, env, &self.attempt, failure_of(refused), reason_of(refused)),
             },
             Event::Cancelled { .. } => Clearing::cancelled(core, env),
             Event::Hangup { reason } => Clearing::ended_early(core, env, 503, 41, EndedBy::Switch, reason),

@@ -1,7 +1,7 @@
 //! Rules on trunks: whom they belong to, and that a request tells which one it is.
 
 use super::Rules;
-use crate::model::{CallerPolicy, Cidr, Ingress, Name, Trunk};
+use crate::model::{CallerPolicy, Cidr, Ingress, Name, Srtp, Transport, Trunk};
 use crate::row::{Kind, RowKey};
 use rustc_hash::FxHashMap;
 
@@ -17,6 +17,7 @@ impl Rules<'_> {
             self.refer(&key, "account", Kind::Account, trunk.account.as_ref());
             let deck = trunk.egress.as_ref().and_then(|egress| egress.buy_deck.as_ref());
             self.refer(&key, "buy_deck", Kind::Deck, deck);
+            self.not_yet(&key, trunk);
             let Some(ingress) = &trunk.ingress else { continue };
             self.refer(&key, "plan", Kind::Plan, ingress.plan.as_ref());
             self.owner(&key, trunk, ingress);
@@ -35,6 +36,20 @@ impl Rules<'_> {
                     }
                 }
             }
+        }
+    }
+
+    /// What the tables can say and no node does yet: refused, because a call that is less safe than its row says would be
+    /// worse than none.
+    fn not_yet(&mut self, key: &RowKey, trunk: &Trunk) {
+        if trunk.srtp == Srtp::Required {
+            let what = "`srtp = \"required\"`: this version does not encrypt media".to_owned();
+            self.fault(key.clone(), "srtp", what, "write `off` or `optional`, or wait for a version that does");
+        }
+        let gateways = trunk.egress.as_ref().map_or(&[][..], |egress| &egress.gateways);
+        if gateways.iter().any(|gateway| gateway.transport == Transport::Tls) {
+            let what = "`transport = \"tls\"`: this version does not speak TLS to gateways".to_owned();
+            self.fault(key.clone(), "gateways", what, "write `udp` or `tcp`, or wait for a version that does");
         }
     }
 

@@ -36,6 +36,13 @@ fn a_trunk_that_is_called_takes_calls() {
 }
 
 #[test]
+fn what_no_node_does_yet_is_refused_and_not_ignored() {
+    complains(&format!("{TRUNK}srtp = \"required\"\n"), 4, "does not encrypt media");
+    let tls = "[[trunk]]\nname = \"t\"\negress = { gateways = [{ address = \"h\", transport = \"tls\" }] }\n";
+    complains(tls, 3, "does not speak TLS");
+}
+
+#[test]
 fn a_request_tells_which_trunk_it_is() {
     let other = "[[trunk]]\nname = \"u\"\n[trunk.ingress]\nfrom = [\"10.0.0.1/32\"]\n";
     complains(&format!("{DEAF}{other}"), 8, "nothing tells them apart");

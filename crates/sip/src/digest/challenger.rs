@@ -53,12 +53,16 @@ impl Challenger {
         &self.realm
     }
 
-    /// The values of WWW-Authenticate or Proxy-Authenticate, one line each, preferred first (RFC 8760 §2.4).
+    /// The values of WWW-Authenticate or Proxy-Authenticate, one line each: MD5, then SHA-256.
+    ///
+    /// RFC 8760 §2.4 leaves the order to the server. Old peers, many exchanges among them, read only the first line and
+    /// fail if they cannot compute it, so that is the one which everyone can; who knows both takes the stronger, as
+    /// [`super::Challenge::choose`] does wherever it stands.
     #[must_use]
     pub fn challenges(&self, wall: Wall, stale: bool) -> [String; 2] {
         let nonce = self.nonce(wall.0 / 1_000);
         let stale = if stale { ", stale=true" } else { "" };
-        [Algorithm::Sha256, Algorithm::Md5].map(|algorithm| {
+        [Algorithm::Md5, Algorithm::Sha256].map(|algorithm| {
             let (realm, algorithm) = (quoted(&self.realm), algorithm.token());
             format!("Digest realm=\"{realm}\", nonce=\"{nonce}\", algorithm={algorithm}, qop=\"auth\"{stale}")
         })

@@ -30,10 +30,10 @@ pub fn cancel_for(request: &Message, reason: Option<&str>) -> Bytes {
 /// Same Request-URI, top Via, routes, From, Call-ID and CSeq number; another method.
 fn along(request: &Message, method: Method) -> Builder {
     let mut builder = Builder::request(method, request.uri());
-    builder.add(Name::Via, request.values(Name::Via).next().unwrap_or(""));
+    builder.add_pieces(Name::Via, &[request.values(Name::Via).next().unwrap_or("")]);
     builder.copy_ref(request, &[Name::Route]);
-    builder.add(Name::MaxForwards, 70);
+    builder.add_number(Name::MaxForwards, 70);
     builder.copy_ref(request, &[Name::From, Name::CallId]);
-    builder.add(Name::CSeq, format_args!("{} {method}", request.cseq().map_or(0, |cseq| cseq.number)));
+    builder.add_cseq(request.cseq().map_or(0, |cseq| cseq.number), method.token());
     builder
 }

@@ -11,7 +11,7 @@ use rustc_hash::{FxBuildHasher, FxHashMap};
 use sip::Flow;
 use sip::peek::Peek;
 use smallvec::SmallVec;
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
@@ -130,11 +130,8 @@ impl Directory {
     /// The key of an INVITE, of its CANCEL and of the ACK to its failure.
     #[must_use]
     pub fn key(&self, peek: &Peek<'_>) -> InviteKey {
-        let hash = |state: &RandomState| {
-            let mut hasher = state.build_hasher();
-            (peek.branch, peek.sent_by, peek.call_id, peek.from_tag, peek.cseq).hash(&mut hasher);
-            hasher.finish()
-        };
+        let parts = (peek.branch, peek.sent_by, peek.call_id, peek.from_tag, peek.cseq);
+        let hash = |state: &RandomState| state.hash_one(parts);
         InviteKey(hash(&self.keys[0]), hash(&self.keys[1]))
     }
 

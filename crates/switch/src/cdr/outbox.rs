@@ -186,7 +186,7 @@ impl Outbox {
     pub(super) fn sync(&self) -> Result<(), Error> {
         let wall = clock::now().wall;
         if self.beaten.load(Ordering::Relaxed) != wall.0 / 1000 {
-            self.db.put(HEARTBEAT_KEY, postcard::to_allocvec(&wall.0).map_err(failed)?).map_err(failed)?;
+            self.beat(wall)?;
             self.beaten.store(wall.0 / 1000, Ordering::Relaxed);
             // The heartbeat is worth a sync: it is what calls are charged by after the machine died.
             self.dirty.store(true, Ordering::Release);
@@ -198,6 +198,11 @@ impl Outbox {
             return Err(failed(error));
         }
         Ok(())
+    }
+
+    /// Notes that this process was alive at `wall`.
+    pub(super) fn beat(&self, wall: Wall) -> Result<(), Error> {
+        self.db.put(HEARTBEAT_KEY, postcard::to_allocvec(&wall.0).map_err(failed)?).map_err(failed)
     }
 
     /// Writes every finished row into closed files. Answers how many rows.

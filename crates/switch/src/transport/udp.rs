@@ -27,11 +27,13 @@ pub(super) struct Listener {
 impl Listener {
     pub(super) fn bind(address: SocketAddr, workers: usize) -> Result<Self, Error> {
         let failed = |source| Error::Listen { transport: "udp", address, source };
-        let first = open(address).map_err(failed)?;
+        // Alone at first: SO_REUSEPORT would let a second node share the address, and the kernel split the traffic.
+        drop(open(address, false).map_err(failed)?);
+        let first = open(address, true).map_err(failed)?;
         let local = first.local_addr().map_err(failed)?;
         let mut sockets = vec![Arc::new(first)];
         for _ in 1..workers.max(1) {
-            sockets.push(Arc::new(open(local).map_err(failed)?));
+            sockets.push(Arc::new(open(local, true).map_err(failed)?));
         }
         Ok(Self { local, sockets })
     }
@@ -49,9 +51,9 @@ impl Listener {
     }
 }
 
-fn open(address: SocketAddr) -> io::Result<UdpSocket> {
+fn open(address: SocketAddr, shared: bool) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-    socket.set_reuse_port(true)?;
+    socket.set_reuse_port(shared)?;
     socket.set_nonblocking(true)?;
     // The kernel grants what its limits allow.
     let _ = socket.set_recv_buffer_size(BUFFER);

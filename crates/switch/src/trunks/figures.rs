@@ -21,6 +21,7 @@ pub(crate) struct Figures {
     ways: [Way; 2],
     limit: Gauge,
     post_dial_delay: Histogram,
+    mos: Histogram,
 }
 
 impl Figures {
@@ -30,6 +31,7 @@ impl Figures {
             ways: [Way::new(&trunk, "ingress"), Way::new(&trunk, "egress")],
             limit: gauge!("tandem_channels_limit", "trunk" => trunk.clone()),
             post_dial_delay: histogram!("tandem_post_dial_delay_seconds", "trunk" => trunk.clone()),
+            mos: histogram!("tandem_mos", "trunk" => trunk.clone()),
             trunk,
         }
     }
@@ -60,6 +62,10 @@ impl Figures {
                 way.duration.record(duration.as_secs_f64());
             }
         }
+    }
+
+    pub(crate) fn listened(&self, mos: f32) {
+        self.mos.record(f64::from(mos));
     }
 
     fn way(&self, direction: Direction) -> &Way {

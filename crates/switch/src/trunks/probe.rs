@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a registration keeps from one REGISTER to the next.
 #[derive(Clone, Debug)]
-pub(super) struct Credentials {
+pub(crate) struct Credentials {
     call_id: String,
     cseq: u32,
     challenge: Option<Challenge>,
@@ -43,7 +43,9 @@ impl Way {
     fn uri_parameter(&self) -> String {
         match self.flow.transport {
             Transport::Udp => String::new(),
-            other => format!(";transport={}", other.param()),
+            named @ (Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss) => {
+                format!(";transport={}", named.param())
+            }
         }
     }
 }

@@ -14,21 +14,21 @@ use tokio::net::UdpSocket;
 use tokio::time::{Instant, sleep, timeout};
 
 /// How long anything may take that should happen.
-pub const PATIENCE: Duration = Duration::from_secs(15);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 
 /// A running node and its folder.
-pub struct Bench {
+pub(crate) struct Bench {
     /// The node.
     pub node: Node,
     /// Where its listeners are: UDP and TCP.
     pub address: SocketAddr,
-    /// Its folder, gone with it.
-    pub folder: TempDir,
+    /// Removed when the node is.
+    _folder: TempDir,
 }
 
 impl Bench {
     /// A node with these tables. `host` is the last part of its address 127.0.70.x; each test has its own.
-    pub async fn start(host: u8, ports: u16, name_servers: Vec<SocketAddr>, tables: &str) -> Self {
+    pub(crate) async fn start(host: u8, ports: u16, name_servers: Vec<SocketAddr>, tables: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let ip = [127, 0, 70, host].into();
         let at = SocketAddr::new(ip, 0);
@@ -44,18 +44,18 @@ impl Bench {
         };
         let node = Node::start(options).await.expect("starts");
         let local = node.shell().transports.locals().into_iter().find(|local| local.0 == sip::Transport::Udp);
-        let bench = Self { address: local.expect("listens").1, node, folder };
+        let bench = Self { address: local.expect("listens").1, node, _folder: folder };
         bench.apply(tables).await;
         bench
     }
 
     /// Puts rows.
-    pub async fn apply(&self, text: &str) {
+    pub(crate) async fn apply(&self, text: &str) {
         self.declare(text, false).await;
     }
 
     /// Puts rows; with `prune`, others of the same tables go.
-    pub async fn declare(&self, text: &str, prune: bool) {
+    pub(crate) async fn declare(&self, text: &str, prune: bool) {
         let files = [(PathBuf::from("test.toml"), text.to_owned())];
         let document = Document::parse(&files).expect("valid");
         let apply = Apply { prune, ..Apply::default() };
@@ -63,13 +63,13 @@ impl Bench {
     }
 
     /// Ends the node in order.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.node.stop(Duration::from_millis(200)).await;
     }
 }
 
 /// Waits until `what` holds.
-pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !holds() {
         assert!(Instant::now() < deadline, "never happened: {what}");
@@ -78,7 +78,7 @@ pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// A phone, a gateway or a registrar.
-pub struct Peer {
+pub(crate) struct Peer {
     socket: UdpSocket,
     /// Its address.
     pub address: SocketAddr,
@@ -87,30 +87,30 @@ pub struct Peer {
 
 impl Peer {
     /// On a free port of 127.0.71.x.
-    pub async fn bind(host: u8) -> Self {
+    pub(crate) async fn bind(host: u8) -> Self {
         let socket = UdpSocket::bind((std::net::Ipv4Addr::new(127, 0, 71, host), 0)).await.expect("a port");
         Self { address: socket.local_addr().expect("bound"), socket, cseq: AtomicU32::new(0) }
     }
 
     /// Sends bytes.
-    pub async fn send(&self, bytes: &[u8], to: SocketAddr) {
+    pub(crate) async fn send(&self, bytes: &[u8], to: SocketAddr) {
         self.socket.send_to(bytes, to).await.expect("sends");
     }
 
     /// The next message within `patience`.
-    pub async fn next(&self, patience: Duration) -> Option<(Message, SocketAddr)> {
+    pub(crate) async fn next(&self, patience: Duration) -> Option<(Message, SocketAddr)> {
         let mut buffer = [0; 65_536];
         let (length, from) = timeout(patience, self.socket.recv_from(&mut buffer)).await.ok()?.ok()?;
         Some((Message::parse(Bytes::copy_from_slice(&buffer[..length])).expect("SIP"), from))
     }
 
     /// The next message.
-    pub async fn expect(&self) -> (Message, SocketAddr) {
+    pub(crate) async fn expect(&self) -> (Message, SocketAddr) {
         self.next(PATIENCE).await.expect("a message")
     }
 
     /// The next request of a method; others are left aside.
-    pub async fn request(&self, method: Method) -> (Message, SocketAddr) {
+    pub(crate) async fn request(&self, method: Method) -> (Message, SocketAddr) {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let (message, from) = self.expect().await;
@@ -122,7 +122,7 @@ impl Peer {
     }
 
     /// Answers a request.
-    pub async fn answer(&self, request: &Message, from: SocketAddr, code: u16, headers: &[(Name, String)]) {
+    pub(crate) async fn answer(&self, request: &Message, from: SocketAddr, code: u16, headers: &[(Name, String)]) {
         let mut builder = Builder::response(request, code, None, "peer");
         for (name, value) in headers {
             builder.add(*name, value);
@@ -131,7 +131,7 @@ impl Peer {
     }
 
     /// A request of ours outside a dialog, with a branch of its own.
-    pub fn request_to(&self, method: Method, uri: &str, user: &str) -> Builder {
+    pub(crate) fn request_to(&self, method: Method, uri: &str, user: &str) -> Builder {
 
         let (us, number) = (self.address, self.cseq.fetch_add(1, Ordering::Relaxed) + 1);
         Builder::request(method, uri)

@@ -89,7 +89,7 @@ impl Registrar {
     /// Answers 200 with our binding after somebody else's.
     async fn accept(&self, request: &Message, from: SocketAddr, seconds: u32) {
         let ours = request.get(Name::Contact).expect("a Contact");
-        let both = format!("<sip:other@192.0.2.1>;expires=7, {ours};expires={seconds}");
+        let both = format!("<sip:other@192.0.2.1>;expires=3600, {ours};expires={seconds}");
         self.peer.answer(request, from, 200, &[(Name::Contact, both)]).await;
     }
 }

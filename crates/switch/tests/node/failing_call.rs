@@ -121,13 +121,13 @@ async fn a_ringing_call_that_panics_is_refused_and_gives_everything_back() {
     fail_the_call(&bench).await;
 
     let (refused, _) = {
-        let message = loop {
+        
+        loop {
             let (message, from) = caller.expect().await;
             if message.code().is_some_and(|code| code >= 300) {
                 break (message, from);
             }
-        };
-        message
+        }
     };
     assert!(refused.code().is_some_and(|code| code >= 400), "{refused:?}");
     until("channels and ports are free", || everything_is_given_back(&bench)).await;

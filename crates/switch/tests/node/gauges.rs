@@ -26,11 +26,11 @@ impl GaugeFn for Value {
 
 /// All gauges; the rest is thrown away.
 #[derive(Default)]
-pub struct Gauges(Mutex<HashMap<String, Arc<Value>>>);
+pub(crate) struct Gauges(Mutex<HashMap<String, Arc<Value>>>);
 
 impl Gauges {
     /// The value of a gauge with these values of its labels; nothing if it was never set.
-    pub fn value(&self, name: &str, labels: &[&str]) -> Option<f64> {
+    pub(crate) fn value(&self, name: &str, labels: &[&str]) -> Option<f64> {
         let gauges = self.0.lock().expect("not poisoned");
         let value = gauges.get(&format!("{name} {}", labels.join(" ")))?;
         *value.0.lock().expect("not poisoned")

@@ -7,10 +7,10 @@ use std::net::{IpAddr, SocketAddr};
 use tokio::net::UdpSocket;
 
 /// The carrier's domain in every zone here.
-pub const DOMAIN: &str = "carrier.test";
+pub(crate) const DOMAIN: &str = "carrier.test";
 
 /// Serves [`DOMAIN`]: NAPTR leads to UDP, SRV to `servers` in their order, and each of them is a host.
-pub async fn serve(servers: &[SocketAddr]) -> SocketAddr {
+pub(crate) async fn serve(servers: &[SocketAddr]) -> SocketAddr {
     let socket = UdpSocket::bind("127.0.72.1:0").await.expect("a port");
     let address = socket.local_addr().expect("bound");
     let servers = servers.to_vec();

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// `tandem cdr`
 #[derive(Args)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// Ended at or after this time, RFC 3339 in UTC.
     #[arg(long)]
     since: Option<String>,
@@ -46,7 +46,7 @@ const COLUMNS: [text_table::Column; 10] = [
 ///
 /// # Errors
 /// The node cannot be reached or refuses.
-pub fn run(client: &Client, arguments: &Arguments) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(client: &Client, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut since = arguments.since.clone();
     let mut seen: HashSet<String> = HashSet::new();
     loop {

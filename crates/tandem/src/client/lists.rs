@@ -20,7 +20,7 @@ fn list(client: &Client, path: &str, columns: &[Column], nothing: &str) -> anyho
 ///
 /// # Errors
 /// The node cannot be reached or refuses.
-pub fn calls(client: &Client) -> anyhow::Result<ExitCode> {
+pub(crate) fn calls(client: &Client) -> anyhow::Result<ExitCode> {
     let columns = [
         ("ID", "id"),
         ("STATE", "state"),
@@ -38,7 +38,7 @@ pub fn calls(client: &Client) -> anyhow::Result<ExitCode> {
 ///
 /// # Errors
 /// The node cannot be reached, or there is no such call.
-pub fn call(client: &Client, id: &str) -> anyhow::Result<ExitCode> {
+pub(crate) fn call(client: &Client, id: &str) -> anyhow::Result<ExitCode> {
     let answer = client.get(&format!("calls/{}", escape(id)))?;
     if client.json {
         say(&answer.to_string());
@@ -57,7 +57,7 @@ pub fn call(client: &Client, id: &str) -> anyhow::Result<ExitCode> {
 ///
 /// # Errors
 /// The node cannot be reached, or there is no such call.
-pub fn hangup(client: &Client, id: &str) -> anyhow::Result<ExitCode> {
+pub(crate) fn hangup(client: &Client, id: &str) -> anyhow::Result<ExitCode> {
     client.delete(&format!("calls/{}", escape(id)))?;
     say(&format!("{id} is being ended"));
     Ok(ExitCode::SUCCESS)
@@ -67,7 +67,7 @@ pub fn hangup(client: &Client, id: &str) -> anyhow::Result<ExitCode> {
 ///
 /// # Errors
 /// The node cannot be reached or refuses.
-pub fn trunks(client: &Client) -> anyhow::Result<ExitCode> {
+pub(crate) fn trunks(client: &Client) -> anyhow::Result<ExitCode> {
     let columns = [
         ("TRUNK", "name"),
         ("ACCOUNT", "account"),
@@ -84,7 +84,7 @@ pub fn trunks(client: &Client) -> anyhow::Result<ExitCode> {
 ///
 /// # Errors
 /// The node cannot be reached or refuses.
-pub fn numbers(client: &Client) -> anyhow::Result<ExitCode> {
+pub(crate) fn numbers(client: &Client) -> anyhow::Result<ExitCode> {
     let columns = [("NUMBER", "number"), ("ACCOUNT", "account"), ("TO", "to"), ("ON FAILURE", "on_failure")];
     list(client, "numbers", &columns, "no number; apply a tables file")
 }
@@ -93,7 +93,7 @@ pub fn numbers(client: &Client) -> anyhow::Result<ExitCode> {
 ///
 /// # Errors
 /// The node cannot be reached or refuses.
-pub fn registrations(client: &Client) -> anyhow::Result<ExitCode> {
+pub(crate) fn registrations(client: &Client) -> anyhow::Result<ExitCode> {
     let columns = [
         ("NAME", "name"),
         ("CONTACT", "contact"),
@@ -108,7 +108,7 @@ pub fn registrations(client: &Client) -> anyhow::Result<ExitCode> {
 ///
 /// # Errors
 /// The node cannot be reached or refuses.
-pub fn nodes(client: &Client) -> anyhow::Result<ExitCode> {
+pub(crate) fn nodes(client: &Client) -> anyhow::Result<ExitCode> {
     let columns =
         [("NODE", "name"), ("SITE", "site"), ("STATE", "state"), ("CALLS", "calls"), ("REVISION", "revision"), ("VERSION", "version")];
     list(client, "nodes", &columns, "no node")

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 /// `tandem route TRUNK CALLED`
 #[derive(Args)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// The trunk that the call comes from.
     trunk: String,
     /// The number that it calls.
@@ -29,7 +29,7 @@ pub struct Arguments {
 ///
 /// # Errors
 /// The node cannot be reached, or there is no such trunk.
-pub fn run(client: &Client, arguments: &Arguments) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(client: &Client, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut path = format!(
         "route?trunk={}&called={}&caller={}",
         escape(&arguments.trunk),

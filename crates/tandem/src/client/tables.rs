@@ -12,7 +12,7 @@ use std::process::ExitCode;
 ///
 /// # Errors
 /// A file cannot be read, or the node refuses it: then nothing has changed.
-pub fn apply(client: &Client, arguments: &ApplyArguments) -> anyhow::Result<ExitCode> {
+pub(crate) fn apply(client: &Client, arguments: &ApplyArguments) -> anyhow::Result<ExitCode> {
     let mut files = Vec::new();
     for path in &arguments.paths {
         for file in toml_files(path)? {
@@ -66,7 +66,7 @@ fn changed(client: &Client, answer: &Value, dry_run: bool) -> ExitCode {
 ///
 /// # Errors
 /// The node cannot be reached or refuses.
-pub fn export(client: &Client) -> anyhow::Result<ExitCode> {
+pub(crate) fn export(client: &Client) -> anyhow::Result<ExitCode> {
     let text = client.get_text("tables")?;
     say(text.trim_end());
     Ok(ExitCode::SUCCESS)
@@ -76,7 +76,7 @@ pub fn export(client: &Client) -> anyhow::Result<ExitCode> {
 ///
 /// # Errors
 /// The node cannot be reached or refuses.
-pub fn history(client: &Client) -> anyhow::Result<ExitCode> {
+pub(crate) fn history(client: &Client) -> anyhow::Result<ExitCode> {
     let answer = client.get("history")?;
     if client.json {
         say(&answer.to_string());
@@ -100,7 +100,7 @@ pub fn history(client: &Client) -> anyhow::Result<ExitCode> {
 ///
 /// # Errors
 /// The node cannot be reached or refuses, for instance because it does not keep the revision any more.
-pub fn rollback(client: &Client, revision: u64, dry_run: bool) -> anyhow::Result<ExitCode> {
+pub(crate) fn rollback(client: &Client, revision: u64, dry_run: bool) -> anyhow::Result<ExitCode> {
     let who = std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned());
     let body = json!({ "revision": revision, "who": who, "dry_run": dry_run });
     let answer = client.send("POST", "rollback", &body)?;

@@ -4,10 +4,10 @@ use crate::logging::say;
 use serde_json::Value;
 
 /// A column: its heading, and the field that it shows.
-pub type Column = (&'static str, &'static str);
+pub(super) type Column = (&'static str, &'static str);
 
 /// Prints rows, or `nothing` if there are none.
-pub fn print(columns: &[Column], rows: &[Value], nothing: &str) {
+pub(super) fn print(columns: &[Column], rows: &[Value], nothing: &str) {
     if rows.is_empty() {
         return say(nothing);
     }
@@ -36,7 +36,7 @@ fn line(cells: &[String], widths: &[usize], numeric: &[bool]) -> String {
 }
 
 /// One value as text.
-pub fn cell(value: Option<&Value>) -> String {
+pub(super) fn cell(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => "-".to_owned(),
         Some(Value::String(text)) if text.is_empty() => "-".to_owned(),

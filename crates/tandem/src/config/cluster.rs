@@ -7,7 +7,7 @@ use std::path::PathBuf;
 /// gRPC between nodes.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Cluster {
+pub(crate) struct Cluster {
     /// Where other nodes reach this one.
     pub listen: Option<SocketAddr>,
     /// Any members; empty starts a new cluster.
@@ -20,7 +20,7 @@ pub struct Cluster {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[allow(dead_code, reason = "read so that a mistake in it is found; used with the cluster")]
-pub struct Tls {
+pub(crate) struct Tls {
     /// Whom we trust, PEM.
     pub ca: PathBuf,
     /// Our certificate, PEM.

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 /// The HTTP listener.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Http {
+pub(crate) struct Http {
     /// Its address.
     pub listen: SocketAddr,
     /// Who may ask; empty: anyone, which is allowed on loopback only.
@@ -16,10 +16,10 @@ pub struct Http {
 /// A bearer token.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Token {
+pub(crate) struct Token {
     /// The secret.
     pub token: String,
-    /// `read`, `write`, `calls`; see the API.
+    /// `read`, `records`, `tables`, `calls`, `metrics` or `admin`.
     pub scopes: Vec<String>,
 }
 

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 /// The relay.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Media {
+pub(crate) struct Media {
     /// Local address, or a list of them: each has the whole range of ports.
     pub address: Addresses,
     /// The address that peers see, behind NAT.
@@ -23,7 +23,7 @@ pub struct Media {
 /// One address or several.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
-pub enum Addresses {
+pub(crate) enum Addresses {
     /// `address = "127.0.1.1"`
     One(IpAddr),
     /// `address = ["127.0.1.1", "127.0.1.2"]`
@@ -37,7 +37,7 @@ const fn default_ports() -> [u16; 2] {
 impl Media {
     /// The addresses.
     #[must_use]
-    pub fn addresses(&self) -> Vec<IpAddr> {
+    pub(crate) fn addresses(&self) -> Vec<IpAddr> {
         match &self.address {
             Addresses::One(ip) => vec![*ip],
             Addresses::Many(ips) => ips.clone(),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 /// Who this node is.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Node {
+pub(crate) struct Node {
     /// Unique in the cluster.
     pub name: String,
     /// The failure domain.

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 /// Where SIP is listened for.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Sip {
+pub(crate) struct Sip {
     /// UDP addresses.
     pub udp: Vec<SocketAddr>,
     /// TCP addresses.
@@ -27,7 +27,7 @@ pub struct Sip {
 /// so the table may carry `listen` as well.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
-pub enum ListOf {
+pub(crate) enum ListOf {
     /// `tls = ["127.0.1.1:5061"]`
     Addresses(Vec<SocketAddr>),
     /// `[sip.tls]`
@@ -37,7 +37,8 @@ pub enum ListOf {
 /// `[sip.tls]`
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Tls {
+#[allow(dead_code, reason = "the keys are known and checked; nothing listens on TLS before the edge is built")]
+pub(crate) struct Tls {
     /// Addresses.
     #[serde(default)]
     pub listen: Vec<SocketAddr>,
@@ -58,7 +59,7 @@ impl Default for ListOf {
 impl ListOf {
     /// How many addresses it names.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match self {
             Self::Addresses(addresses) => addresses.len(),
             Self::Table(tls) => tls.listen.len(),

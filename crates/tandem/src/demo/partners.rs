@@ -15,7 +15,7 @@ const NODE: ([u8; 4], u16) = ([127, 0, 1, 1], 5060);
 const RATE: f64 = 20.0;
 
 /// A run of them on a thread of its own.
-pub struct Partners {
+pub(super) struct Partners {
     progress: Arc<Progress>,
     thread: Option<JoinHandle<Result<Report, load::Error>>>,
 }
@@ -25,7 +25,7 @@ impl Partners {
     ///
     /// # Errors
     /// The thread cannot be started.
-    pub fn start(calls: u64) -> anyhow::Result<Self> {
+    pub(super) fn start(calls: u64) -> anyhow::Result<Self> {
         let mut options = Options::new(SocketAddr::from(PBX), Some(SocketAddr::from(ALPHA)), SocketAddr::from(NODE));
         options.rate = RATE;
         options.calls = Some(calls);
@@ -47,12 +47,12 @@ impl Partners {
     }
 
     /// Whether every call has ended.
-    pub fn finished(&self) -> bool {
+    pub(super) fn finished(&self) -> bool {
         self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
     /// Where they stand.
-    pub fn snapshot(&self) -> Snapshot {
+    pub(super) fn snapshot(&self) -> Snapshot {
         self.progress.snapshot()
     }
 
@@ -60,7 +60,7 @@ impl Partners {
     ///
     /// # Errors
     /// A partner's address cannot be bound.
-    pub fn report(&mut self) -> anyhow::Result<Report> {
+    pub(super) fn report(&mut self) -> anyhow::Result<Report> {
         let thread = self.thread.take().ok_or_else(|| anyhow!("the partners have reported already"))?;
         let report = thread.join().map_err(|_| anyhow!("the partners failed"))?;
         report.context("the partners could not call")

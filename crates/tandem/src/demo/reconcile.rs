@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use switch::cdr::read::{Columns, Filter, rows};
 
 /// One promise.
-pub struct Promise {
+pub(super) struct Promise {
     /// Whether it held.
     pub held: bool,
     /// What was promised, with the figures.
@@ -22,9 +22,9 @@ fn promise(held: bool, text: String) -> Promise {
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Checks every promise.
-pub fn check(stage: &Stage, report: &Report, calls: u64) -> Vec<Promise> {
+pub(super) fn check(stage: &Stage, report: &Report, calls: u64) -> Vec<Promise> {
     let finals = finals(stage, calls);
-    let answered = finals.values().flatten().filter(|row| column(row, "answered") != "").count() as u64;
+    let answered = finals.values().flatten().filter(|row| !column(row, "answered").is_empty()).count() as u64;
     let once = finals.values().filter(|rows| rows.len() == 1).count() as u64;
     let mut promises = vec![
         promise(

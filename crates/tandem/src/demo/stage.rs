@@ -16,7 +16,7 @@ const URL: &str = "http://127.0.0.1:8060";
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The running node.
-pub struct Stage {
+pub(super) struct Stage {
     child: Child,
     folder: PathBuf,
     client: Client,
@@ -27,7 +27,7 @@ impl Stage {
     ///
     /// # Errors
     /// It does not start; its own words are repeated.
-    pub fn start() -> anyhow::Result<Self> {
+    pub(super) fn start() -> anyhow::Result<Self> {
         let folder = std::env::temp_dir().join(format!("tandem-demo-{}", std::process::id()));
         fs::create_dir_all(&folder).with_context(|| format!("{}: cannot be made", folder.display()))?;
         let data = format!("data_dir = {:?}", folder.join("data").display().to_string());
@@ -64,7 +64,7 @@ impl Stage {
 
     /// # Errors
     /// The node's process has ended.
-    pub fn check_alive(&mut self) -> anyhow::Result<()> {
+    pub(super) fn check_alive(&mut self) -> anyhow::Result<()> {
         match self.child.try_wait()? {
             None => Ok(()),
             Some(status) => bail!("the node ended ({status}); it said: {}", self.log()),
@@ -79,7 +79,7 @@ impl Stage {
     }
 
     /// Its API.
-    pub fn url(&self) -> &'static str {
+    pub(super) fn url(&self) -> &'static str {
         URL
     }
 
@@ -87,29 +87,29 @@ impl Stage {
     ///
     /// # Errors
     /// The node refuses them.
-    pub fn apply_tables(&self) -> anyhow::Result<()> {
+    pub(super) fn apply_tables(&self) -> anyhow::Result<()> {
         let file = json!({ "name": "cluster/local-tables.toml", "text": TABLES });
         let body = json!({ "files": [file], "comment": "demo", "who": "demo" });
         self.client.send("PUT", "tables?dry_run=false&prune=false", &body).map(drop)
     }
 
     /// A resource of its API; nothing if it cannot be read just now.
-    pub fn get(&self, path: &str) -> Option<Value> {
+    pub(super) fn get(&self, path: &str) -> Option<Value> {
         self.client.get(path).ok()
     }
 
     /// Where its closed records are.
-    pub fn records(&self) -> PathBuf {
+    pub(super) fn records(&self) -> PathBuf {
         self.folder.join("data").join("cdr")
     }
 
     /// Blocks until the node ends, or the user ends us both.
-    pub fn wait(&mut self) {
+    pub(super) fn wait(&mut self) {
         let _ = self.child.wait();
     }
 
     /// Ends the node in order, and removes its folder.
-    pub fn stop(mut self) {
+    pub(super) fn stop(mut self) {
         self.end();
     }
 

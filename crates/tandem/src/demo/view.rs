@@ -9,7 +9,7 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 
 /// What is shown at one moment.
-pub struct Frame {
+pub(super) struct Frame {
     elapsed: Duration,
     partners: Snapshot,
     trunks: Vec<(String, u64)>,
@@ -17,7 +17,7 @@ pub struct Frame {
 
 impl Frame {
     /// Asks everyone how things stand.
-    pub fn take(partners: &Partners, stage: &Stage, elapsed: Duration) -> Self {
+    pub(super) fn take(partners: &Partners, stage: &Stage, elapsed: Duration) -> Self {
         let trunks = stage.get("trunks").and_then(|answer| crate::client::rows(answer, "trunks").ok()).unwrap_or_default();
         let used = |row: &Value| {
             Some((row.get("name")?.as_str()?.to_owned(), row.get("channels_used").and_then(Value::as_u64).unwrap_or(0)))
@@ -53,14 +53,14 @@ impl Frame {
 
 /// Draws frames.
 #[derive(Default)]
-pub struct View {
+pub(super) struct View {
     drawn: usize,
     frames: usize,
 }
 
 impl View {
     /// Draws one; on something that is no terminal, every other second's first line.
-    pub fn draw(&mut self, frame: &Frame) {
+    pub(super) fn draw(&mut self, frame: &Frame) {
         let lines = frame.lines();
         self.frames += 1;
         if !std::io::stdout().is_terminal() {
@@ -76,7 +76,7 @@ impl View {
     }
 
     /// Ends the view, so that what follows stands below it.
-    pub fn finish(&mut self) {
+    pub(super) fn finish(&mut self) {
         self.drawn = 0;
         say("");
     }

@@ -302,8 +302,10 @@ impl Agent {
             s.branch == branch && matches!(&s.machine, Server::Invite(machine) if machine.is_proceeding())
         });
         if let Some(at) = open {
-            self.plans.clear();
-            self.seen.ended = true;
+            if self.servers[at].request.to_tag().is_none() {
+                self.plans.clear();
+                self.seen.ended = true;
+            }
             self.respond_at(now, at, 487, 0, false, false);
         }
     }
@@ -322,6 +324,11 @@ impl Agent {
             && self.dialogs[at].accept(cseq).is_err()
         {
             return self.answer_last(now, 500, None);
+        }
+        if message.method() == Method::Invite
+            && let Some(after) = self.script.broods
+        {
+            return self.later(now, Plan::Brood, after);
         }
         if message.method() == Method::Bye {
             self.seen.ended = true;
@@ -452,7 +459,26 @@ impl Agent {
             }
             Plan::Hangup => self.hang_up(now),
             Plan::Cancel => self.cancel(now),
+            Plan::Brood => self.respond_last_invite(now, 100),
         }
+    }
+
+    fn respond_last_invite(&mut self, now: Now, code: u16) {
+        if let Some(at) = self.servers.iter().rposition(|server| server.method == Method::Invite) {
+            self.respond_at(now, at, code, 0, false, false);
+        }
+    }
+
+    /// Takes its last re-INVITE back.
+    ///
+    /// # Panics
+    /// There is none that may be cancelled now.
+    pub fn cancel_reinvite(&mut self, now: Now) {
+        let at = self.clients.iter().rposition(|client| client.method == Method::Invite).expect("an INVITE");
+        let branch = self.clients[at].branch.clone();
+        let Client::Invite(machine) = &mut self.clients[at].machine else { return };
+        let bytes = machine.cancel(now.mono, None).expect("it may be cancelled");
+        self.begin(now, branch, Method::Cancel, bytes);
     }
 
     fn cancel(&mut self, now: Now) {

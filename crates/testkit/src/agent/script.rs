@@ -53,6 +53,8 @@ pub struct Script {
     pub asks: bool,
     /// As callee: sends no 100 and nothing else before this.
     pub slow: Option<Duration>,
+    /// Says nothing to a re-INVITE but 100 after this, and waits for its CANCEL.
+    pub broods: Option<Duration>,
     /// As caller: the user part of From.
     pub user: &'static str,
     /// As caller: name and password for a digest.
@@ -78,6 +80,7 @@ impl Default for Script {
             deaf: false,
             asks: false,
             slow: None,
+            broods: None,
             user: "+442071230001",
             password: None,
             max_forwards: 70,
