@@ -36,7 +36,8 @@ fn a_caller_and_a_callee_that_lose_a_tenth() {
     let lab = Lab::shared();
     let node = Node::start(&lab, &patient(Tables::usual(&lab)));
     let callee = Sipp::new(&lab, GATEWAY, "callee_lossy").args(&["-lost", "10"]).limit(LIMIT).serve(CALLS + 1);
-    let caller = Sipp::new(&lab, CALLER, "caller_lossy").args(&["-lost", "10", "-d", "300"]).load(CALLS, 10).limit(LIMIT);
+    let caller =
+        Sipp::new(&lab, CALLER, "caller_lossy").args(&["-lost", "10", "-d", "300"]).load(CALLS, 10).limit(LIMIT);
     let caller = caller.call(&node.sip(), "441234").done();
     assert_all_went_well(&node, &caller);
     callee.kill();

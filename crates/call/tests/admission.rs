@@ -1,5 +1,6 @@
 //! Who may call, and what the callee is shown of it.
 
+use call::{Settings, UnknownSource};
 use sip::Name;
 use std::time::Duration;
 use testkit::tables::{PARTNERS, view};
@@ -9,7 +10,12 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// The caller comes from an address that no trunk has, so that only a digest lets it in.
 fn by_digest(caller: Script, more: &str) -> World {
+    by_digest_with(Settings::default(), caller, more)
+}
+
+fn by_digest_with(settings: Settings, caller: Script, more: &str) -> World {
     let mut world = World::new(6, Faults::default(), caller, vec![Script::default()]);
+    world.node.settings = settings;
     let toml = PARTNERS.replace("from = [\"192.0.2.1/32\"]", more);
     world.node.view = view(&format!(
         "{toml}\n[[user]]\nname = \"alice\"\naccount = \"acme\"\npassword = \"secret\"\nplan = \"retail\"\ncaller = \"+442071230007\"\n"
@@ -41,9 +47,13 @@ fn a_wrong_password_and_a_wrong_name_are_not_told_apart() {
         ("alice", Some(("alice", "wrong")), [403]),
         ("alice", Some(("mallory", "wrong")), [403]),
     ] {
-        let world = by_digest(Script { user, password: credentials, ..Script::default() }, OTHER);
-        assert_eq!(world.agents[0].seen.finals, finals, "{user} {credentials:?} {}", world.trace());
-        assert!(world.agents[1].seen.requests.is_empty() && world.node.rows.is_empty());
+        for unknown_source in [UnknownSource::Forbidden, UnknownSource::Silent] {
+            let caller = Script { user, password: credentials, ..Script::default() };
+            let settings = Settings { unknown_source, ..Settings::default() };
+            let world = by_digest_with(settings, caller, OTHER);
+            assert_eq!(world.agents[0].seen.finals, finals, "{user} {credentials:?} {}", world.trace());
+            assert!(world.agents[1].seen.requests.is_empty() && world.node.rows.is_empty());
+        }
     }
 }
 

@@ -1,10 +1,14 @@
 //! Random calls over a random network: whatever happens, the invariants hold.
 
+use call::effect::Point;
 use call::record::EndedBy;
 use sip::Method;
 use std::time::Duration;
 use testkit::agent::{Answer, Ring};
+use testkit::tables::{PARTNERS, view};
 use testkit::{Faults, Net, Script, World};
+
+const REGISTER: &str = "register = { registrar = \"192.0.2.2\", username = \"us\", password = \"pw\" }";
 
 const HOURS: Duration = Duration::from_secs(6 * 3600);
 
@@ -88,7 +92,8 @@ fn every_call_has_one_end_and_gives_everything_back() {
         let mut dice = Net::new(seed ^ 0xF00D, Faults::default());
         let faults = Faults { loss: dice.random(300), duplication: dice.random(200), jitter_ms: dice.random(400) };
         let world = play(seed, faults, false);
-        assert_eq!(world.node.made, 1, "retransmissions make no second call, seed {seed}\n{}", world.trace());
+        // None, where every INVITE got lost.
+        assert!(world.node.made <= 1, "retransmissions make no second call, seed {seed}\n{}", world.trace());
         world.assert_settled_for(seed);
         assert_bye_counts(&world, seed);
     }
@@ -166,5 +171,9 @@ fn checkpoints_are_written_when_what_they_say_has_changed() {
     let mut world = World::new(9, Faults::default(), caller, vec![Script::default()]);
     world.call("442071230000");
     world.run_for(Duration::from_secs(60));
-    assert_eq!(world.node.points, [Point::C0, Point::C2, Point::C3, Point::C6], "a late offer's answer comes in the ACK");
+    assert_eq!(
+        world.node.points,
+        [Point::C0, Point::C2, Point::C3, Point::C6],
+        "a late offer's answer comes in the ACK"
+    );
 }

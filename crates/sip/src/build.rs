@@ -121,17 +121,17 @@ impl Builder {
                 continue;
             }
             self.push_str(";");
-            self.push_str(name);
             match value {
                 None | Some("") if name.eq_ignore_ascii_case("rport") => {
-                    self.push_str("=");
+                    self.push_str("rport=");
                     self.push_number(source.port().into());
                 }
                 Some(value) => {
-                    self.push_str("=");
-                    self.push_str(value);
+                    for piece in [name, "=", value] {
+                        self.push_str(piece);
+                    }
                 }
-                None => {}
+                None => self.push_str(name),
             }
         }
         // Writing to a vector cannot fail.
@@ -313,7 +313,7 @@ mod tests {
             response.lines(Name::Via).map(str::to_owned).collect::<Vec<_>>()
         };
         assert_eq!(
-            respond("SIP/2.0/UDP 192.0.2.1;rport;branch=x, SIP/2.0/UDP b;branch=y", "192.0.2.1:7"),
+            respond("SIP/2.0/UDP 192.0.2.1;rPort;branch=x, SIP/2.0/UDP b;branch=y", "192.0.2.1:7"),
             ["SIP/2.0/UDP 192.0.2.1;rport=7;branch=x;received=192.0.2.1, SIP/2.0/UDP b;branch=y"]
         );
         assert_eq!(respond("SIP/2.0/UDP 192.0.2.1;branch=x", "192.0.2.1:7"), ["SIP/2.0/UDP 192.0.2.1;branch=x"]);

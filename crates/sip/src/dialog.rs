@@ -164,7 +164,7 @@ impl Dialog {
         let strict = self.strict_router();
         let uri = strict.unwrap_or(&self.remote_target);
         let mut builder = Builder::request_as(method, uri);
-        builder.add_pieces(Name::Via, &[via]);
+        builder.add(Name::Via, via);
         for route in self.route_set.iter().skip(usize::from(strict.is_some())) {
             builder.add_pieces(Name::Route, &[route]);
         }
@@ -175,7 +175,7 @@ impl Dialog {
         builder.add_pieces(Name::From, &[&self.local]);
         builder.add_pieces(Name::To, &[&self.remote]);
         builder.add_pieces(Name::CallId, &[&self.call_id]);
-        builder.add_cseq(seq, method.token());
+        builder.add_cseq(seq, method);
         builder
     }
 

@@ -109,7 +109,9 @@ impl Calls {
 
     /// Ends a call; `false` if there is none of that name.
     pub fn hangup(&self, id: CallId, reason: &'static str) -> bool {
-        self.directory.find(id).is_some_and(|call| call.tell(CallMessage::Input(Box::new(::call::Input::Hangup { reason }))))
+        self.directory
+            .find(id)
+            .is_some_and(|call| call.tell(CallMessage::Input(Box::new(::call::Input::Hangup { reason }))))
     }
 }
 

@@ -23,7 +23,7 @@ use std::time::Duration;
 /// How long the disk may be behind the log.
 const GROUP: Duration = Duration::from_millis(50);
 /// How often rows become a file.
-const EXPORT: Duration = Duration::from_secs(1);
+const EXPORT: Duration = Duration::from_secs(5);
 
 /// Where records go, and under which names.
 #[derive(Clone, Debug)]

@@ -139,9 +139,11 @@ impl Dispatcher {
             Method::Bye | Method::Prack | Method::Update | Method::Info | Method::Refer => {
                 self.answer(bytes, flow, |request| Builder::response(request, 481, None, &self.tag()).finish());
             }
-            Method::Message | Method::Subscribe | Method::Notify | Method::Publish => self.answer(bytes, flow, |request| {
-                Builder::response(request, 405, None, &self.tag()).header(Name::Allow, ALLOW_ALONE).finish()
-            }),
+            Method::Message | Method::Subscribe | Method::Notify | Method::Publish => {
+                self.answer(bytes, flow, |request| {
+                    Builder::response(request, 405, None, &self.tag()).header(Name::Allow, ALLOW_ALONE).finish()
+                })
+            }
             Method::Other | Method::Invite | Method::Ack | Method::Cancel => self.answer(bytes, flow, |request| {
                 Builder::response(request, 501, None, &self.tag()).header(Name::Allow, ALLOW_ALONE).finish()
             }),

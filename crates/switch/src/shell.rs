@@ -58,7 +58,10 @@ pub struct Shell {
 }
 
 /// What became of an effect.
-#[allow(clippy::large_enum_variant, reason = "it lives on the stack for one turn; boxing would cost an allocation an effect")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "it lives on the stack for one turn; boxing would cost an allocation an effect"
+)]
 pub enum Performed {
     /// It is done, or its answer comes later.
     Done,

@@ -188,7 +188,9 @@ mod tests {
         }
     }
 
-    async fn tree(strategy: Strategy) -> (ActorRef<Never>, mpsc::Receiver<(&'static str, ActorRef<Fail>)>, Arc<AtomicUsize>) {
+    async fn tree(
+        strategy: Strategy,
+    ) -> (ActorRef<Never>, mpsc::Receiver<(&'static str, ActorRef<Fail>)>, Arc<AtomicUsize>) {
         let (starts, started) = mpsc::channel(64);
         let count = Arc::new(AtomicUsize::new(0));
         let child = |name: &'static str| {

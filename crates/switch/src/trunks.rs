@@ -20,8 +20,8 @@ use rustc_hash::FxHashMap;
 use sip::clock::Instant;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::JoinSet;
 pub use supervisor::spawn;
+use tokio::task::JoinSet;
 use trunk_actor::Ask;
 
 /// How long a trunk may take to stop.
@@ -204,7 +204,13 @@ impl Trunks {
             used: capacity.used(),
             channels: capacity.channels(),
             cps: capacity.cps(),
-            gateways: gate.gateways.lock().gateways().iter().map(|g| (Arc::clone(&g.row().address), g.state())).collect(),
+            gateways: gate
+                .gateways
+                .lock()
+                .gateways()
+                .iter()
+                .map(|g| (Arc::clone(&g.row().address), g.state()))
+                .collect(),
             registered: wants_registration.then(|| gate.registered.lock().is_some()),
         }
     }

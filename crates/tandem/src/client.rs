@@ -99,7 +99,8 @@ impl Client {
         if !response.status().is_success() {
             return Err(refusal(response.status().as_u16(), &text));
         }
-        serde_json::from_str(&text).with_context(|| format!("{}: the answer is no JSON: is a Tandem node there?", self.base))
+        serde_json::from_str(&text)
+            .with_context(|| format!("{}: the answer is no JSON: is a Tandem node there?", self.base))
     }
 }
 
@@ -153,6 +154,8 @@ pub(crate) fn rows(value: Value, name: &str) -> anyhow::Result<Vec<Value>> {
             Some(Value::Array(rows)) => Ok(rows),
             Some(_) | None => bail!("the node's answer has no list of {name}"),
         },
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => bail!("the node's answer has no list of {name}"),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            bail!("the node's answer has no list of {name}")
+        }
     }
 }

@@ -104,7 +104,8 @@ impl Config {
         let mut lines = Vec::new();
         let closed = [("tls", self.sip.tls.len()), ("ws", self.sip.ws.len()), ("wss", self.sip.wss.len())];
         for (name, count) in closed.into_iter().filter(|(_, count)| *count > 0) {
-            lines.push(format!("[sip] {name}: this version does not listen there yet; {count} address(es) stay closed"));
+            lines
+                .push(format!("[sip] {name}: this version does not listen there yet; {count} address(es) stay closed"));
         }
         if !self.cluster.join.is_empty() {
             lines.push("[cluster] join: this version runs as one node; the others are not contacted".to_owned());

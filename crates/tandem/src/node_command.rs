@@ -1,9 +1,9 @@
 //! `tandem node`: the composition root. Everything is checked first, then bound, then started.
 
 use crate::config::Config;
+use crate::limits;
 use crate::logging::{self, say};
 use crate::switchboard::{self, Board};
-use crate::limits;
 use anyhow::Context as _;
 use clap::Args;
 use console::{Console, Recorder};
@@ -52,7 +52,8 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 }
 
 fn http_options(config: &Config) -> console::Options {
-    let token = |token: &crate::config::Token| console::Token { token: token.token.clone(), scopes: token.scopes.clone() };
+    let token =
+        |token: &crate::config::Token| console::Token { token: token.token.clone(), scopes: token.scopes.clone() };
     console::Options { listen: config.http.listen, tokens: config.http.tokens.iter().map(token).collect() }
 }
 

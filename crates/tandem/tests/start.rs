@@ -76,10 +76,8 @@ fn a_broken_file_names_its_line() {
 
 #[test]
 fn a_file_that_is_not_there_is_named() {
-    let output = Command::new(env!("CARGO_BIN_EXE_tandem"))
-        .args(["node", "-c", "no/such/node.toml"])
-        .output()
-        .expect("runs");
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_tandem")).args(["node", "-c", "no/such/node.toml"]).output().expect("runs");
     let said = String::from_utf8(output.stderr).expect("text");
     assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{said}");
     assert!(said.contains("no/such/node.toml"), "{said}");

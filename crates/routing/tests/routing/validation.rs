@@ -38,8 +38,8 @@ fn a_trunk_that_is_called_takes_calls() {
 #[test]
 fn what_no_node_does_yet_is_refused_and_not_ignored() {
     complains(&format!("{TRUNK}srtp = \"required\"\n"), 4, "does not encrypt media");
-    let tls = "[[trunk]]\nname = \"t\"\negress = { gateways = [{ address = \"h\", transport = \"tls\" }] }\n";
-    complains(tls, 3, "does not speak TLS");
+    let tls = "[[trunk]]\nname = \"t\"\n[trunk.egress]\ngateways = [{ address = \"h\", transport = \"tls\" }]\n";
+    complains(tls, 1, "does not speak TLS");
 }
 
 #[test]

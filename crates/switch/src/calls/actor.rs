@@ -3,7 +3,6 @@
 use super::directory::{CallCell, CallRef, Remains};
 use crate::clock;
 use crate::shell::{Performed, Shell};
-use ::call::effect::Point;
 use ::call::{Call, CallId, Effect, Input, Summary};
 use bytes::Bytes;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
@@ -75,7 +74,11 @@ impl Actor for CallActor {
     type State = Box<Running>;
     type Arguments = Arguments;
 
-    async fn pre_start(&self, myself: ActorRef<CallMessage>, how: Arguments) -> Result<Box<Running>, ActorProcessingErr> {
+    async fn pre_start(
+        &self,
+        myself: ActorRef<CallMessage>,
+        how: Arguments,
+    ) -> Result<Box<Running>, ActorProcessingErr> {
         let now = clock::now();
         match how {
             Arguments::New { id, cell, shell } => {
@@ -163,7 +166,7 @@ impl Running {
         while let Some(effect) = self.call.poll_effect() {
             match effect {
                 Effect::Ended => self.over = true,
-                Effect::Checkpoint(point) => self.checkpoint(now, point),
+                Effect::Checkpoint(_) => self.checkpoint(now),
                 other @ (Effect::Send { .. }
                 | Effect::Admit { .. }
                 | Effect::Seize { .. }
@@ -191,11 +194,8 @@ impl Running {
         }
     }
 
-    /// Keeps what is needed to clean up after a panic of this call. C1 and C3 change nothing that its end needs.
-    fn checkpoint(&mut self, now: Now, point: Point) {
-        if matches!(point, Point::C1 | Point::C3) {
-            return;
-        }
+    /// Keeps what is needed to clean up after a panic of this call.
+    fn checkpoint(&mut self, now: Now) {
         let checkpoint = self.call.checkpoint(now);
         let remains = if checkpoint.is_empty() { Remains::Nothing } else { Remains::Checkpoint(checkpoint.into()) };
         *self.me.cell.remains.lock() = remains;

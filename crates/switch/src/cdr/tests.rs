@@ -101,11 +101,14 @@ fn a_call_with_a_failed_attempt_has_one_final_row_whatever_happens() {
         .map(|row| ["id", "sip_code", "ended_by", "reason", "answered"].map(|column| row[column].as_str()))
         .collect();
     finals.sort_unstable();
-    assert_eq!(finals, [
-        ["7.1.1-3", "500", "switch", "process_died", ""],
-        ["7.1.2-3", "200", "switch", "process_died", "2026-01-01T00:00:02.000Z"],
-        ["7.1.3-3", "503", "caller", "", ""],
-    ]);
+    assert_eq!(
+        finals,
+        [
+            ["7.1.1-3", "500", "switch", "process_died", ""],
+            ["7.1.2-3", "200", "switch", "process_died", "2026-01-01T00:00:02.000Z"],
+            ["7.1.3-3", "503", "caller", "", ""],
+        ]
+    );
 }
 
 #[test]
@@ -209,7 +212,18 @@ fn columns_are_the_documented_ones_and_text_is_quoted() {
     assert!(text.starts_with(documented), "{text}");
     let rows = all(dir.path());
     assert_eq!((rows.len(), rows[0]["caller_in"].as_str(), rows[0]["reason"].as_str()), (1, nasty, "=1+1"));
-    let shown = ["id", "final", "epoch", "ended", "duration_ms", "billed_seconds", "pdd_ms", "ended_by", "mos", "egress_call_id"];
+    let shown = [
+        "id",
+        "final",
+        "epoch",
+        "ended",
+        "duration_ms",
+        "billed_seconds",
+        "pdd_ms",
+        "ended_by",
+        "mos",
+        "egress_call_id",
+    ];
     let expected = ["7.1.1-1", "true", "1", "2026-01-01T00:00:05.001Z", "3001", "4", "1000", "caller", "4.40", "b@y"];
     assert_eq!(shown.map(|column| rows[0][column].as_str()), expected);
 }

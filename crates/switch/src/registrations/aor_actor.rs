@@ -73,7 +73,9 @@ impl State {
                 let stored = self.shell.contacts.store(&self.aor, now);
                 match (outcome, stored) {
                     (Ok(accepted), Ok(())) => self.accept(request, &accepted),
-                    (Ok(_), Err(_)) => Builder::response(request, 503, Some("Too many registrations"), &self.tag()).finish(),
+                    (Ok(_), Err(_)) => {
+                        Builder::response(request, 503, Some("Too many registrations"), &self.tag()).finish()
+                    }
                     (Err(reject), _) => self.refuse(request, reject),
                 }
             }

@@ -49,12 +49,7 @@ struct State {
     names: FxHashMap<ActorId, Arc<str>>,
 }
 
-pub(super) async fn spawn(
-    shell: Arc<Shell>,
-    door: Door<Ask>,
-    index: usize,
-    up: ActorCell,
-) -> Result<ActorCell, Error> {
+pub(super) async fn spawn(shell: Arc<Shell>, door: Door<Ask>, index: usize, up: ActorCell) -> Result<ActorCell, Error> {
     let (actor, _) = Actor::spawn_linked(None, Shard, (shell, index), up).await?;
     door.open(actor.clone());
     Ok(actor.get_cell())

@@ -112,7 +112,8 @@ fn bound(name: &str, now: Now) -> Aor {
     let at = SocketAddr::from(([127, 0, 74, 3], 5060));
     let flow = Flow { transport: Transport::Udp, local: at, remote: at, connection: 0 };
     let mut aor = Aor::new(Arc::from(name));
-    let contact = ::registrar::Contact { uri: "sip:a@127.0.74.3", q: None, expires: Some(60), instance: None, reg_id: None };
+    let contact =
+        ::registrar::Contact { uri: "sip:a@127.0.74.3", q: None, expires: Some(60), instance: None, reg_id: None };
     let register = ::registrar::Register {
         user: "a",
         contacts: ::registrar::Contacts::List(&[contact]),

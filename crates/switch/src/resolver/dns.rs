@@ -2,10 +2,10 @@
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{LookupIpStrategy, NameServerConfig, ResolverConfig};
+use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
-use hickory_resolver::lookup::Lookup;
 use sip::locate::{Answer, Naptr, Query, Srv};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -46,9 +46,9 @@ fn server(address: SocketAddr) -> NameServerConfig {
 /// Asks. Names are taken as fully qualified: a search list would turn a typing error into a call to somebody else.
 pub(super) async fn ask(dns: &TokioResolver, query: &Query) -> Answer {
     match query {
-        Query::Naptr(domain) => {
-            Answer::Naptr(records(dns.lookup(rooted(domain), RecordType::NAPTR)).await.iter().filter_map(naptr).collect())
-        }
+        Query::Naptr(domain) => Answer::Naptr(
+            records(dns.lookup(rooted(domain), RecordType::NAPTR)).await.iter().filter_map(naptr).collect(),
+        ),
         Query::Srv(name) => Answer::Srv(records(dns.srv_lookup(rooted(name))).await.iter().filter_map(srv).collect()),
         Query::Host(name) => {
             let found = dns.lookup_ip(rooted(name)).await;

@@ -94,12 +94,24 @@ fn a(last: u8) -> RData {
 
 fn zone() -> Zone {
     let rows = [
-        ("carrier.test", RecordType::NAPTR, vec![naptr(20, "SIP+D2U", "_sip._udp.carrier.test."), naptr(10, "SIP+D2T", "_sip._tcp.carrier.test.")]),
-        ("_sip._tcp.carrier.test", RecordType::SRV, vec![srv(20, 1, 5082, "b.carrier.test."), srv(10, 1, 5081, "a.carrier.test.")]),
+        (
+            "carrier.test",
+            RecordType::NAPTR,
+            vec![naptr(20, "SIP+D2U", "_sip._udp.carrier.test."), naptr(10, "SIP+D2T", "_sip._tcp.carrier.test.")],
+        ),
+        (
+            "_sip._tcp.carrier.test",
+            RecordType::SRV,
+            vec![srv(20, 1, 5082, "b.carrier.test."), srv(10, 1, 5081, "a.carrier.test.")],
+        ),
         ("_sip._udp.carrier.test", RecordType::SRV, vec![srv(10, 1, 5083, "a.carrier.test.")]),
         ("a.carrier.test", RecordType::A, vec![a(1)]),
         ("b.carrier.test", RecordType::A, vec![a(2)]),
-        ("_sip._udp.shared.test", RecordType::SRV, vec![srv(1, 90, 5060, "a.carrier.test."), srv(1, 10, 5060, "b.carrier.test.")]),
+        (
+            "_sip._udp.shared.test",
+            RecordType::SRV,
+            vec![srv(1, 90, 5060, "a.carrier.test."), srv(1, 10, 5060, "b.carrier.test.")],
+        ),
         ("_sip._udp.wide.test", RecordType::SRV, (0..12).map(|n| srv(n, 1, 6000 + n, "a.carrier.test.")).collect()),
     ];
     rows.into_iter().map(|(name, kind, data)| ((name.to_owned(), kind), data)).collect()
@@ -189,7 +201,8 @@ async fn a_silent_zone_costs_seconds_and_never_more() {
     let server = Server::start(zone()).await;
     let resolver = server.resolver(&[Transport::Udp]);
     let begun = tokio::time::Instant::now();
-    let hops = resolver.hops(&[gateway("silent.test"), gateway("silent.test:1"), gateway("b.carrier.test:5060")], 1).await;
+    let hops =
+        resolver.hops(&[gateway("silent.test"), gateway("silent.test:1"), gateway("b.carrier.test:5060")], 1).await;
     assert_eq!(hops.len(), 1);
     assert!(begun.elapsed() < PATIENCE + Duration::from_secs(1), "{:?}", begun.elapsed());
 }

@@ -165,7 +165,8 @@ async fn a_peer_that_does_not_read_holds_up_no_other() {
     let (_, to_slow) = bench.next().await;
     // More than the kernel's buffers and the queue of the connection take.
     let big = Bytes::from(vec![b'x'; 64 * 1024]);
-    let refused = (0..2 * WRITES).filter(|_| bench.transports.send(big.clone(), &to_slow, call(1)) != Sent::Handed).count();
+    let refused =
+        (0..2 * WRITES).filter(|_| bench.transports.send(big.clone(), &to_slow, call(1)) != Sent::Handed).count();
     assert!(refused > 0, "the queue of one connection is bounded");
     let mut quick = bench.connect().await;
     quick.write_all(&message("quick")).await.expect("writes");

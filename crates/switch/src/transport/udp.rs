@@ -85,7 +85,8 @@ impl Actor for Udp {
     ) -> Result<Self::State, ActorProcessingErr> {
         let listener = &transports.udp[index];
         let read = |socket: &Arc<UdpSocket>| {
-            let (socket, inbox, myself, local) = (Arc::clone(socket), Arc::clone(&inbox), myself.clone(), listener.local);
+            let (socket, inbox, myself, local) =
+                (Arc::clone(socket), Arc::clone(&inbox), myself.clone(), listener.local);
             tokio::spawn(async move {
                 let why = read(&socket, local, inbox.as_ref()).await;
                 let _ = myself.cast(Ended(why.to_string()));
@@ -94,7 +95,12 @@ impl Actor for Udp {
         Ok(listener.sockets.iter().map(read).collect())
     }
 
-    async fn handle(&self, _: ActorRef<Ended>, Ended(why): Ended, _: &mut Self::State) -> Result<(), ActorProcessingErr> {
+    async fn handle(
+        &self,
+        _: ActorRef<Ended>,
+        Ended(why): Ended,
+        _: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
         Err(why.into())
     }
 

@@ -95,12 +95,7 @@ async fn ping_target(shell: &Arc<Shell>, gateway: &Gateway, way: Way) -> Outcome
 
 /// Registers with the carrier for `expires` seconds, or takes the binding back with 0. The transport and the address are
 /// those of NAPTR and SRV; the next target is tried when one is silent or overloaded (RFC 3263 §4.3).
-pub(super) async fn register(
-    shell: &Arc<Shell>,
-    trunk: &Trunk,
-    credentials: &mut Credentials,
-    expires: u32,
-) -> Answer {
+pub(super) async fn register(shell: &Arc<Shell>, trunk: &Trunk, credentials: &mut Credentials, expires: u32) -> Answer {
     let Some(row) = trunk.egress.as_ref().and_then(|egress| egress.register.as_ref()) else { return Answer::Silence };
     let address = Arc::clone(&row.registrar);
     let registrar = Gateway { address, transport: Wire::Udp, priority: 1, weight: 1, ping_seconds: 0 };
@@ -109,7 +104,8 @@ pub(super) async fn register(
     let targets = shell.resolver.targets(host, port, None, credentials.seed).await;
     let mut last = Answer::Silence;
     for way in targets.iter().filter_map(|target| way(shell, target.transport, target.address)) {
-        let asked = tokio::time::timeout(PATIENCE, register_at(shell, &trunk.name, row, credentials, expires, &way)).await;
+        let asked =
+            tokio::time::timeout(PATIENCE, register_at(shell, &trunk.name, row, credentials, expires, &way)).await;
         let (answer, code) = asked.unwrap_or((Answer::Silence, 0));
         last = answer;
         if answer != Answer::Silence && code != 503 {
@@ -183,6 +179,7 @@ fn granted(response: &Message, contact: &str) -> Option<u32> {
 }
 
 fn head(method: Method, uri: &str, way: &Way, branch: &str) -> Builder {
-    let via = format_args!("SIP/2.0/{} {};branch={branch};rport", way.flow.transport.via_token(), way.advertised).to_string();
+    let via =
+        format_args!("SIP/2.0/{} {};branch={branch};rport", way.flow.transport.via_token(), way.advertised).to_string();
     Builder::request(method, uri).header(Name::Via, via).header(Name::MaxForwards, 70).header(Name::UserAgent, "Tandem")
 }

@@ -132,7 +132,6 @@ impl Peer {
 
     /// A request of ours outside a dialog, with a branch of its own.
     pub(crate) fn request_to(&self, method: Method, uri: &str, user: &str) -> Builder {
-
         let (us, number) = (self.address, self.cseq.fetch_add(1, Ordering::Relaxed) + 1);
         Builder::request(method, uri)
             .header(Name::Via, format_args!("SIP/2.0/UDP {us};branch=z9hG4bK{}x{number};rport", us.port()))

@@ -35,7 +35,8 @@ trunks = ["out"]
     )
 }
 
-const SDP: &str = "v=0\r\no=- 1 1 IN IP4 127.0.71.1\r\ns=-\r\nc=IN IP4 127.0.71.1\r\nt=0 0\r\nm=audio 40000 RTP/AVP 8\r\n";
+const SDP: &str =
+    "v=0\r\no=- 1 1 IN IP4 127.0.71.1\r\ns=-\r\nc=IN IP4 127.0.71.1\r\nt=0 0\r\nm=audio 40000 RTP/AVP 8\r\n";
 
 fn invite(caller: &Peer, node: SocketAddr) -> Bytes {
     caller
@@ -121,7 +122,6 @@ async fn a_ringing_call_that_panics_is_refused_and_gives_everything_back() {
     fail_the_call(&bench).await;
 
     let (refused, _) = {
-        
         loop {
             let (message, from) = caller.expect().await;
             if message.code().is_some_and(|code| code >= 300) {

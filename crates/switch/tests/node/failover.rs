@@ -38,7 +38,8 @@ trunks = ["alpha"]
     )
 }
 
-const SDP: &str = "v=0\r\no=- 1 1 IN IP4 127.0.71.30\r\ns=-\r\nc=IN IP4 127.0.71.30\r\nt=0 0\r\nm=audio 40000 RTP/AVP 8\r\n";
+const SDP: &str =
+    "v=0\r\no=- 1 1 IN IP4 127.0.71.30\r\ns=-\r\nc=IN IP4 127.0.71.30\r\nt=0 0\r\nm=audio 40000 RTP/AVP 8\r\n";
 
 #[tokio::test]
 async fn a_call_goes_to_the_next_server_when_the_first_refuses() {

@@ -155,9 +155,8 @@ async fn nobody_registers_for_somebody_else() {
 
 #[tokio::test]
 async fn many_phones_are_listed_up_to_the_limit() {
-    let users: String = (0..40)
-        .map(|n| format!("[[user]]\nname = \"u{n}\"\naccount = \"acme\"\npassword = \"p{n}\"\n"))
-        .collect();
+    let users: String =
+        (0..40).map(|n| format!("[[user]]\nname = \"u{n}\"\naccount = \"acme\"\npassword = \"p{n}\"\n")).collect();
     let bench = Bench::start(5, 41_080, Vec::new(), &format!("{TABLES}{users}")).await;
     let phone = Peer::bind(5).await;
     for n in 0..40 {
@@ -166,6 +165,9 @@ async fn many_phones_are_listed_up_to_the_limit() {
         assert_eq!(response.code(), Some(200));
     }
     let contacts = &bench.node.shell().contacts;
-    assert_eq!((contacts.len(), contacts.list(10, clock::now()).len(), contacts.list(100, clock::now()).len()), (40, 10, 40));
+    assert_eq!(
+        (contacts.len(), contacts.list(10, clock::now()).len(), contacts.list(100, clock::now()).len()),
+        (40, 10, 40)
+    );
     bench.stop().await;
 }

@@ -109,7 +109,13 @@ pub(crate) fn registrations(client: &Client) -> anyhow::Result<ExitCode> {
 /// # Errors
 /// The node cannot be reached or refuses.
 pub(crate) fn nodes(client: &Client) -> anyhow::Result<ExitCode> {
-    let columns =
-        [("NODE", "name"), ("SITE", "site"), ("STATE", "state"), ("CALLS", "calls"), ("REVISION", "revision"), ("VERSION", "version")];
+    let columns = [
+        ("NODE", "name"),
+        ("SITE", "site"),
+        ("STATE", "state"),
+        ("CALLS", "calls"),
+        ("REVISION", "revision"),
+        ("VERSION", "version"),
+    ];
     list(client, "nodes", &columns, "no node")
 }

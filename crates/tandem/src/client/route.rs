@@ -50,12 +50,23 @@ pub(crate) fn run(client: &Client, arguments: &Arguments) -> anyhow::Result<Exit
         say(&format!("ported to {lrn}"));
     }
     if refused {
-        say(&format!("refused with {}: {}", text_table::cell(answer.get("sip_code")), text_table::cell(answer.get("refused"))));
+        say(&format!(
+            "refused with {}: {}",
+            text_table::cell(answer.get("sip_code")),
+            text_table::cell(answer.get("refused"))
+        ));
     }
     let attempts = answer.get("attempts").and_then(Value::as_array).cloned().unwrap_or_default();
     for (index, attempt) in attempts.iter().enumerate() {
         let part = |name: &str| text_table::cell(attempt.get(name));
-        say(&format!("{}. {} calls {} (plan {}, prefix {})", index + 1, part("target"), part("called"), part("plan"), part("prefix")));
+        say(&format!(
+            "{}. {} calls {} (plan {}, prefix {})",
+            index + 1,
+            part("target"),
+            part("called"),
+            part("plan"),
+            part("prefix")
+        ));
     }
     let candidates = rows(answer, "candidates").unwrap_or_default();
     let columns = [("CANDIDATE", "what"), ("BY", "by"), ("KEPT", "kept"), ("WHY", "why")];

@@ -82,8 +82,7 @@ pub(crate) fn history(client: &Client) -> anyhow::Result<ExitCode> {
         say(&answer.to_string());
         return Ok(ExitCode::SUCCESS);
     }
-    let columns =
-        [
+    let columns = [
         ("REV", "revision"),
         ("AT", "at"),
         ("WHO", "who"),

@@ -39,7 +39,10 @@ impl Default for Http {
 impl Http {
     pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
         if self.tokens.is_empty() && !self.listen.ip().is_loopback() {
-            let text = format!("{} is not loopback, so tokens are needed: tokens = [{{ token = \"…\", scopes = [\"read\"] }}]", self.listen);
+            let text = format!(
+                "{} is not loopback, so tokens are needed: tokens = [{{ token = \"…\", scopes = [\"read\"] }}]",
+                self.listen
+            );
             return Err(("http.listen", text));
         }
         if self.tokens.iter().any(|token| token.token.len() < 16) {

@@ -53,7 +53,10 @@ impl Media {
             return Err(("media.address", "name at least one address".to_owned()));
         }
         if self.advertise.is_none() && self.addresses().iter().any(IpAddr::is_unspecified) {
-            return Err(("media.address", "is no address that a peer could send to; name one, or set advertise".to_owned()));
+            return Err((
+                "media.address",
+                "is no address that a peer could send to; name one, or set advertise".to_owned(),
+            ));
         }
         if self.workers == Some(0) {
             return Err(("media.workers", "must be at least 1; leave it out for one a core".to_owned()));

@@ -21,7 +21,8 @@ pub(crate) struct Node {
 impl Node {
     pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
         let plain = |text: &str| {
-            (1..=63).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+            (1..=63).contains(&text.len())
+                && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
         };
         if !plain(&self.name) {
             return Err(("node.name", "use 1 to 63 letters, digits, '-', '_' or '.'".to_owned()));

@@ -19,7 +19,7 @@ fn promise(held: bool, text: String) -> Promise {
 }
 
 /// How long the records may take after the last call.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Checks every promise.
 pub(super) fn check(stage: &Stage, report: &Report, calls: u64) -> Vec<Promise> {
@@ -31,7 +31,10 @@ pub(super) fn check(stage: &Stage, report: &Report, calls: u64) -> Vec<Promise> 
             report.failed == 0 && report.offered == calls,
             format!("every call did what it was meant to: {} placed, {} failed", report.offered, report.failed),
         ),
-        promise(once == calls && finals.len() as u64 == calls, format!("every call has exactly one final record: {once} of {calls}")),
+        promise(
+            once == calls && finals.len() as u64 == calls,
+            format!("every call has exactly one final record: {once} of {calls}"),
+        ),
         promise(
             answered == report.answered,
             format!("the records know the answered calls: {answered} recorded, {} answered", report.answered),
@@ -44,7 +47,10 @@ pub(super) fn check(stage: &Stage, report: &Report, calls: u64) -> Vec<Promise> 
         ));
         promises.push(promise(
             audio.bad_samples == 0 && audio.packets_lost == 0,
-            format!("the audio is the one sent: {} packets, {} lost, {} wrong samples", audio.packets_received, audio.packets_lost, audio.bad_samples),
+            format!(
+                "the audio is the one sent: {} packets, {} lost, {} wrong samples",
+                audio.packets_received, audio.packets_lost, audio.bad_samples
+            ),
         ));
     }
     promises.push(promise(idle(stage), "every channel was given back".to_owned()));
@@ -74,5 +80,6 @@ fn column<'a>(row: &'a Columns, name: &str) -> &'a str {
 /// Whether no trunk has a channel in use.
 fn idle(stage: &Stage) -> bool {
     let trunks = stage.get("trunks").and_then(|answer| crate::client::rows(answer, "trunks").ok()).unwrap_or_default();
-    !trunks.is_empty() && trunks.iter().all(|row| row.get("channels_used").and_then(serde_json::Value::as_u64) == Some(0))
+    !trunks.is_empty()
+        && trunks.iter().all(|row| row.get("channels_used").and_then(serde_json::Value::as_u64) == Some(0))
 }

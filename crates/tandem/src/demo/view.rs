@@ -18,7 +18,8 @@ pub(super) struct Frame {
 impl Frame {
     /// Asks everyone how things stand.
     pub(super) fn take(partners: &Partners, stage: &Stage, elapsed: Duration) -> Self {
-        let trunks = stage.get("trunks").and_then(|answer| crate::client::rows(answer, "trunks").ok()).unwrap_or_default();
+        let trunks =
+            stage.get("trunks").and_then(|answer| crate::client::rows(answer, "trunks").ok()).unwrap_or_default();
         let used = |row: &Value| {
             Some((row.get("name")?.as_str()?.to_owned(), row.get("channels_used").and_then(Value::as_u64).unwrap_or(0)))
         };
