@@ -130,15 +130,20 @@ pub enum Outcome {
     Unreachable,
 }
 
-/// The checkpoints of DESIGN §5.
+/// The moments at which the state of a call is worth protecting.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[allow(missing_docs, reason = "DESIGN §5 names them")]
 pub enum Point {
+    /// An INVITE of leg B is about to leave.
     C0,
+    /// A provisional response with a tag or a description went on.
     C1,
+    /// The answer is about to go to the caller.
     C2,
+    /// The ACK brought the answer to a late offer.
     C3,
+    /// The session changed: re-INVITE, UPDATE, refresh.
     C4,
+    /// The call has ended.
     C6,
 }
 

@@ -1,7 +1,7 @@
 //! The name of a call, and how it rides in everything that we send.
 //!
 //! `shard.epoch.call` stands in our tags, in the branch of our Vias and in the user part of our Contacts, so that any node
-//! can tell whose message a stray one is without a look-up (DESIGN §5). The call part is random: nobody outside can guess
+//! can tell whose message a stray one is without a look-up. The call part is random: nobody outside can guess
 //! a tag.
 
 use serde::{Deserialize, Serialize};

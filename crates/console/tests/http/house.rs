@@ -94,11 +94,13 @@ impl House {
     pub(crate) fn with(tokens: Vec<Token>) -> Self {
         let (dir, runtime) = (tempfile::tempdir().unwrap(), Runtime::new().unwrap());
         let board = Arc::new(Board::default());
+        // Before the tables are opened: what is set without a recorder is set nowhere.
+        let recorder = recorder();
         let (service, tables) = tables::Tables::open(&tables::Options::new(dir.path())).unwrap();
         let options = Options { listen: "127.0.0.1:0".parse().unwrap(), tokens };
         let console = runtime.block_on(async {
             Actor::spawn(None, service, ()).await.unwrap();
-            Console::bind(&options, board.clone(), tables.clone(), recorder()).await.unwrap()
+            Console::bind(&options, board.clone(), tables.clone(), recorder).await.unwrap()
         });
         let address = console.address();
         runtime.spawn(console.serve(std::future::pending()));
