@@ -90,10 +90,10 @@ impl Shell {
         if self.stopping.load(Ordering::Relaxed) {
             return Err("stopping");
         }
-        if self.records_fail.load(Ordering::Relaxed) && self.cdr.probe().is_err() {
-            return Err("no_records");
+        if self.records_fail.load(Ordering::Relaxed) {
+            self.cdr.probe().map_err(|_| "no_records")?;
+            self.records_fail.store(false, Ordering::Relaxed);
         }
-        self.records_fail.store(false, Ordering::Relaxed);
         Ok(())
     }
 

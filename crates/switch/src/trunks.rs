@@ -106,11 +106,6 @@ impl Trunks {
         })
     }
 
-    /// Takes a channel past every limit, for a call that must not be refused.
-    pub fn adopt(&self, trunk: &Trunk) {
-        self.gate(trunk).capacity.lock().adopt();
-    }
-
     /// Gives a channel back.
     pub fn release(&self, name: &str) {
         if let Some(gate) = self.known(name) {
