@@ -5,6 +5,7 @@
 //! seed. What is published to the calls is a [`View`], immutable, shared and built beside the path of calls.
 
 pub mod change;
+pub mod cluster;
 pub mod digits;
 pub mod document;
 pub mod error;
@@ -20,6 +21,7 @@ mod validate;
 pub mod view;
 
 pub use change::Change;
+pub use cluster::Cluster;
 pub use digits::{E164, Prefix};
 pub use document::{Document, Scope};
 pub use error::{Error, Place};
