@@ -172,7 +172,7 @@ type Started = Result<ActorCell, Error>;
 fn tree(shell: &Arc<Shell>, registrations: &Registrations, keeper: tables::Tables) -> Plan {
     let tables = Child::new("tables", move |up| {
         let keeper = keeper.clone();
-        async move { Ok(Actor::spawn_linked(None, keeper, (), up).await?.0.get_cell()) }
+        async move { Ok::<_, Error>(Actor::spawn_linked(None, keeper, (), up).await?.0.get_cell()) }
     });
     let relay = child(shell, "relay", |shell, up| async move { supervised(relay_plan(&shell), up).await });
     let shared = registrations.clone();
@@ -212,7 +212,7 @@ fn relay_plan(shell: &Arc<Shell>) -> Plan {
         let relay = shell.relay.clone();
         Child::new("relay_shard", move |up| {
             let relay = relay.clone();
-            async move { Ok(relay::spawn_shard(&relay, index, up).await?.get_cell()) }
+            async move { Ok::<_, Error>(relay::spawn_shard(&relay, index, up).await?.get_cell()) }
         })
     });
     Plan { name: "relay", strategy: Strategy::OneForOne, children: shards.collect() }
