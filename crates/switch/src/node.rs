@@ -147,7 +147,10 @@ impl Node {
 
 /// Reads every row, which may take seconds: on a thread that may block.
 async fn open_tables(dir: PathBuf) -> Result<(tables::Tables, tables::Handle), Error> {
-    let opened = tokio::task::spawn_blocking(move || tables::Tables::open(&tables::Options::new(dir))).await;
+    let opened = tokio::task::spawn_blocking(move || {
+        tables::Tables::open(&tables::Options::new(dir), Arc::new(tables::Alone))
+    })
+    .await;
     Ok(opened.map_err(std::io::Error::other)??)
 }
 

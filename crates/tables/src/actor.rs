@@ -3,7 +3,7 @@
 use crate::history::Revision;
 use crate::proposal::{Applied, Apply, Proposal, Signature};
 use crate::revisions::Revisions;
-use crate::{Error, Handle, Options};
+use crate::{Error, Handle, Options, Transport};
 use arc_swap::ArcSwapOption;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use routing::Document;
@@ -52,7 +52,8 @@ impl Tables {
     ///
     /// # Errors
     /// The folder is in use, foreign, written by a newer version, damaged or not accessible.
-    pub fn open(options: &Options) -> Result<(Self, Handle), Error> {
+    pub fn open(options: &Options, transport: Arc<dyn Transport>) -> Result<(Self, Handle), Error> {
+        drop(transport);
         let shared = Arc::new(Shared {
             revisions: Arc::new(Revisions::open(options)?),
             actor: ArcSwapOption::empty(),

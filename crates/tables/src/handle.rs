@@ -1,9 +1,11 @@
 //! What everybody else holds of the tables.
 
+mod cluster;
+
 use crate::actor::{Message, Reply, Request, Shared, Tables, blocking};
 use crate::history::{Revision, RevisionInfo};
 use crate::proposal::{Applied, Apply, Proposal, Signature};
-use crate::{Error, Options};
+use crate::{Error, Options, Transport};
 use arc_swap::Guard;
 use ractor::{Actor, ActorCell};
 use routing::{Document, View};
@@ -25,8 +27,8 @@ impl Handle {
     ///
     /// # Errors
     /// As [`Tables::open`].
-    pub async fn open(options: Options) -> Result<Self, Error> {
-        blocking(move || Tables::open(&options)).await.map(|(_, handle)| handle)
+    pub async fn open(options: Options, transport: Arc<dyn Transport>) -> Result<Self, Error> {
+        blocking(move || Tables::open(&options, transport)).await.map(|(_, handle)| handle)
     }
 
     /// Starts the actor that takes proposals, under its supervisor; again after it has failed.

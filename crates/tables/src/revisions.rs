@@ -23,7 +23,7 @@ pub(crate) struct Revisions {
 
 impl Revisions {
     pub(crate) fn open(options: &Options) -> Result<Self, Error> {
-        let (store, loaded) = Store::open(&options.dir)?;
+        let (store, loaded) = Store::open(crate::folder_of(options))?;
         let view = View::build(&loaded.tables, loaded.revision);
         metrics::gauge!("tandem_table_revision").set(loaded.revision as f64);
         Ok(Self {

@@ -20,7 +20,7 @@ async fn filled(dir: &Path) -> routing::Tables {
 }
 
 fn refused(dir: &Path) -> Error {
-    Tables::open(&Options::new(dir)).map(|_| ()).expect_err("it must not open")
+    open(&Options::new(dir)).map(|_| ()).expect_err("it must not open")
 }
 
 fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
@@ -58,7 +58,7 @@ async fn a_flipped_byte_in_a_table_file_is_found_or_does_no_harm() {
             let mut bytes = fs::read(&path).unwrap();
             bytes[at] ^= 0x40;
             fs::write(&path, bytes).unwrap();
-            match Tables::open(&Options::new(&copied)) {
+            match open(&Options::new(&copied)) {
                 Ok((_, handle)) => assert_eq!(handle.view().tables(), &rows, "{} at {at}", file.display()),
                 Err(error) => {
                     assert!(matches!(error, Error::Broken { .. }), "{error}");
@@ -94,7 +94,7 @@ async fn a_log_damaged_in_the_middle_is_refused_and_a_torn_end_is_a_change_that_
 
     let (bytes, path) = log(torn.path());
     fs::write(path, &bytes[..bytes.len() - 20]).unwrap();
-    let (_, handle) = Tables::open(&Options::new(torn.path())).unwrap();
+    let (_, handle) = open(&Options::new(torn.path())).unwrap();
     assert_eq!((handle.revision(), handle.view().tables()), (1, &first));
 }
 
@@ -155,10 +155,10 @@ fn a_folder_of_something_else_is_refused_and_left_alone() {
 #[test]
 fn a_folder_is_opened_once() {
     let dir = tempfile::tempdir().unwrap();
-    let first = Tables::open(&Options::new(dir.path())).unwrap();
-    assert!(matches!(Tables::open(&Options::new(dir.path())), Err(Error::Locked { .. })));
+    let first = open(&Options::new(dir.path())).unwrap();
+    assert!(matches!(open(&Options::new(dir.path())), Err(Error::Locked { .. })));
     drop(first);
-    Tables::open(&Options::new(dir.path())).unwrap();
+    open(&Options::new(dir.path())).unwrap();
 }
 
 #[test]
@@ -166,6 +166,6 @@ fn a_first_start_that_was_killed_is_started_again() {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("new")).unwrap();
     fs::write(dir.path().join("new/CURRENT"), "half").unwrap();
-    let (_, handle) = Tables::open(&Options::new(dir.path())).unwrap();
+    let (_, handle) = open(&Options::new(dir.path())).unwrap();
     assert_eq!(handle.revision(), 0);
 }

@@ -95,7 +95,7 @@ impl Desk {
     }
 
     pub(crate) async fn with(options: Options) -> Result<Self, Error> {
-        let (service, handle) = Tables::open(&options)?;
+        let (service, handle) = open(&options)?;
         let (actor, task) = Actor::spawn(None, service, ()).await.expect("the actor starts");
         Ok(Self { handle, actor, task })
     }
