@@ -71,7 +71,7 @@ impl Node {
         let mut media = options.media.clone();
         media.clock = || clock::now().mono;
         let relay = relay::Handle::prepare(media)?;
-        let (keeper, tables) = open_tables(options.data_dir.join("tables")).await?;
+        let (keeper, tables) = open_tables(&options).await?;
         let cdr = cdr::Handle::open(cdr::Options {
             data_dir: options.data_dir.clone(),
             node: options.name.clone(),
@@ -145,12 +145,12 @@ impl Node {
     }
 }
 
-/// Reads every row, which may take seconds: on a thread that may block.
-async fn open_tables(dir: PathBuf) -> Result<(tables::Tables, tables::Handle), Error> {
-    let opened = tokio::task::spawn_blocking(move || {
-        tables::Tables::open(&tables::Options::new(dir), Arc::new(tables::Alone))
-    })
-    .await;
+/// Reads every row, which may take seconds: on a thread that may block. Without a mesh the node is a cluster of its own.
+async fn open_tables(options: &Options) -> Result<(tables::Tables, tables::Handle), Error> {
+    let alone = tables::member(&options.name, &options.site, "");
+    let dir = options.data_dir.join("tables");
+    let options = tables::Options { alone: Some(alone), ..tables::Options::new(dir) };
+    let opened = tokio::task::spawn_blocking(move || tables::Tables::open(&options, Arc::new(tables::Alone))).await;
     Ok(opened.map_err(std::io::Error::other)??)
 }
 

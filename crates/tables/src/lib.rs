@@ -1,19 +1,29 @@
-//! The replicated tables in their local form: rows in RocksDB, one atomic and durable revision a change, and the published
-//! [`View`](routing::View) that calls read.
+//! The replicated tables: one Raft group over all nodes, everything of it in one RocksDB a node, one atomic and durable
+//! revision a change, and the published [`View`](routing::View) that calls read.
 //!
 //! What a row is, which rows fit each other and how a view is built is decided in `routing`; this crate orders the changes,
-//! keeps them and publishes. A reader never waits: [`Handle::view`] is one atomic load. Nothing per call is ever written here.
+//! keeps them and publishes. A reader never waits: [`Handle::view`] is one atomic load, quorum or not. Nothing per call is
+//! ever written here, and no socket is opened: messages to other nodes go through a [`Transport`].
 
 mod actor;
+mod ask;
+mod command;
+mod delta;
 mod error;
+mod front;
 mod handle;
 mod history;
+mod identity;
 mod import;
+mod lead;
 mod leadership;
+mod plan;
 mod proposal;
 mod publisher;
-mod revisions;
+mod raft;
+mod replica;
 mod store;
+mod sweep;
 mod transport;
 
 pub use actor::{Message, Tables};
@@ -81,12 +91,5 @@ pub fn member(name: &str, site: &str, mesh: &str) -> Member {
         incarnation: 0,
         liveness: Liveness::Up,
         protocol: 1,
-    }
-}
-
-pub(crate) fn folder_of(options: &Options) -> &std::path::Path {
-    match &options.storage {
-        Storage::Disk(dir) => dir,
-        Storage::Memory => std::path::Path::new("memory"),
     }
 }

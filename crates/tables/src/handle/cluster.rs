@@ -1,9 +1,9 @@
 //! The cluster's side of the handle: who leads, who belongs to it, and what comes in from other nodes.
 
 use super::Handle;
-use crate::{Error, Identity, Import, Leadership, Progress, RaftCall, Revision};
+use crate::ask::Ask;
+use crate::{Error, Identity, Leadership, RaftCall, front, identity};
 use bytes::Bytes;
-use routing::Row;
 use routing::cluster::{Cluster, ClusterChange, Member, NodeId, Outcome};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,13 +13,13 @@ impl Handle {
     /// The cluster's own tables. Never waits.
     #[must_use]
     pub fn cluster(&self) -> Arc<Cluster> {
-        Arc::default()
+        self.shared.core.replica.publisher.cluster()
     }
 
     /// [`Cluster::version`] of what [`Handle::cluster`] shows.
     #[must_use]
     pub fn cluster_watch(&self) -> watch::Receiver<u64> {
-        watch::channel(0).1
+        self.shared.core.replica.publisher.cluster_watch()
     }
 
     /// Changes the cluster's own tables, from any node. Retries on its own; never made twice.
@@ -27,8 +27,7 @@ impl Handle {
     /// # Errors
     /// [`Error::NoQuorum`], [`Error::Busy`], [`Error::Write`].
     pub async fn change_cluster(&self, change: ClusterChange) -> Result<Outcome, Error> {
-        drop(change);
-        Err(Error::NotFounded)
+        self.ask(Ask::Cluster(change)).await?.outcome()
     }
 
     /// Takes a message from another node and answers it.
@@ -36,18 +35,24 @@ impl Handle {
     /// # Errors
     /// [`Error::Message`], [`Error::NotFounded`], [`Error::Stopped`].
     pub async fn serve(&self, from: NodeId, call: RaftCall, body: Bytes) -> Result<Bytes, Error> {
-        Err(Error::Message { from, what: format!("{call:?} of {} bytes", body.len()) })
+        if call == RaftCall::Forward {
+            return front::serve(&self.shared, from, body).await;
+        }
+        self.shared.running()?.take(from, call, body).await
     }
 
     /// What this node knows of Raft.
     #[must_use]
     pub fn leadership(&self) -> watch::Receiver<Leadership> {
-        watch::channel(Leadership::default()).1
+        self.shared.core.leadership.subscribe()
     }
 
     /// Whether this node leads and a quorum has confirmed it recently, by Raft's lease: only then may it grant leases.
     pub async fn leads(&self) -> bool {
-        false
+        match self.shared.running() {
+            Ok(running) => running.is_confirmed().await,
+            Err(_) => false,
+        }
     }
 
     /// Makes a new cluster of this node alone, with a name and a secret that nobody can guess. Its number and incarnation.
@@ -55,8 +60,9 @@ impl Handle {
     /// # Errors
     /// [`Error::Identity`]: the folder belongs to a cluster already. [`Error::Write`].
     pub async fn found(&self, me: Member) -> Result<(NodeId, u64), Error> {
-        drop(me);
-        Err(Error::NotFounded)
+        let founded = identity::found(&self.shared, &me).await?;
+        self.shared.run().await?;
+        Ok(founded)
     }
 
     /// Takes part again, with the folder of an earlier run: a new incarnation. Its number and incarnation.
@@ -64,8 +70,12 @@ impl Handle {
     /// # Errors
     /// [`Error::NotFounded`], [`Error::Identity`], [`Error::Membership`] when the cluster refuses it, [`Error::NoQuorum`].
     pub async fn start(&self, me: Member) -> Result<(NodeId, u64), Error> {
-        drop(me);
-        Err(Error::NotFounded)
+        let identity = identity::check(&self.shared, &me)?;
+        let me = Member { id: identity.node, ..me };
+        match self.change_cluster(ClusterChange::Start(me)).await? {
+            Outcome::Done { node, incarnation } => Ok((node, incarnation)),
+            Outcome::Stale(stale) => Err(Error::Membership(stale.to_string())),
+        }
     }
 
     /// Becomes a node of a cluster that has taken it in by [`ClusterChange::Join`]; waits as a learner for the leader.
@@ -73,14 +83,14 @@ impl Handle {
     /// # Errors
     /// [`Error::Identity`]: the folder belongs to another. [`Error::Write`].
     pub async fn join_as(&self, identity: Identity) -> Result<(), Error> {
-        drop(identity);
-        Err(Error::NotFounded)
+        identity::join_as(&self.shared, identity).await?;
+        self.shared.run().await
     }
 
     /// Whose the data folder is; `None` before it has founded or joined a cluster.
     #[must_use]
     pub fn identity(&self) -> Option<Identity> {
-        None
+        self.shared.identity.lock().clone()
     }
 
     /// Gives a node the log, without a vote. From any node; returns when a quorum knows of it.
@@ -88,8 +98,7 @@ impl Handle {
     /// # Errors
     /// [`Error::NoQuorum`], [`Error::Membership`].
     pub async fn add_learner(&self, node: NodeId, address: String) -> Result<(), Error> {
-        drop((node, address));
-        Err(Error::NotFounded)
+        self.ask(Ask::AddLearner { node, address }).await.map(drop)
     }
 
     /// Makes exactly these nodes voters; those that were become learners. Each must be a learner or voter now.
@@ -97,8 +106,7 @@ impl Handle {
     /// # Errors
     /// [`Error::NoQuorum`], [`Error::Membership`].
     pub async fn set_voters(&self, voters: BTreeSet<NodeId>) -> Result<(), Error> {
-        drop(voters);
-        Err(Error::NotFounded)
+        self.ask(Ask::SetVoters(voters)).await.map(drop)
     }
 
     /// Takes a node out of the log's receivers. It must be no voter.
@@ -106,20 +114,19 @@ impl Handle {
     /// # Errors
     /// [`Error::NoQuorum`], [`Error::Membership`].
     pub async fn remove_learner(&self, node: NodeId) -> Result<(), Error> {
-        let _ = node;
-        Err(Error::NotFounded)
+        self.ask(Ask::RemoveLearner(node)).await.map(drop)
     }
 
     /// Who votes.
     #[must_use]
     pub fn voters(&self) -> BTreeSet<NodeId> {
-        BTreeSet::new()
+        self.shared.running().map(|running| running.voters()).unwrap_or_default()
     }
 
     /// Who has the log without a vote.
     #[must_use]
     pub fn learners(&self) -> BTreeSet<NodeId> {
-        BTreeSet::new()
+        self.shared.running().map(|running| running.learners()).unwrap_or_default()
     }
 
     /// Returns when this node's view has everything that was acknowledged before the call, anywhere.
@@ -127,24 +134,14 @@ impl Handle {
     /// # Errors
     /// [`Error::NoQuorum`].
     pub async fn read_index(&self) -> Result<(), Error> {
-        Err(Error::NotFounded)
+        self.ask(Ask::ReadIndex).await.map(drop)
     }
 
     /// Gives the lead to the voter whose log is the longest, if this node has it: before a planned stop. The actor does it
     /// by itself when it stops.
-    pub async fn hand_over(&self) {}
-
-    /// Puts many rows as one revision. They travel in pieces; nobody sees any of them before all are there.
-    ///
-    /// # Errors
-    /// As [`Handle::propose`]. Nothing has changed.
-    pub async fn import(
-        &self,
-        batches: impl Iterator<Item = Vec<Row>> + Send,
-        import: Import,
-        progress: impl FnMut(Progress) + Send,
-    ) -> Result<Revision, Error> {
-        drop((batches, import, progress));
-        Err(Error::NotFounded)
+    pub async fn hand_over(&self) {
+        if let Ok(running) = self.shared.running() {
+            running.hand_over().await;
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! What is refused is refused whole.
 
-use crate::desk::{Desk, EVERY_KIND, account};
+use crate::desk::{Desk, EVERY_KIND, account, open};
 use routing::{Change, Row, RowKey};
 use tables::{Error, Options, Proposal};
 
