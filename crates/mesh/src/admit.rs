@@ -40,7 +40,10 @@ pub(crate) fn admit(
         return Err(Status::unavailable("this node has not joined a cluster yet"));
     }
     if from.cluster.is_empty() {
-        return Err(Status::failed_precondition(format!("node {} belongs to no cluster; let it join first", from.name)));
+        return Err(Status::failed_precondition(format!(
+            "node {} belongs to no cluster; let it join first",
+            from.name
+        )));
     }
     let Some(member) = cluster.member(from.node) else {
         return match purpose {
@@ -93,11 +96,15 @@ pub(crate) fn check_certificate(from: &Identity, certificate: Option<&str>) -> R
 fn check_life(from: &Identity, cluster: &Cluster, carrying: bool) -> Result<(), Status> {
     let Some(member) = cluster.member(from.node) else { return Ok(()) };
     if from.incarnation < member.incarnation {
-        let text = format!("node {} has begun a newer life, {}, than {}", from.name, member.incarnation, from.incarnation);
+        let text =
+            format!("node {} has begun a newer life, {}, than {}", from.name, member.incarnation, from.incarnation);
         return Err(Status::failed_precondition(text));
     }
     if carrying && member.liveness == Liveness::Fenced && from.incarnation == member.incarnation {
-        return Err(Status::failed_precondition(format!("node {} is fenced in this life, {}", from.name, from.incarnation)));
+        return Err(Status::failed_precondition(format!(
+            "node {} is fenced in this life, {}",
+            from.name, from.incarnation
+        )));
     }
     Ok(())
 }

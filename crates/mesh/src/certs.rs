@@ -92,7 +92,8 @@ fn authority(out: &Path, written: &mut Vec<PathBuf>) -> Result<Issuer<'static, K
         }
         (found, _) => {
             let missing = if found { key } else { certificate };
-            let what = "is missing beside the other half of the authority; put it back or name an empty folder".to_owned();
+            let what =
+                "is missing beside the other half of the authority; put it back or name an empty folder".to_owned();
             Err(Error::Certificate { path: missing, what })
         }
     }

@@ -3,17 +3,15 @@
 
 mod effects;
 
+use crate::Error;
 use crate::core::{Core, Phase};
 use crate::entry::{self, Entered, Start};
 use crate::handover::{self, Handover};
 use crate::lease::{Answer, Holder, Input as LeaseInput};
 use crate::liveness::{Input as LivenessInput, Liveness, State};
-use crate::proto::{
-    ControlReply, Grant, Hearing, ProbeAnswer, Release, Renew, control_reply, control_request,
-};
+use crate::proto::{ControlReply, Grant, Hearing, ProbeAnswer, Release, Renew, control_reply, control_request};
 use crate::queue::Queue;
 use crate::steward::{Input as StewardInput, Seat, Steward};
-use crate::Error;
 use routing::cluster::NodeId;
 use sip::clock::Instant;
 use std::collections::BTreeMap;
@@ -28,6 +26,8 @@ const LEADS: Duration = Duration::from_millis(20);
 const NEAR_THE_END: u64 = 1000;
 /// The longest sleep: metrics are brought up to date.
 const IDLE: Duration = Duration::from_secs(1);
+/// How often the peers and the metrics are published while nothing changes.
+const PUBLISH: Duration = Duration::from_millis(100);
 
 /// What the links and the server bring in.
 #[derive(Debug)]
@@ -41,10 +41,19 @@ pub(crate) enum Event {
 /// What came of something that took its time.
 enum Done {
     Start(Start),
-    Duty { ticket: u64, made: bool },
-    Knock { about: NodeId, answered: bool },
+    Duty {
+        ticket: u64,
+        made: bool,
+    },
+    Knock {
+        about: NodeId,
+        answered: bool,
+    },
     /// Everything that was committed before this term is applied here.
-    Barrier { term: u64, reached: bool },
+    Barrier {
+        term: u64,
+        reached: bool,
+    },
 }
 
 struct Control {
@@ -60,6 +69,10 @@ struct Control {
     /// The newest stream of control of each node, for answers that take a thought.
     replies: BTreeMap<NodeId, Queue<ControlReply>>,
     work: JoinSet<Done>,
+    /// Something has changed that others wait for.
+    changed: bool,
+    publish_at: Instant,
+    seats_at: Instant,
 }
 
 /// Enters and then runs for as long as it is not stopped.
@@ -93,6 +106,9 @@ impl Control {
             settling: None,
             replies: BTreeMap::new(),
             work: JoinSet::new(),
+            changed: true,
+            publish_at: Instant::ORIGIN,
+            seats_at: Instant::ORIGIN,
             core,
         }
     }
@@ -163,11 +179,17 @@ impl Control {
         self.holder.handle_input(now, LeaseInput::Cluster(&cluster));
         self.steward.handle_input(now, StewardInput::Cluster(Arc::clone(&cluster)));
         self.with_handover(|handover, now| handover.handle_input(now, handover::Input::Cluster(&cluster)));
-        self.core.status.changed();
+        let states: Vec<(NodeId, State)> =
+            self.liveness.figures(now).map(|(node, figures)| (node, figures.state)).collect();
+        for (about, state) in states {
+            self.steward.handle_input(now, StewardInput::Opinion { observer: self.me, about, state });
+        }
+        self.changed = true;
     }
 
     fn on_leadership(&mut self, leadership: &watch::Receiver<tables::Leadership>) {
         let (now, leadership) = (self.core.now(), leadership.borrow().clone());
+        self.seats_at = now + PUBLISH;
         let leader = leadership.leader.as_ref().map(|(node, _)| *node);
         self.holder.handle_input(now, LeaseInput::Leader(leader));
         if !leadership.me {
@@ -203,6 +225,10 @@ impl Control {
             self.work.spawn(async move { Done::Barrier { term, reached: tables.read_index().await.is_ok() } });
         }
         self.lead(leads && self.settled_term == term);
+        // Not every change of the seats is one of the leadership.
+        if leads && self.core.now() >= self.seats_at {
+            self.on_leadership(leadership);
+        }
     }
 
     fn lead(&mut self, leads: bool) {
@@ -256,7 +282,13 @@ impl Control {
         }
     }
 
-    fn on_asked(&mut self, node: NodeId, incarnation: u64, frame: control_request::Frame, replies: &Queue<ControlReply>) {
+    fn on_asked(
+        &mut self,
+        node: NodeId,
+        incarnation: u64,
+        frame: control_request::Frame,
+        replies: &Queue<ControlReply>,
+    ) {
         let now = self.core.now();
         match frame {
             control_request::Frame::Heartbeat(_) => {

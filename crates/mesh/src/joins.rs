@@ -4,8 +4,8 @@ use crate::admit::{check_certificate, check_protocol};
 use crate::core::Core;
 use crate::proto::join_reply::Answer;
 use crate::proto::{Identity, JoinRequest, Joined, Leader, Neighbour, Reason, Refused};
-use routing::cluster::{ClusterChange, Liveness, Member, Outcome, Stale};
 use bytes::Bytes;
+use routing::cluster::{ClusterChange, Liveness, Member, Outcome, Stale};
 use std::collections::VecDeque;
 use tonic::Status;
 

@@ -131,7 +131,8 @@ impl Service {
             }
         });
         let core = Arc::clone(&self.core);
-        let control = Child::new("mesh_control", move |up| tasked::spawn(Box::pin(control::run(Arc::clone(&core))), up));
+        let control =
+            Child::new("mesh_control", move |up| tasked::spawn(Box::pin(control::run(Arc::clone(&core))), up));
         Plan { name: "mesh", strategy: Strategy::OneForOne, children: vec![server, links, control] }
     }
 }

@@ -75,7 +75,6 @@ pub(crate) struct Line {
 #[derive(Clone, Default)]
 pub(crate) struct Certificates(Arc<Mutex<Option<String>>>);
 
-
 impl Lines {
     pub(crate) fn new(options: &Options) -> Result<Self, Error> {
         options.check()?;
@@ -158,16 +157,22 @@ impl Lines {
     /// A line of its own to an address, to whichever node is there if none is expected. Fails if the address is none.
     pub(crate) fn dial(&self, address: &str, expected: Option<String>) -> Result<Line, String> {
         let uri = format!("http://{address}").parse::<Uri>().map_err(|_| format!("`{address}` is no host and port"))?;
-        let wanted = server_name(expected.as_deref()).ok_or("the node's name cannot stand in a certificate")?;
+        let secured = match &self.tls {
+            None => None,
+            Some(tls) => {
+                let wanted = server_name(expected.as_deref()).ok_or("the node's name cannot stand in a certificate")?;
+                Some((tls.connector.clone(), wanted))
+            }
+        };
         let certificates = Certificates::default();
-        let (net, tls, seen, to) = (Arc::clone(&self.net), self.tls.clone(), certificates.clone(), Arc::from(address));
+        let (net, seen, to) = (Arc::clone(&self.net), certificates.clone(), Arc::from(address));
         let connector = tower::service_fn(move |_: Uri| {
-            let (net, tls, seen, wanted) = (Arc::clone(&net), tls.clone(), seen.clone(), wanted.clone());
+            let (net, secured, seen) = (Arc::clone(&net), secured.clone(), seen.clone());
             let to: Arc<str> = Arc::clone(&to);
             async move {
                 let stream = net.connect(&to).await?;
-                let Some(tls) = tls else { return Ok::<_, io::Error>(TokioIo::new(stream)) };
-                let stream = tls.connector.connect(wanted, stream).await.map_err(|error| seen.note(error))?;
+                let Some((tls, wanted)) = secured else { return Ok::<_, io::Error>(TokioIo::new(stream)) };
+                let stream = tls.connect(wanted, stream).await.map_err(|error| seen.note(error))?;
                 Ok(TokioIo::new(Box::new(Watched { stream, seen }) as Box<dyn Stream>))
             }
         });

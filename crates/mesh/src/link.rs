@@ -207,10 +207,7 @@ async fn greet(core: &Core, node: NodeId, line: &Line, client: &mut Client) -> R
     Ok(peer)
 }
 
-async fn in_time<T>(
-    line: &Line,
-    asked: impl Future<Output = Result<tonic::Response<T>, Status>>,
-) -> Result<T, String> {
+async fn in_time<T>(line: &Line, asked: impl Future<Output = Result<tonic::Response<T>, Status>>) -> Result<T, String> {
     match tokio::time::timeout(OPENING, asked).await {
         Ok(Ok(answer)) => Ok(answer.into_inner()),
         Ok(Err(status)) => Err(line.explain(&status)),

@@ -96,7 +96,8 @@ impl Running {
     async fn follow(&mut self, myself: &ActorRef<Message>) -> Result<(), ActorProcessingErr> {
         let me = self.core.lines.me().node;
         let cluster = self.core.tables.cluster();
-        let wanted: BTreeSet<NodeId> = cluster.members().keys().copied().filter(|node| me != 0 && *node != me).collect();
+        let wanted: BTreeSet<NodeId> =
+            cluster.members().keys().copied().filter(|node| me != 0 && *node != me).collect();
         let gone: Vec<NodeId> = self.links.keys().copied().filter(|node| !wanted.contains(node)).collect();
         for node in gone {
             if let Some((_, cell)) = self.links.remove(&node) {

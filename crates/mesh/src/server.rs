@@ -4,6 +4,7 @@ use crate::admit::{Purpose, admit};
 use crate::control::Event;
 use crate::core::{Core, count_refused};
 use crate::inbound::Lane;
+use crate::lines::Me;
 use crate::listener::Caller;
 use crate::parcel::LARGEST;
 use crate::proto::mesh_server::Mesh;
@@ -18,7 +19,7 @@ use routing::cluster::NodeId;
 use std::sync::Arc;
 use std::time::Duration;
 use tables::RaftCall;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tonic::{Request, Response, Status, Streaming};
 
 /// How long the first message of a stream may take.
@@ -63,6 +64,7 @@ impl Mesh for Service {
         request: Request<Streaming<ControlRequest>>,
     ) -> Result<Response<Self::ControlStream>, Status> {
         let certificate = certificate(&request);
+        let life = self.0.lines.watch_me();
         let mut stream = request.into_inner();
         let Some(control_request::Frame::Opening(from)) = first(&mut stream).await?.frame else {
             return Err(Status::invalid_argument("a stream begins with its opening"));
@@ -71,7 +73,7 @@ impl Mesh for Service {
         let (replies, outgoing) = queue::queue(CONTROL);
         let opening = control_reply::Frame::Opening(self.0.lines.identity());
         let _fits = replies.push(ControlReply { frame: Some(opening) }, 0);
-        tokio::spawn(until_replaced(Arc::clone(&self.0), replaced, control(Arc::clone(&self.0), from, stream, replies)));
+        tokio::spawn(until_replaced(life, replaced, control(Arc::clone(&self.0), from, stream, replies)));
         Ok(Response::new(Answers(outgoing)))
     }
 
@@ -80,6 +82,7 @@ impl Mesh for Service {
         request: Request<Streaming<ParcelRequest>>,
     ) -> Result<Response<Self::ParcelsStream>, Status> {
         let certificate = certificate(&request);
+        let life = self.0.lines.watch_me();
         let mut stream = request.into_inner();
         let Some(parcel_request::Frame::Opening(from)) = first(&mut stream).await?.frame else {
             return Err(Status::invalid_argument("a stream begins with its opening"));
@@ -88,7 +91,7 @@ impl Mesh for Service {
         let (replies, outgoing) = queue::queue(PARCELS);
         let opening = parcel_reply::Frame::Opening(self.0.lines.identity());
         let _fits = replies.push(ParcelReply { frame: Some(opening) }, 0);
-        tokio::spawn(until_replaced(Arc::clone(&self.0), replaced, parcels(Arc::clone(&self.0), from, stream, replies)));
+        tokio::spawn(until_replaced(life, replaced, parcels(Arc::clone(&self.0), from, stream, replies)));
         Ok(Response::new(Answers(outgoing)))
     }
 }
@@ -132,14 +135,15 @@ async fn first<T>(stream: &mut Streaming<T>) -> Result<T, Status> {
 
 /// Serves a stream until it ends, another takes its place, or this node begins a new life or stops: the one who has opened
 /// it then sees its end and opens another.
-async fn until_replaced(core: Arc<Core>, replaced: oneshot::Receiver<()>, serve: impl Future<Output = Result<(), Status>>) {
-    let mut me = core.lines.watch_me();
-    me.mark_unchanged();
-    drop(core);
+async fn until_replaced(
+    mut life: watch::Receiver<Me>,
+    replaced: oneshot::Receiver<()>,
+    serve: impl Future<Output = Result<(), Status>>,
+) {
     tokio::select! {
         _ended = serve => {}
         _ = replaced => {}
-        _ = me.changed() => {}
+        _ = life.changed() => {}
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the machines want done, and what is shown of them.
 
-use super::{Control, Done};
+use super::{Control, Done, PUBLISH};
 use crate::entry;
 use crate::handover::{self, Handover};
 use crate::lease::{self, Answer};
@@ -67,7 +67,7 @@ impl Control {
                 tracing::info!(node, ?state, incarnation, "another node");
                 let opinion = steward::Input::Opinion { observer: self.me, about: node, state };
                 self.steward.handle_input(now, opinion);
-                self.core.status.changed();
+                self.changed = true;
             }
         }
     }
@@ -98,7 +98,7 @@ impl Control {
             }
             lease::Effect::Held(held) => {
                 tracing::info!(node = self.me, held, "the lease of this node");
-                self.core.status.changed();
+                self.changed = true;
             }
             lease::Effect::Expelled => self.on_expelled(),
         }
@@ -127,14 +127,14 @@ impl Control {
         self.liveness.figures(now).map(opinion).collect()
     }
 
-    fn on_handover(&self, effect: handover::Effect) {
+    fn on_handover(&mut self, effect: handover::Effect) {
         match effect {
             handover::Effect::Release { to, shards } => {
                 let released = |(shard, epoch)| ReleasedShard { shard: u32::from(shard), epoch };
                 let release = Release { shards: shards.into_iter().map(released).collect() };
                 self.send(to, control_request::Frame::Release(release));
             }
-            handover::Effect::Changed => self.core.status.changed(),
+            handover::Effect::Changed => self.changed = true,
         }
     }
 
@@ -157,12 +157,22 @@ impl Control {
     }
 
     /// What everybody may read, and the metrics.
-    pub(super) fn publish(&self) {
+    pub(super) fn publish(&mut self) {
         let now = self.core.now();
         let remaining = self.holder.remaining(now);
         let until = if remaining.is_zero() { Instant::ORIGIN } else { now + remaining };
         self.core.status.set_lease_until(until);
-        metrics::gauge!("tandem_lease_remaining_seconds").set(remaining.as_secs_f64());
+        if self.changed || now >= self.publish_at {
+            self.publish_at = now + PUBLISH;
+            metrics::gauge!("tandem_lease_remaining_seconds").set(remaining.as_secs_f64());
+            self.publish_peers(now);
+        }
+        if std::mem::take(&mut self.changed) {
+            self.core.status.changed();
+        }
+    }
+
+    fn publish_peers(&self, now: Instant) {
         let cluster = self.core.tables.cluster();
         let links = self.core.links.load();
         let peer = |(id, figures): (NodeId, liveness::Figures)| {
@@ -185,7 +195,7 @@ impl Control {
 }
 
 async fn changed(tables: &tables::Handle, change: ClusterChange) -> bool {
-    match tables.change_cluster(change).await {
+    match tables.change_cluster_as_leader(change).await {
         Ok(Outcome::Done { .. }) => true,
         Ok(Outcome::Stale(stale)) => {
             tracing::debug!(%stale, "a duty of the leader came too late");

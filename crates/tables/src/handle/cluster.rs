@@ -2,7 +2,7 @@
 
 use super::Handle;
 use crate::ask::Ask;
-use crate::{Error, Identity, Leadership, RaftCall, front, identity};
+use crate::{Error, Identity, Leadership, RaftCall, front, identity, lead};
 use bytes::Bytes;
 use routing::cluster::{Cluster, ClusterChange, Member, NodeId, Outcome};
 use std::collections::BTreeSet;
@@ -28,6 +28,16 @@ impl Handle {
     /// [`Error::NoQuorum`], [`Error::Busy`], [`Error::Write`].
     pub async fn change_cluster(&self, change: ClusterChange) -> Result<Outcome, Error> {
         self.ask(Ask::Cluster(change)).await?.outcome()
+    }
+
+    /// As [`Handle::change_cluster`], but made by this node as the leader or not at all: never handed on to one that leads
+    /// meanwhile and may have promised something else. An error does not say that it was not made.
+    ///
+    /// # Errors
+    /// As [`Handle::change_cluster`]; [`Error::NoQuorum`] where this node does not lead.
+    pub async fn change_cluster_as_leader(&self, change: ClusterChange) -> Result<Outcome, Error> {
+        let (id, ask) = (self.shared.next_id(), Arc::new(Ask::Cluster(change)));
+        lead::serve(&self.shared, id, ask, None).await.map_err(Error::from)?.done.outcome()
     }
 
     /// Takes a message from another node and answers it.
