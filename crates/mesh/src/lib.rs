@@ -10,3 +10,6 @@ pub mod lease;
 pub mod liveness;
 pub mod steward;
 pub mod times;
+
+#[cfg(test)]
+mod simulation;
