@@ -13,3 +13,5 @@ pub mod times;
 
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod testing;

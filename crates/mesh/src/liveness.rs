@@ -5,6 +5,8 @@
 //! called dead because *we* stood still: a call that comes late begins all windows anew.
 
 mod peer;
+#[cfg(test)]
+mod tests;
 
 use crate::times::{LATE, SLEPT};
 use peer::Peer;

@@ -5,6 +5,8 @@
 //! a node and the decision to fence it are made in one place.
 
 mod duties;
+#[cfg(test)]
+mod tests;
 
 use crate::lease::{Answer, Grantor};
 use crate::liveness::State;

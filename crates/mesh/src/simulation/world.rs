@@ -4,7 +4,8 @@ use super::node::{Deed, Node, Status};
 use super::oracle::{Client, Oracle, Proposal};
 use super::{Chance, Message};
 use crate::steward::{self, Duty};
-use routing::cluster::{ClusterChange, Liveness, Member, NodeId, Outcome, SHARDS, balance};
+use crate::testing::{balanced, founded, member};
+use routing::cluster::{ClusterChange, NodeId, Outcome, SHARDS};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -35,42 +36,15 @@ pub(super) struct World {
     pub(super) made: Vec<(u64, ClusterChange)>,
 }
 
-pub(super) fn member(id: NodeId, site: &str) -> Member {
-    Member {
-        id,
-        name: format!("node-{id}").into(),
-        site: site.into(),
-        mesh: format!("127.0.0.{id}:7000").into(),
-        http: "".into(),
-        sip: vec![format!("127.0.0.{id}:5060").into()],
-        witness: site.starts_with('w'),
-        incarnation: 1,
-        liveness: Liveness::Up,
-        protocol: 1,
-    }
-}
-
 impl World {
-    /// Nodes 1, 2, … of these sites, joined; balanced already or not. A site that begins with `w` holds a witness.
-    pub(super) fn new(seed: u64, sites: &[&'static str], balanced: bool) -> Self {
+    /// Nodes 1, 2, … of these sites, joined; their shards spread already or not.
+    pub(super) fn new(seed: u64, sites: &[&'static str], spread: bool) -> Self {
         let mut chance = Chance(seed);
-        let mut cluster = routing::Cluster::default();
-        let mut nodes = BTreeMap::new();
-        for (id, site) in (1..).zip(sites) {
-            let founder = member(id, site);
-            let change = if id == 1 {
-                ClusterChange::Found { id: "lab".to_owned(), secret: [7; 32], founder }
-            } else {
-                ClusterChange::Join(founder)
-            };
-            assert!(matches!(cluster.apply(&change), Outcome::Done { .. }));
-            let offset = chance.between(0, 1_000_000_000_000);
-            nodes.insert(id, Node::new(id, site, offset, 0, Some(1)));
-        }
-        let next = |cluster: &routing::Cluster| Some(balance(cluster)).filter(|moves| balanced && !moves.is_empty());
-        while let Some(moves) = next(&cluster) {
-            cluster.apply(&ClusterChange::Place(moves));
-        }
+        let cluster = if spread { balanced(sites) } else { founded(sites) };
+        let nodes: BTreeMap<NodeId, Node> = (1..)
+            .zip(sites)
+            .map(|(id, site)| (id, Node::new(id, site, chance.between(0, 1_000_000_000_000), 0, Some(1))))
+            .collect();
         let oracle = Oracle {
             states: vec![Arc::new(cluster)],
             voters: nodes.keys().copied().take(if sites.len() >= 5 { 5 } else { 3 }).collect(),
@@ -268,7 +242,7 @@ impl World {
             }
             Deed::Start => {
                 let node = &self.nodes[&by];
-                let member = Member { id: by, ..member(by, node.site) };
+                let member = member(by, node.site);
                 let client = Client::Starting(by, node.process);
                 match self.oracle.leader {
                     Some(leader) if self.reach(by, leader) => self.propose(client, ClusterChange::Start(member)),
