@@ -4,6 +4,9 @@
 //! the new owner waits until it says that it has stopped, or until its lease cannot have lasted. It says so only when its
 //! own wait was over, so that what it says covers everybody before it.
 
+#[cfg(test)]
+mod tests;
+
 use crate::times::HANDOVER;
 use routing::cluster::{Cluster, Liveness, NodeId, SHARDS, Shard};
 use sip::clock::Instant;

@@ -10,6 +10,8 @@
 
 mod grantor;
 mod holder;
+#[cfg(test)]
+mod tests;
 
 pub use grantor::{Answer, Denial, Grantor};
 pub use holder::{Effect, Holder, Input};

@@ -36,6 +36,10 @@ mod status;
 pub mod steward;
 mod tasked;
 pub mod times;
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod testing;
 mod tls;
 
 pub use error::Error;

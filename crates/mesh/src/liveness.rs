@@ -5,6 +5,8 @@
 //! called dead because *we* stood still: a call that comes late begins all windows anew.
 
 mod peer;
+#[cfg(test)]
+mod tests;
 
 use crate::times::{LATE, SLEPT};
 use peer::Peer;
@@ -231,7 +233,12 @@ impl Liveness {
         for member in cluster.members().values().filter(|member| member.id != self.me) {
             let near = site.as_ref() == Some(&member.site);
             let peer = self.peers.entry(member.id).or_insert_with(|| Peer::new(now));
+            let before = (peer.state(), peer.incarnation());
             peer.on_member(now, near, member.incarnation);
+            let (node, state, incarnation) = (member.id, peer.state(), peer.incarnation());
+            if (state, incarnation) != before {
+                self.effects.push_back(Effect::Changed { node, state, incarnation });
+            }
         }
         self.cluster = cluster;
     }

@@ -5,10 +5,12 @@
 //! a node and the decision to fence it are made in one place.
 
 mod duties;
+#[cfg(test)]
+mod tests;
 
 use crate::lease::{Answer, Grantor};
 use crate::liveness::State;
-use crate::times::{FRESH, LATE};
+use crate::times::{FIRST_CONTACT, FRESH, LATE};
 use duties::{Duties, Slot};
 use routing::cluster::{Cluster, Liveness, Move, NodeId, balance, voters};
 use sip::clock::Instant;
@@ -107,9 +109,15 @@ pub struct Steward {
     /// By (observer, about): what it says, since when it says so, and when it said so last.
     opinions: BTreeMap<(NodeId, NodeId), Opinion>,
     fenced_since: BTreeMap<NodeId, Instant>,
+    /// The incarnation of each member, and since when we know of it.
+    lives: BTreeMap<NodeId, (u64, Instant)>,
     raft: BTreeMap<NodeId, Seat>,
     duties: Duties,
+    /// The plan, and the version of the cluster that it was made for.
+    plan: Option<(u64, Vec<Move>)>,
     tick_at: Instant,
+    /// Whether something has changed that the duties depend on.
+    fresh: bool,
     effects: VecDeque<Effect>,
 }
 
@@ -131,8 +139,11 @@ impl Steward {
             grantor: Grantor::default(),
             opinions: BTreeMap::new(),
             fenced_since: BTreeMap::new(),
+            lives: BTreeMap::new(),
             raft: BTreeMap::new(),
             duties: Duties::default(),
+            plan: None,
+            fresh: false,
             tick_at: Instant::ORIGIN,
             effects: VecDeque::new(),
         }
@@ -150,16 +161,12 @@ impl Steward {
         match input {
             Input::Leads(leads) => self.on_leads(now, leads),
             Input::Cluster(cluster) => self.on_cluster(now, cluster),
-            Input::Opinion { observer, about, state } => {
-                let opinion =
-                    self.opinions.entry((observer, about)).or_insert(Opinion { state, since: now, said: now });
-                if opinion.state != state {
-                    opinion.since = now;
-                }
-                (opinion.state, opinion.said) = (state, now);
-            }
+            Input::Opinion { observer, about, state } => self.on_opinion(now, observer, about, state),
             Input::Raft(raft) => self.raft = raft,
-            Input::Done { ticket, made } => self.duties.done(now, ticket, made),
+            Input::Done { ticket, made } => {
+                self.fresh = true;
+                self.duties.done(now, ticket, made);
+            }
         }
         self.work(now);
     }
@@ -193,7 +200,7 @@ impl Steward {
         if leads == self.leads {
             return;
         }
-        (self.leads, self.tick_at) = (leads, now);
+        (self.leads, self.tick_at, self.plan) = (leads, now, None);
         self.duties.drop_all();
         self.effects.clear();
         if leads {
@@ -213,20 +220,39 @@ impl Steward {
         for node in cluster.members().keys().filter(|node| fenced(node)) {
             self.fenced_since.entry(*node).or_insert(now);
         }
+        self.lives.retain(|node, _| cluster.member(*node).is_some());
+        for member in cluster.members().values() {
+            let life = self.lives.entry(member.id).or_insert((member.incarnation, now));
+            if life.0 != member.incarnation {
+                *life = (member.incarnation, now);
+            }
+        }
         self.opinions.retain(|(observer, about), _| {
             (cluster.member(*observer).is_some() || *observer == self.me) && cluster.member(*about).is_some()
         });
         self.grantor.keep(now, &cluster);
+        self.fresh |= cluster.version != self.cluster.version;
         self.cluster = cluster;
     }
 
-    fn work(&mut self, now: Instant) {
-        if !self.leads || self.cluster.id.is_empty() {
+    fn on_opinion(&mut self, now: Instant, observer: NodeId, about: NodeId, state: State) {
+        let known = |node: NodeId| self.cluster.member(node).is_some();
+        if !known(about) || (!known(observer) && observer != self.me) {
             return;
         }
-        if now >= self.tick_at {
-            self.tick_at = now + TICK;
+        let opinion = self.opinions.entry((observer, about)).or_insert(Opinion { state, since: now, said: now });
+        if opinion.state != state {
+            (opinion.since, self.fresh) = (now, true);
         }
+        (opinion.state, opinion.said) = (state, now);
+    }
+
+    fn work(&mut self, now: Instant) {
+        let due = std::mem::take(&mut self.fresh) || now >= self.tick_at;
+        if !self.leads || self.cluster.id.is_empty() || !due {
+            return;
+        }
+        self.tick_at = now + TICK;
         self.duties.expire(now);
         self.fence(now);
         self.place(now);
@@ -242,13 +268,18 @@ impl Steward {
         self.opinions.get(&(self.me, about))
     }
 
-    /// Dead in our own eyes, and nobody whom we hear has said lately that it hears it.
+    /// Dead in our own eyes, and nobody whom we hear has said lately that it hears it. Who has just started was alive then,
+    /// whatever we thought of its former life: it must be silent for as long as a first contact takes, or have died since.
     fn is_dead(&self, now: Instant, node: NodeId) -> bool {
         let heard = |observer: NodeId| self.own_opinion(observer).is_some_and(|opinion| opinion.state == State::Up);
         let vetoed = self.opinions.iter().any(|((observer, about), opinion)| {
             *about == node && opinion.state == State::Up && now.since(opinion.said) < FRESH * 2 && heard(*observer)
         });
-        self.own_opinion(node).is_some_and(|opinion| opinion.state == State::Dead) && !vetoed
+        let of_this_life = |opinion: &Opinion| {
+            self.lives.get(&node).is_some_and(|(_, since)| opinion.since > *since || now >= *since + FIRST_CONTACT)
+        };
+        let dead = |opinion: &Opinion| opinion.state == State::Dead && of_this_life(opinion);
+        self.own_opinion(node).is_some_and(dead) && !vetoed
     }
 
     fn fence(&mut self, now: Instant) {
@@ -269,15 +300,19 @@ impl Steward {
         if self.duties.fencing() || !self.duties.is_free(now, Slot::Place, self.cluster.version) {
             return;
         }
-        let free =
-            |node: NodeId| self.cluster.member(node).is_none_or(Self::is_unfenced) || self.grantor.may_fence(node, now);
-        let needed = |step: &Move| {
-            let owner = self.cluster.shard(step.shard).owner.and_then(|owner| self.cluster.member(owner));
-            owner.is_none_or(|owner| owner.liveness == Liveness::Fenced)
+        let cluster = Arc::clone(&self.cluster);
+        if self.plan.as_ref().is_none_or(|(version, _)| *version != cluster.version) {
+            self.plan = Some((cluster.version, balance(&cluster)));
+        }
+        let fenced = |node: NodeId| cluster.member(node).is_none_or(|member| member.liveness == Liveness::Fenced);
+        let needed = |step: &Move| cluster.shard(step.shard).owner.is_none_or(fenced);
+        let free = |step: &Move| {
+            let owner = cluster.shard(step.shard).owner.filter(|owner| fenced(*owner));
+            owner.is_none_or(|owner| self.grantor.may_fence(owner, now))
         };
         let trouble = self.in_trouble(now);
-        let mut moves = balance(&self.cluster);
-        moves.retain(|step| self.cluster.shard(step.shard).owner.is_none_or(free) && (!trouble || needed(step)));
+        let plan = self.plan.iter().flat_map(|(_, moves)| moves);
+        let moves: Vec<Move> = plan.filter(|step| free(step) && (!trouble || needed(step))).copied().collect();
         if moves.is_empty() {
             return;
         }
@@ -286,10 +321,6 @@ impl Steward {
         if !urgent {
             self.duties.rest(Slot::Place, now + PLACE_PAUSE);
         }
-    }
-
-    fn is_unfenced(member: &routing::cluster::Member) -> bool {
-        member.liveness != Liveness::Fenced
     }
 
     /// Somebody who carries has just become silent, or was never heard: who moves shards now may move them twice.

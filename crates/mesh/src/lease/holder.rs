@@ -8,6 +8,8 @@ use std::time::Duration;
 
 /// How long until a start that failed is tried again.
 const START_AGAIN: Duration = Duration::from_millis(300);
+/// How long until a start of which nothing was heard is tried again.
+const START_PATIENCE: Duration = Duration::from_secs(5);
 /// How many grants may wait for our view; as many as are renewed within a lease.
 const WAITING: usize = 8;
 
@@ -57,8 +59,8 @@ pub enum Effect {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Life {
-    /// Without an incarnation; proposed already, or due to be.
-    Starting { asked: bool, due: Instant },
+    /// Without an incarnation; when it is to be proposed, or proposed again.
+    Starting { due: Instant },
     /// With one; whether our view shows it yet.
     Running { incarnation: u64, shown: bool },
     /// No member.
@@ -87,7 +89,7 @@ impl Holder {
     pub fn new(me: NodeId, incarnation: Option<u64>, now: Instant) -> Self {
         let life = match incarnation {
             Some(incarnation) => Life::Running { incarnation, shown: false },
-            None => Life::Starting { asked: false, due: now },
+            None => Life::Starting { due: now },
         };
         Self {
             me,
@@ -141,8 +143,8 @@ impl Holder {
                 }
             }
             Input::StartFailed => {
-                if let Life::Starting { asked, due } = &mut self.life {
-                    (*asked, *due) = (false, now + START_AGAIN);
+                if let Life::Starting { due } = &mut self.life {
+                    *due = now + START_AGAIN;
                 }
             }
             Input::Refused => self.expel(),
@@ -153,8 +155,8 @@ impl Holder {
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
         match &mut self.life {
-            Life::Starting { asked, due } if !*asked && now >= *due => {
-                *asked = true;
+            Life::Starting { due } if now >= *due => {
+                *due = now + START_PATIENCE;
                 self.effects.push_back(Effect::Start);
             }
             Life::Running { incarnation, .. } => {
@@ -176,9 +178,9 @@ impl Holder {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let due = match self.life {
-            Life::Starting { asked: false, due } => Some(due),
+            Life::Starting { due } => Some(due),
             Life::Running { .. } => self.leader.map(|_| self.renew_at),
-            Life::Starting { asked: true, .. } | Life::Expelled => None,
+            Life::Expelled => None,
         };
         due.into_iter().chain(self.told.then_some(self.until)).min()
     }
@@ -198,7 +200,7 @@ impl Holder {
             // A view from before we started.
             Some(member) if member.incarnation < incarnation => {}
             Some(member) if member.incarnation > incarnation || member.liveness == Liveness::Fenced => {
-                self.life = Life::Starting { asked: false, due: now };
+                self.life = Life::Starting { due: now };
                 self.drop_lease();
             }
             Some(_) => {

@@ -114,16 +114,29 @@ impl Peer {
         if near != self.near {
             (self.near, self.beat_at) = (near, now);
         }
-        self.incarnation = self.incarnation.max(incarnation);
+        if incarnation > self.incarnation {
+            self.begin_life(now, incarnation);
+        }
+    }
+
+    /// It has started anew, so it lived a moment ago: it is awaited as one that we meet for the first time.
+    fn begin_life(&mut self, now: Instant, incarnation: u64) {
+        self.incarnation = incarnation;
+        if self.state != State::Up {
+            (self.state, self.met, self.heard_at, self.inquiry) = (State::Suspect, false, now, None);
+        }
     }
 
     pub(super) fn on_beat(&mut self, now: Instant, incarnation: u64, rtt: Option<Duration>) {
         let gap = now.since(self.heard_at);
+        if incarnation > self.incarnation {
+            self.begin_life(now, incarnation);
+        }
         self.rtt = match (self.rtt, rtt) {
             (Some(smoothed), Some(rtt)) => Some((smoothed * 7 + rtt) / 8),
             (smoothed, rtt) => rtt.or(smoothed),
         };
-        (self.heard_at, self.incarnation, self.inquiry) = (now, incarnation, None);
+        (self.heard_at, self.inquiry) = (now, None);
         if self.state == State::Dead {
             self.proof = if gap > self.pace().beat * 3 { 1 } else { self.proof + 1 };
             if self.proof < (PROOF << self.flaps.saturating_sub(1).min(4)).min(MOST_PROOF) {

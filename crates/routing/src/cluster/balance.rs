@@ -43,6 +43,8 @@ struct Plan {
     sites: Vec<usize>,
     /// Whether they are in more than one site.
     apart: bool,
+    /// How many may be the backup of each.
+    fitting: Vec<u64>,
     seats: Vec<Seat>,
     owned: Vec<u64>,
     backed: Vec<u64>,
@@ -63,12 +65,14 @@ impl Plan {
             carriers: members.iter().map(|member| member.id).collect(),
             apart: sites.iter().any(|site| *site != 0),
             sites,
+            fitting: Vec::new(),
             seats: vec![Seat { owner: None, backup: None }; usize::from(SHARDS)],
             owned: vec![0; count],
             backed: vec![0; count],
             pairs: vec![0; count * count],
             changed: BTreeSet::new(),
         };
+        plan.fitting = (0..count).map(|owner| plan.fitting(owner).count() as u64).collect();
         for (at, shard) in cluster.shards().iter().enumerate() {
             let index = |node: Option<NodeId>| node.and_then(|node| plan.carriers.binary_search(&node).ok());
             let seat = Seat { owner: index(shard.owner), backup: index(shard.backup) };
@@ -114,7 +118,7 @@ impl Plan {
     /// What weighs on a backup: all of its shards against their mean, and those of this owner against theirs. Both are
     /// scaled by the number of shards and by the owner's, to stay whole.
     fn weight(&self, owner: usize, backed: u64, paired: u64) -> u64 {
-        let (count, fitting) = (self.carriers.len() as u64, self.fitting(owner).count() as u64);
+        let (count, fitting) = (self.carriers.len() as u64, self.fitting[owner]);
         backed * count * self.owned[owner].max(1) + paired * fitting * u64::from(SHARDS)
     }
 
