@@ -9,9 +9,9 @@ use routing::{Change, Document, Row, RowKey};
 use std::error::Error;
 use std::fmt::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::time::{Duration, Instant};
-use std::sync::Arc;
 use tables::{Alone, Apply, Handle, Options, Proposal, Tables};
 
 const TRUNKS: usize = 20;

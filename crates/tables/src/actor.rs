@@ -2,6 +2,7 @@
 //! batch after the other. What blocks runs on a blocking thread: no call waits for it.
 
 use crate::command::RequestId;
+use crate::front::Parts;
 use crate::identity;
 use crate::lead::{self, Answered, Queued};
 use crate::raft::{Core, Running};
@@ -44,6 +45,7 @@ pub(crate) struct Shared {
     pub(crate) guests: Arc<Semaphore>,
     /// What waits for an answer, by its name.
     pub(crate) waiting: Mutex<HashMap<RequestId, watch::Receiver<Answered>>>,
+    pub(crate) parts: Parts,
     pub(crate) random: Mutex<StdRng>,
     pub(crate) options: Options,
     process: u64,
@@ -89,6 +91,9 @@ impl Tables {
         let replica = Arc::new(Replica::open(Arc::clone(&engine), options)?);
         let mut random = options.seed.map_or_else(StdRng::from_os_rng, StdRng::seed_from_u64);
         let process = random.next_u64();
+        if options.seed.is_some() {
+            crate::raft::seed(random.next_u64());
+        }
         let shared = Arc::new(Shared {
             identity: Mutex::new(identity::read(&engine)?),
             core: Core { replica, transport, leadership: watch::channel(Leadership::default()).0 },
@@ -97,6 +102,7 @@ impl Tables {
             queue: Arc::new(Semaphore::new(options.queue.max(1))),
             guests: Arc::new(Semaphore::new(GUESTS)),
             waiting: Mutex::default(),
+            parts: Parts::default(),
             random: Mutex::new(random),
             options: options.clone(),
             process,
@@ -263,6 +269,11 @@ impl Tables {
         let shared = &self.shared;
         if let Err(error) = shared.start().await {
             tracing::error!(%error, "tables: they cannot take part");
+        }
+        if let Some(running) = shared.running.load_full()
+            && let Err(failure) = running.compact().await
+        {
+            tracing::warn!(?failure, "tables: the log stays as long as it is");
         }
         free(Arc::clone(&shared.core.replica)).await;
         state.sweep.sweep(shared);

@@ -91,7 +91,10 @@ pub(crate) struct Reply {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Done {
     /// The revision after it, and the difference as lines if it is of interest.
-    Revision { revision: Revision, lines: Vec<String> },
+    Revision {
+        revision: Revision,
+        lines: Vec<String>,
+    },
     Cluster(Outcome),
     Nothing,
 }

@@ -94,7 +94,9 @@ pub enum Error {
     #[error("this node belongs to no cluster yet; found one or join one first")]
     NotFounded,
     /// The folder belongs to another node or another cluster.
-    #[error("the data folder belongs to {found}, not to {asked}; give the node its own folder, or an empty one to join with")]
+    #[error(
+        "the data folder belongs to {found}, not to {asked}; give the node its own folder, or an empty one to join with"
+    )]
     Identity {
         /// Whose it is.
         found: String,

@@ -1,12 +1,18 @@
 //! Asks the leader, wherever it is, until it has answered: over elections and lost answers, and never twice.
 
+mod parts;
+
+pub(crate) use parts::Parts;
+
 use crate::actor::Shared;
 use crate::ask::{Ask, Done, Refusal, Reply};
 use crate::command::RequestId;
 use crate::raft::{read_frame, write_frame};
 use crate::{Error, RaftCall, lead};
 use bytes::Bytes;
+use parts::Letter;
 use routing::cluster::NodeId;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
@@ -21,14 +27,38 @@ const QUESTION: Duration = Duration::from_secs(4);
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// What travels to the leader.
+#[derive(Serialize, Deserialize)]
+enum Envelope {
+    /// A question.
+    Whole { id: RequestId, ask: Box<Ask> },
+    /// A part of a long one.
+    Part { id: RequestId, number: u32, of: u32 },
+    /// How it stands with one that was asked.
+    Again { id: RequestId },
+}
+
+/// What is being asked here.
+struct Question {
+    id: RequestId,
+    ask: Arc<Ask>,
+    /// Its place in the queue, until it is handed over.
+    place: Option<OwnedSemaphorePermit>,
+    /// As it travels, once it does.
+    letter: Option<Letter>,
+    /// The leader has it.
+    pending: bool,
+}
+
 /// Asks until it is answered, and until this node's own tables show it.
 pub(crate) async fn ask(shared: &Shared, ask: Ask, place: Option<OwnedSemaphorePermit>) -> Result<Done, Error> {
-    let (id, ask) = (shared.next_id(), Arc::new(ask));
     let began = Instant::now();
     let mut hope = began + PATIENCE;
-    let mut place = place;
+    let mut question = Question { id: shared.next_id(), ask: Arc::new(ask), place, letter: None, pending: false };
     loop {
-        let what = match try_once(shared, id, &ask, &mut place).await? {
+        let answer = try_once(shared, &mut question).await?;
+        question.pending = matches!(answer, Err(Refusal::Pending));
+        let what = match answer {
             Ok(reply) => {
                 see(shared, reply.index).await;
                 return Ok(reply.done);
@@ -50,19 +80,17 @@ pub(crate) async fn ask(shared: &Shared, ask: Ask, place: Option<OwnedSemaphoreP
 }
 
 /// Asks whoever leads now. The outer error is this node's own, and final.
-async fn try_once(
-    shared: &Shared,
-    id: RequestId,
-    ask: &Arc<Ask>,
-    place: &mut Option<OwnedSemaphorePermit>,
-) -> Result<Result<Reply, Refusal>, Error> {
+async fn try_once(shared: &Shared, question: &mut Question) -> Result<Result<Reply, Refusal>, Error> {
     shared.revive().await?;
     let running = shared.running()?;
     let leader = shared.core.leadership.borrow().leader.clone();
     match leader {
         None => Ok(Err(Refusal::NotLeader("no leader is known".into()))),
-        Some((leader, _)) if leader == running.me => Ok(lead::serve(shared, id, Arc::clone(ask), place.take()).await),
-        Some((leader, address)) => Ok(forward(shared, leader, &address, id, ask).await),
+        Some((leader, _)) if leader == running.me => {
+            let (ask, place) = (Arc::clone(&question.ask), question.place.take());
+            Ok(lead::serve(shared, question.id, ask, place).await)
+        }
+        Some((leader, address)) => forward(shared, leader, &address, question).await,
     }
 }
 
@@ -70,10 +98,33 @@ async fn forward(
     shared: &Shared,
     leader: NodeId,
     address: &str,
-    id: RequestId,
-    ask: &Ask,
-) -> Result<Reply, Refusal> {
-    let body = write_frame(&(id, ask), &[ask.body()])?;
+    question: &mut Question,
+) -> Result<Result<Reply, Refusal>, Error> {
+    let letter = match question.letter.take() {
+        Some(letter) => letter,
+        None => Letter::write(question.id, &question.ask)?,
+    };
+    let answer = match question.letter.insert(letter) {
+        Letter::Whole(body) => call(shared, leader, address, body.clone()).await,
+        Letter::Parts(_) if question.pending => {
+            let again = write_frame(&Envelope::Again { id: question.id }, &[])?;
+            call(shared, leader, address, again).await
+        }
+        Letter::Parts(parts) => {
+            let mut answer = Err(Refusal::NotLeader("nothing was sent".into()));
+            for part in parts.iter() {
+                answer = call(shared, leader, address, part.clone()).await;
+                if answer.is_err() {
+                    break;
+                }
+            }
+            answer
+        }
+    };
+    Ok(answer)
+}
+
+async fn call(shared: &Shared, leader: NodeId, address: &str, body: Bytes) -> Result<Reply, Refusal> {
     let answer = shared.core.transport.call(leader, address, RaftCall::Forward, body, QUESTION);
     let away = |what| Refusal::NotLeader(format!("node {leader}, the last known leader, does not answer: {what}"));
     let answer = tokio::time::timeout(QUESTION, answer).await.map_err(|_| away("in time".to_owned()))?;
@@ -89,8 +140,16 @@ async fn forward(
 /// Answers what another node asks of this one as the leader.
 pub(crate) async fn serve(shared: &Shared, from: NodeId, body: Bytes) -> Result<Bytes, Error> {
     let garbled = |what| Error::Message { from, what };
-    let ((id, ask), rest): ((RequestId, Ask), _) = read_frame(body).map_err(garbled)?;
-    let answer = lead::serve(shared, id, Arc::new(ask.with_body(rest)), None).await;
+    let (envelope, rest) = read_frame(body).map_err(garbled)?;
+    let answer = match envelope {
+        Envelope::Whole { id, ask } => lead::serve(shared, id, Arc::new(ask.with_body(rest)), None).await,
+        Envelope::Again { id } => lead::again(shared, id).await,
+        Envelope::Part { id, number, of } => match shared.parts.take(id, number, of, &rest) {
+            Ok(Some((id, ask))) => lead::serve(shared, id, Arc::new(ask), None).await,
+            Ok(None) => Ok(Reply { index: 0, done: Done::Nothing }),
+            Err(refusal) => Err(refusal),
+        },
+    };
     write_frame(&answer, &[])
 }
 

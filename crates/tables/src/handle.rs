@@ -133,12 +133,7 @@ impl Handle {
     }
 }
 
-fn would_apply(
-    view: &View,
-    document: &Document,
-    prune: bool,
-    expect: Option<Revision>,
-) -> Result<Applied, Error> {
+fn would_apply(view: &View, document: &Document, prune: bool, expect: Option<Revision>) -> Result<Applied, Error> {
     if let Some(expected) = expect
         && expected != view.revision
     {

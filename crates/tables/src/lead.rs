@@ -53,6 +53,25 @@ pub(crate) async fn serve(
     }
 }
 
+/// How it stands with something that waits here.
+pub(crate) async fn again(shared: &Shared, id: RequestId) -> Result<Reply, Refusal> {
+    let running = shared.running().map_err(Refusal::from)?;
+    let waiting = shared.waiting.lock().get(&id).cloned();
+    let unknown = || Refusal::NotLeader("the leader does not know of it any more".into());
+    let answered = tokio::time::timeout(PENDING, wait(waiting.ok_or_else(unknown)?)).await;
+    match answered {
+        Ok(answer) => answer,
+        Err(_) if running.is_confirmed().await => Err(Refusal::Pending),
+        Err(_) => Err(Refusal::NotLeader(format!("node {} leads without a quorum", running.me))),
+    }
+}
+
+async fn wait(mut answer: watch::Receiver<Answered>) -> Result<Reply, Refusal> {
+    let gone = |_| Refusal::Fault("the change was dropped by a fault of the software".into());
+    let answered = answer.wait_for(Option::is_some).await.map_err(gone)?;
+    answered.clone().unwrap_or(Err(Refusal::Pending))
+}
+
 /// Waits for the answer to a proposal; one that is asked again waits for the same.
 async fn queued(
     shared: &Shared,
@@ -60,7 +79,7 @@ async fn queued(
     ask: Arc<Ask>,
     place: Option<OwnedSemaphorePermit>,
 ) -> Result<Reply, Refusal> {
-    let mut answer = {
+    let answer = {
         let mut waiting = shared.waiting.lock();
         match waiting.get(&id) {
             Some(answer) => answer.clone(),
@@ -78,9 +97,7 @@ async fn queued(
             }
         }
     };
-    let gone = |_| Refusal::Fault("the change was dropped by a fault of the software".into());
-    let answered = answer.wait_for(Option::is_some).await.map_err(gone)?;
-    answered.clone().unwrap_or(Err(Refusal::Pending))
+    wait(answer).await
 }
 
 async fn direct(running: &Running, id: RequestId, ask: &Ask) -> Result<Reply, Refusal> {
@@ -164,7 +181,9 @@ async fn step(shared: &Shared, batch: &VecDeque<Queued>) -> Result<Answers, Refu
         match answer {
             Answer::Made(_) => {}
             Answer::Moved(_) => return Ok(Vec::new()),
-            other => return Err(unexpected(&other)),
+            Answer::Nothing | Answer::Cluster(_) | Answer::Incomplete { .. } | Answer::Crowded => {
+                return Err(unexpected(&answer));
+            }
         }
     }
     Ok(planned.into_iter().filter_map(|planned| settled(planned, index)).collect())
@@ -239,7 +258,7 @@ async fn commit(
         Answer::Made(revisions) => Ok(revisions.first().map(|revision| (index, *revision))),
         Answer::Moved(_) => Ok(None),
         Answer::Incomplete { there } => Err(Refusal::Fault(format!("{there} of {pieces} pieces are there"))),
-        other => Err(unexpected(&other)),
+        Answer::Nothing | Answer::Cluster(_) | Answer::Crowded => Err(unexpected(&answer)),
     }
 }
 

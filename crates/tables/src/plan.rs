@@ -27,7 +27,10 @@ pub(crate) enum Planned {
     /// A revision that is too large for that, in an entry of its own.
     Stage(Box<Made>, Vec<String>),
     /// An import is complete: first this piece of it, if it is not empty.
-    Commit { info: Box<RevisionInfo>, last: Change },
+    Commit {
+        info: Box<RevisionInfo>,
+        last: Change,
+    },
 }
 
 /// The plan of the first proposals of a queue.

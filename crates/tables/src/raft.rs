@@ -6,10 +6,12 @@ mod inbox;
 mod log;
 mod machine;
 mod network;
+mod runtime;
 mod writer;
 
 pub(crate) use codec::{read as read_frame, write as write_frame};
 pub(crate) use core::{Core, Failure, Running};
+pub(crate) use runtime::seed;
 
 use crate::command::{Answer, Command};
 
@@ -18,6 +20,7 @@ openraft::declare_raft_types!(
     pub(crate) Types:
         D = Command,
         R = Answer,
+        AsyncRuntime = runtime::Runtime,
 );
 
 /// The place of an entry in the log.

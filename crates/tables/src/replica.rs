@@ -12,6 +12,7 @@ pub(crate) use apply::Load;
 pub(crate) use imports::pieces;
 pub(crate) use snapshot::{Received, Taken, remove};
 
+use crate::command::RequestId;
 use crate::history::{Revision, RevisionInfo};
 use crate::publisher::Publisher;
 use crate::raft::{Id, Members};
@@ -40,8 +41,18 @@ pub(crate) struct Replica {
     pub(crate) publisher: Publisher,
     /// The last entry that is written and published.
     pub(crate) applied: watch::Sender<u64>,
+    summary: Mutex<Summary>,
     state: Mutex<State>,
     kept: u64,
+}
+
+/// What of the state is looked at by those who must not wait: the state itself is locked as long as a batch is applied.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Summary {
+    pub(crate) applied: Option<Id>,
+    pub(crate) members: Members,
+    /// The open imports, each with the pieces that are there.
+    pub(crate) imports: Vec<(RequestId, u32)>,
 }
 
 /// Ahead of what is published only while a batch is applied.
@@ -67,7 +78,8 @@ impl Replica {
         let publisher = Publisher::new(view, history, Arc::clone(&state.cluster), options.revisions_kept);
         let kept = options.revisions_kept.max(1) as u64;
         let applied = watch::channel(state.applied.map_or(0, |id| id.index)).0;
-        Ok(Self { engine, publisher, applied, state: Mutex::new(state), kept })
+        let summary = Mutex::new(state.summary());
+        Ok(Self { engine, publisher, applied, summary, state: Mutex::new(state), kept })
     }
 
     /// Reads everything again, after the store was opened again, and publishes it if it is something else.
@@ -81,10 +93,22 @@ impl Replica {
         }
         self.publisher.set_history(history);
         self.publisher.publish_cluster(&state.cluster);
-        self.applied.send_replace(state.applied.map_or(0, |id| id.index));
+        self.settle(&state);
         Ok(())
     }
 
+    /// Says that the state is written and published.
+    fn settle(&self, state: &State) {
+        *self.summary.lock() = state.summary();
+        self.applied.send_replace(state.applied.map_or(0, |id| id.index));
+    }
+
+    /// Where the state stands. Never waits for what is under way.
+    pub(crate) fn summary(&self) -> Summary {
+        self.summary.lock().clone()
+    }
+
+    /// The state itself: only for threads that may block.
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock()
     }
@@ -117,6 +141,10 @@ impl Replica {
 }
 
 impl State {
+    fn summary(&self) -> Summary {
+        Summary { applied: self.applied, members: self.members.clone(), imports: self.imports.list() }
+    }
+
     fn load(engine: &Engine) -> Result<(Self, VecDeque<RevisionInfo>), Error> {
         let loaded = store::load(engine)?;
         let state = Self {

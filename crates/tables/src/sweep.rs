@@ -24,10 +24,7 @@ impl Sweep {
             return;
         }
         let now = Instant::now();
-        let open: Vec<_> = {
-            let state = shared.core.replica.state();
-            state.imports.open().iter().map(|(import, staging)| (*import, staging.pieces)).collect()
-        };
+        let open = shared.core.replica.summary().imports;
         self.seen.retain(|import, _| open.iter().any(|(there, _)| there == import));
         for (import, pieces) in open {
             let seen = self.seen.entry(import).or_insert((pieces, now));

@@ -27,6 +27,9 @@ const ELECTION_MS: (u64, u64) = (500, 900);
 /// After how many entries the log is cut, and how many stay for nodes that lag.
 const COMPACT_EVERY: u64 = 5000;
 const KEPT: u64 = 1000;
+/// Bytes of entries at which the log is cut sooner, as after an import, and how many entries stay then.
+const HEAVY: usize = 64 << 20;
+const KEPT_OF_HEAVY: u64 = 64;
 /// How long a leader that stops waits for another to lead.
 const TRANSFER: Duration = Duration::from_millis(1500);
 
@@ -45,6 +48,7 @@ pub(crate) enum Failure {
 pub(crate) struct Running {
     pub(crate) me: NodeId,
     raft: Raft,
+    log: Log,
     inbox: Inbox,
     writing: Mutex<Option<Writing>>,
     watching: JoinHandle<()>,
@@ -66,14 +70,14 @@ impl Core {
         let (log, writing) = Log::open(Arc::clone(&replica.engine))?;
         let network = Network { me, replica: Arc::clone(&replica), transport: Arc::clone(&self.transport) };
         let machine = Machine(Arc::clone(&replica));
-        let raft = Raft::new(me, config, network.clone(), log, machine).await;
+        let raft = Raft::new(me, config, network.clone(), log.clone(), machine).await;
         let raft = raft.map_err(|fatal| Error::Write(fatal.to_string()))?;
         let watching = tokio::spawn(watch_metrics(raft.clone(), network, self.leadership.clone()));
         if raft.voter_ids().eq([me]) {
             // Nobody else could lead, so there is nothing to wait for. If Raft has failed already, asking it says so.
             let _ = raft.trigger().elect(false).await;
         }
-        Ok(Running { me, raft, inbox: Inbox::new(replica), writing: Mutex::new(Some(writing)), watching })
+        Ok(Running { me, raft, log, inbox: Inbox::new(replica), writing: Mutex::new(Some(writing)), watching })
     }
 
     /// What a store must hold so that its node leads a cluster of its own.
@@ -173,13 +177,32 @@ impl Running {
         self.inbox.take(&self.raft, from, call, body).await
     }
 
+    /// Cuts the log if it has grown by many bytes in few entries.
+    pub(crate) async fn compact(&self) -> Result<(), Failure> {
+        if self.log.grown() < HEAVY {
+            return Ok(());
+        }
+        let (cut, applied) = {
+            let metrics = self.raft.metrics();
+            let now = metrics.borrow_watched();
+            let index = |id: Option<Id>| id.map_or(0, |id| id.index);
+            (index(now.snapshot), index(now.last_applied))
+        };
+        if cut < applied {
+            self.raft.trigger().snapshot().await.map_err(fatal_failure)?;
+        }
+        let upto = cut.saturating_sub(KEPT_OF_HEAVY);
+        self.raft.trigger().purge_log(upto).await.map_err(fatal_failure)
+    }
+
     /// Gives the lead to the voter whose log is the longest, and waits until another leads.
     pub(crate) async fn hand_over(&self) {
         let metrics = self.raft.metrics();
         let target = {
             let now = metrics.borrow_watched();
             let voters = self.voters();
-            let others = now.replication.iter().flatten().filter(|(node, _)| **node != self.me && voters.contains(node));
+            let others =
+                now.replication.iter().flatten().filter(|(node, _)| **node != self.me && voters.contains(node));
             others.max_by_key(|(_, matched)| **matched).map(|(node, _)| *node)
         };
         let Some(target) = target else { return };

@@ -42,6 +42,8 @@ struct Tail {
     /// The newest entries with their sizes.
     entries: BTreeMap<u64, (Entry, usize)>,
     bytes: usize,
+    /// Bytes appended since the log was cut.
+    grown: usize,
     /// The first entry of each write that is under way.
     unwritten: VecDeque<u64>,
 }
@@ -62,9 +64,14 @@ impl Log {
         if !engine.blocks() {
             return Ok((Self { engine, tail, jobs: None }, Writing(None)));
         }
-        let thread = writer::start(Arc::clone(&engine));
+        let thread = writer::start(Arc::downgrade(&engine));
         let (jobs, thread) = thread.map_err(|source| Error::File { path: engine.dir().to_path_buf(), source })?;
         Ok((Self { engine, tail, jobs: Some(jobs.clone()) }, Writing(Some((jobs, thread)))))
+    }
+
+    /// Bytes appended since the log was cut.
+    pub(super) fn grown(&self) -> usize {
+        self.tail.lock().grown
     }
 
     /// Writes in the order of the calls, and returns when it is written.
@@ -134,6 +141,7 @@ impl Tail {
     fn push(&mut self, entry: Entry, size: usize) {
         self.last = Some(entry.log_id);
         self.bytes += size;
+        self.grown += size;
         if let Some((_, old)) = self.entries.insert(entry.log_id.index, (entry, size)) {
             self.bytes -= old;
         }
@@ -254,6 +262,7 @@ impl RaftLogStorage<Types> for Log {
         {
             let mut tail = self.tail.lock();
             tail.keep(log_id.index + 1..);
+            tail.grown = tail.bytes;
             tail.purged = Some(log_id);
             tail.last = tail.last.max(Some(log_id));
         }

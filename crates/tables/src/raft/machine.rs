@@ -30,9 +30,9 @@ pub(crate) enum Data {
 impl Machine {
     /// The state is its own snapshot: it is in the store already, behind the log.
     fn snapshot(&self) -> Option<SnapshotOf<Types, Data>> {
-        let state = self.0.state();
-        let last_log_id = state.applied?;
-        let meta = SnapshotMeta { last_log_id: Some(last_log_id), last_membership: state.members.clone() };
+        let summary = self.0.summary();
+        let last_log_id = summary.applied?;
+        let meta = SnapshotMeta { last_log_id: Some(last_log_id), last_membership: summary.members };
         Some(Snapshot { meta, snapshot: Data::Here })
     }
 
@@ -58,8 +58,8 @@ impl RaftStateMachine<Types> for Machine {
     type SnapshotBuilder = Self;
 
     async fn applied_state(&mut self) -> Result<(Option<Id>, Members), io::Error> {
-        let state = self.0.state();
-        Ok((state.applied, state.members.clone()))
+        let summary = self.0.summary();
+        Ok((summary.applied, summary.members))
     }
 
     async fn apply<Strm>(&mut self, entries: Strm) -> Result<(), io::Error>

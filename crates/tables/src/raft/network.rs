@@ -183,7 +183,11 @@ impl RaftNetworkV2<Types> for Link {
         Ok(self.call(RaftCall::Append, body, option.hard_ttl().max(PATIENCE)).await?)
     }
 
-    async fn vote(&mut self, rpc: VoteRequest<Types>, option: RPCOption) -> Result<VoteResponse<Types>, RPCError<Types>> {
+    async fn vote(
+        &mut self,
+        rpc: VoteRequest<Types>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<Types>, RPCError<Types>> {
         let body = written(codec::write(&Ballot::Vote(rpc), &[]))?;
         Ok(self.call(RaftCall::Vote, body, option.hard_ttl()).await?)
     }

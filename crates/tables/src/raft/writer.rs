@@ -4,7 +4,7 @@ use super::Types;
 use crate::store::{Batch, Engine};
 use openraft::storage::IOFlushed;
 use std::io;
-use std::sync::Arc;
+use std::sync::Weak;
 use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot};
 
@@ -30,14 +30,15 @@ pub(super) enum Done {
     Stop,
 }
 
-/// Starts the thread. It ends when it is told to or nobody can tell it anything any more.
-pub(super) fn start(engine: Arc<Engine>) -> io::Result<(mpsc::Sender<Job>, JoinHandle<()>)> {
+/// Starts the thread. It ends when it is told to or nobody can tell it anything any more. It never keeps the engine: a
+/// database that was closed by a thread that nobody waits for could outlive `main`, which RocksDB does not survive.
+pub(super) fn start(engine: Weak<Engine>) -> io::Result<(mpsc::Sender<Job>, JoinHandle<()>)> {
     let (sender, jobs) = mpsc::channel(WAITING);
     let thread = std::thread::Builder::new().name("tables-log".into()).spawn(move || run(&engine, jobs))?;
     Ok((sender, thread))
 }
 
-fn run(engine: &Engine, mut jobs: mpsc::Receiver<Job>) {
+fn run(engine: &Weak<Engine>, mut jobs: mpsc::Receiver<Job>) {
     while let Some(first) = jobs.blocking_recv() {
         let (mut batch, mut sync, mut waiting) = (Batch::default(), false, Vec::new());
         let mut next = Some(first);
@@ -49,7 +50,10 @@ fn run(engine: &Engine, mut jobs: mpsc::Receiver<Job>) {
             waiting.push(job.done);
             next = if stop || batch.size() > TOGETHER { None } else { jobs.try_recv().ok() };
         }
-        let written = engine.write(batch, sync).map_err(|error| error.to_string());
+        let written = match engine.upgrade() {
+            Some(engine) => engine.write(batch, sync).map_err(|error| error.to_string()),
+            None => Err("the store is closed".to_owned()),
+        };
         waiting.into_iter().for_each(|done| tell(done, &written));
         if stop {
             return;

@@ -56,7 +56,7 @@ impl Replica {
         }
         self.write(state, &mut effects)?;
         self.publish(state, effects);
-        self.applied.send_replace(state.applied.map_or(0, |id| id.index));
+        self.settle(state);
         Ok(answers)
     }
 

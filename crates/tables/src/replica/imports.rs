@@ -20,18 +20,22 @@ pub(crate) struct Imports {
 pub(crate) struct Staging {
     /// Pieces that are there.
     pub(crate) pieces: u32,
-    bytes: u64,
 }
 
 impl Imports {
     pub(super) fn load(engine: &Engine) -> Result<Self, Error> {
         let mut imports = Self::default();
-        engine.scan(Family::Staged, &[], |key, value| {
+        engine.scan(Family::Staged, &[], |key, _| {
             let import = of_key(key).ok_or_else(|| engine.broken(format!("a piece has the key {key:02x?}")))?;
-            imports.open.entry(import).or_default().add(value.len());
+            imports.open.entry(import).or_default().pieces += 1;
             Ok(true)
         })?;
         Ok(imports)
+    }
+
+    /// Each open import, and how many pieces of it are there.
+    pub(super) fn list(&self) -> Vec<(RequestId, u32)> {
+        self.open.iter().map(|(import, staging)| (*import, staging.pieces)).collect()
     }
 
     pub(crate) const fn open(&self) -> &BTreeMap<RequestId, Staging> {
@@ -51,11 +55,11 @@ impl Imports {
             return Ok(false);
         }
         let key = key(import, piece);
-        // The pieces of one batch differ: the same one comes twice only when somebody asked again, much later.
+        // The pieces of one batch differ: the same one comes again only much later, when its answer was lost.
         if engine.get(Family::Staged, &key)?.is_none() {
-            self.open.entry(import).or_default().add(body.len());
-            batch.put(Family::Staged, key, body.to_vec());
+            self.open.entry(import).or_default().pieces += 1;
         }
+        batch.put(Family::Staged, key, body.to_vec());
         Ok(true)
     }
 
@@ -64,13 +68,6 @@ impl Imports {
         if self.open.remove(&import).is_some() {
             batch.delete_range(Family::Staged, key(import, 0), key(import, u32::MAX));
         }
-    }
-}
-
-impl Staging {
-    fn add(&mut self, bytes: usize) {
-        self.pieces += 1;
-        self.bytes += bytes as u64;
     }
 }
 

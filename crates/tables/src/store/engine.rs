@@ -61,6 +61,12 @@ enum Op {
     DeleteRange(Family, Vec<u8>, Option<Vec<u8>>),
 }
 
+/// A key and its value.
+type Pair = (Vec<u8>, Vec<u8>);
+
+/// Takes a key and its value, and says whether to go on.
+type Take<'t> = &'t mut dyn FnMut(&[u8], &[u8]) -> Result<bool, Error>;
+
 /// Changes that are made together, in order.
 #[derive(Default)]
 pub(crate) struct Batch {
@@ -244,7 +250,7 @@ impl Engine {
     }
 
     /// The last key of a family.
-    pub(crate) fn last(&self, family: Family) -> Result<Option<(Vec<u8>, Vec<u8>)>, Error> {
+    pub(crate) fn last(&self, family: Family) -> Result<Option<Pair>, Error> {
         match &self.kind {
             Kind::Memory(maps) => {
                 Ok(maps.lock().0[family as usize].last_key_value().map(|(key, value)| (key.clone(), value.clone())))
@@ -290,7 +296,7 @@ impl Engine {
         &self,
         cursor: &mut rocksdb::DBRawIteratorWithThreadMode<'_, DB>,
         from: &[u8],
-        take: &mut dyn FnMut(&[u8], &[u8]) -> Result<bool, Error>,
+        take: Take<'_>,
     ) -> Result<(), Error> {
         cursor.seek(from);
         while let Some((key, value)) = cursor.item() {

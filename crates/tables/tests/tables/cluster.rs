@@ -174,6 +174,18 @@ async fn all_nodes_stop_at_once_and_go_on_from_their_folders() {
     assert_eq!(fleet.agree().await.accounts().len(), 21);
 }
 
+/// More than goes into one message, on its way to the leader and from it to the others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_change_travels_in_parts_and_is_one_revision() {
+    let fleet = Fleet::new(3, false).await;
+    let follower = fleet.follower().await;
+    fleet.net.lose_answers(follower.id, RaftCall::Forward, 1);
+    let text: String = (0..12_000).map(|number| crate::desk::account(&format!("a{number}"))).collect();
+    let applied = follower.handle.apply(crate::desk::document(&text), tables::Apply::default()).await.unwrap();
+    assert_eq!((applied.revision, applied.lines.len()), (1, 12_000));
+    assert_eq!(fleet.agree().await.accounts().len(), 12_000);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_is_seen_everywhere_within_a_second_between_far_sites() {
     let fleet = Fleet::new(3, true).await;

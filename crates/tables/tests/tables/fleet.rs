@@ -103,7 +103,9 @@ pub(crate) struct Node {
 pub(crate) struct Fleet {
     pub(crate) net: Net,
     pub(crate) nodes: Vec<Option<Node>>,
-    dirs: Vec<TempDir>,
+    base: PathBuf,
+    /// Removed with the fleet.
+    _temporary: Option<TempDir>,
     disk: bool,
 }
 
@@ -114,7 +116,30 @@ fn address(number: usize) -> String {
 impl Fleet {
     /// So many voters.
     pub(crate) async fn new(voters: usize, disk: bool) -> Self {
-        let mut fleet = Self { net: Net::default(), nodes: Vec::new(), dirs: Vec::new(), disk };
+        let temporary = tempfile::tempdir().unwrap();
+        let base = temporary.path().to_path_buf();
+        Self { _temporary: Some(temporary), disk, ..Self::empty(base) }.grow(voters).await
+    }
+
+    /// Nodes in folders under `base`: founded there, or going on from an earlier run.
+    pub(crate) async fn at(base: &Path, voters: usize) -> Self {
+        let mut fleet = Self::empty(base.to_path_buf());
+        if !fleet.folder(voters).exists() {
+            return fleet.grow(voters).await;
+        }
+        for number in 1..=voters {
+            fleet.nodes.push(None);
+            fleet.start(number as NodeId).await;
+        }
+        fleet
+    }
+
+    fn empty(base: PathBuf) -> Self {
+        Self { net: Net::default(), nodes: Vec::new(), base, _temporary: None, disk: true }
+    }
+
+    async fn grow(self, voters: usize) -> Self {
+        let mut fleet = self;
         fleet.add().await;
         for _ in 1..voters {
             fleet.add().await;
@@ -133,7 +158,6 @@ impl Fleet {
     pub(crate) async fn add(&mut self) -> NodeId {
         let number = self.nodes.len() + 1;
         let me = member(&format!("n{number}"), "a", &address(number));
-        self.dirs.push(tempfile::tempdir().unwrap());
         if number == 1 {
             let node = self.spawn(1).await;
             node.handle.found(me).await.unwrap();
@@ -164,7 +188,7 @@ impl Fleet {
     }
 
     pub(crate) fn folder(&self, number: usize) -> PathBuf {
-        self.dirs[number - 1].path().join("tables")
+        self.base.join(format!("tables{number}"))
     }
 
     pub(crate) fn node(&self, number: NodeId) -> &Node {

@@ -78,7 +78,8 @@ async fn an_import_is_one_revision_and_can_be_rolled_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_import_that_cannot_be_is_refused_whole_and_leaves_nothing_behind() {
     let fleet = Fleet::new(3, false).await;
-    let user = "[[account]]\nname = \"a\"\ncurrency = \"EUR\"\n[[user]]\nname = \"u\"\naccount = \"a\"\npassword = \"x\"\n";
+    let user =
+        "[[account]]\nname = \"a\"\ncurrency = \"EUR\"\n[[user]]\nname = \"u\"\naccount = \"a\"\npassword = \"x\"\n";
     let rows: Vec<Row> =
         crate::desk::document(user).rows().filter(|row| matches!(row, Row::User(_))).cloned().collect();
     for _ in 0..12 {

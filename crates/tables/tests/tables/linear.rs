@@ -23,7 +23,8 @@ enum Kind {
 /// Whether an order of the deeds exists that keeps to their times and to the rules of a register that begins with 0.
 fn is_linear(deeds: &[Deed]) -> bool {
     assert!(deeds.len() <= 128, "one bit each");
-    let must: u128 = deeds.iter().enumerate().filter(|(_, deed)| deed.ended.is_some()).fold(0, |all, (at, _)| all | 1 << at);
+    let must: u128 =
+        deeds.iter().enumerate().filter(|(_, deed)| deed.ended.is_some()).fold(0, |all, (at, _)| all | 1 << at);
     let (mut seen, mut open) = (HashSet::new(), vec![(0_u128, 0_u64)]);
     while let Some((done, value)) = open.pop() {
         if done & must == must {

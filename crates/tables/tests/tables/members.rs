@@ -23,21 +23,18 @@ async fn a_founder_brings_its_rows_and_its_past_along() {
 async fn a_fresh_node_gets_a_snapshot_while_writes_go_on() {
     for disk in [true, false] {
         let mut fleet = Fleet::new(1, disk).await;
-        let many: String = (0..6000).map(|number| account(&format!("many{number}"))).collect();
+        let many: String = (0..2000).map(|number| account(&format!("many{number}"))).collect();
         let document = crate::desk::document(&many);
         fleet.node(1).handle.apply(document, tables::Apply::default()).await.unwrap();
         let handle = fleet.node(1).handle.clone();
         let writer = tokio::spawn(async move {
-            for number in 0..6000_u32 {
-                let text = crate::desk::document(&account(&format!("w{}", number % 500)).replace("EUR", "USD"));
+            for number in 0..100 {
+                let text = crate::desk::document(&account(&format!("w{number}")));
                 handle.apply(text, tables::Apply::default()).await.unwrap();
-                if number >= 500 {
-                    break;
-                }
             }
         });
         let id = fleet.add().await;
-        until("it has the many", || fleet.node(id).has("many5999")).await;
+        until("it has the many", || fleet.node(id).has("many1999")).await;
         writer.await.unwrap();
         fleet.agree().await;
         if disk {
@@ -84,7 +81,7 @@ async fn voters_are_exchanged_without_a_stop() {
     fleet.node(2).handle.remove_learner(3).await.unwrap();
     until("it is gone", || !fleet.node(1).handle.learners().contains(&3)).await;
     fleet.net.part(&[1, 2, 3], &[fourth, fifth]);
-    fleet.node(fifth).add("by two of three").await.unwrap();
+    fleet.node(fifth).add("two-of-three").await.unwrap();
     let error = fleet.node(fourth).handle.set_voters([77].into()).await.unwrap_err();
     assert!(matches!(error, Error::Membership(_)), "{error}");
 }
