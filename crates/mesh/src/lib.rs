@@ -32,14 +32,14 @@ mod parcel;
 mod proto;
 mod queue;
 mod server;
+#[cfg(test)]
+mod simulation;
 mod status;
 pub mod steward;
 mod tasked;
-pub mod times;
-#[cfg(test)]
-mod simulation;
 #[cfg(test)]
 mod testing;
+pub mod times;
 mod tls;
 
 pub use error::Error;

@@ -52,10 +52,8 @@ fn message_lines(message: &DescriptorProto, lines: &mut Vec<String>) {
 
 fn field_line(message: &DescriptorProto, field: &FieldDescriptorProto) -> String {
     let repeated = if field.label() == Label::Repeated { "repeated " } else { "" };
-    let kind = match field.r#type() {
-        Type::Message | Type::Enum => field.type_name().to_owned(),
-        scalar => format!("{scalar:?}").to_lowercase(),
-    };
+    let scalar = !matches!(field.r#type(), Type::Message | Type::Enum);
+    let kind = if scalar { format!("{:?}", field.r#type()).to_lowercase() } else { field.type_name().to_owned() };
     let choice = field.oneof_index.and_then(|index| message.oneof_decl.get(usize::try_from(index).ok()?));
     let choice = choice.map(|choice| format!(" in {}", choice.name())).unwrap_or_default();
     format!("{}.{} = {}: {repeated}{kind}{choice}", message.name(), field.name(), field.number())
