@@ -54,7 +54,7 @@ enum Message {
     Started(Option<u64>),
     Done { ticket: u64, made: bool },
     Applied(usize),
-    Leads { on: bool, term: u64 },
+    Leads(Option<u64>),
     Leader(NodeId),
 }
 

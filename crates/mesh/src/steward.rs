@@ -30,8 +30,9 @@ const TROUBLE: Duration = Duration::from_secs(10);
 /// What it is told. All but [`Input::Done`] is told whether this node leads or not.
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// Whether this node leads: it was elected, a quorum confirms it, and it has applied what was committed before.
-    Leads(bool),
+    /// The term in which this node leads: it was elected, a quorum confirms it, and it has applied what was committed
+    /// before that term. Nothing while it does not, or cannot tell.
+    Leads(Option<u64>),
     /// The cluster as this node sees it now.
     Cluster(Arc<Cluster>),
     /// What an observer takes a node for: this node itself at every change; others about every 200 ms, if at all.
@@ -103,7 +104,7 @@ pub enum Duty {
 #[derive(Debug)]
 pub struct Steward {
     me: NodeId,
-    leads: bool,
+    leads: Option<u64>,
     cluster: Arc<Cluster>,
     grantor: Grantor,
     /// By (observer, about): what it says, since when it says so, and when it said so last.
@@ -134,7 +135,7 @@ impl Steward {
     pub fn new(me: NodeId) -> Self {
         Self {
             me,
-            leads: false,
+            leads: None,
             cluster: Arc::new(Cluster::default()),
             grantor: Grantor::default(),
             opinions: BTreeMap::new(),
@@ -180,7 +181,7 @@ impl Steward {
     /// When [`Self::handle_timeout`] has something to do. Being called much later than this is taken for having slept.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.leads.then_some(self.tick_at)
+        self.leads.map(|_| self.tick_at)
     }
 
     /// The next thing to do. To be emptied after each call.
@@ -190,24 +191,23 @@ impl Steward {
 
     /// Having slept, this node may have been voted down and somebody else have granted leases: it waits as a new leader does.
     fn notice_stall(&mut self, now: Instant) {
-        if self.leads && now > self.tick_at + LATE {
-            self.grantor.lead(now);
+        if let Some(term) = self.leads.filter(|_| now > self.tick_at + LATE) {
+            self.grantor.lead(now, term);
             self.tick_at = now;
         }
     }
 
-    fn on_leads(&mut self, now: Instant, leads: bool) {
+    fn on_leads(&mut self, now: Instant, leads: Option<u64>) {
         if leads == self.leads {
             return;
         }
         (self.leads, self.tick_at, self.plan) = (leads, now, None);
         self.duties.drop_all();
         self.effects.clear();
-        if leads {
-            self.grantor.lead(now);
+        self.grantor.resign();
+        if let Some(term) = leads {
+            self.grantor.lead(now, term);
             self.duties.rest(Slot::Raft, now + VOTERS_PAUSE);
-        } else {
-            self.grantor.resign();
         }
     }
 
@@ -249,7 +249,7 @@ impl Steward {
 
     fn work(&mut self, now: Instant) {
         let due = std::mem::take(&mut self.fresh) || now >= self.tick_at;
-        if !self.leads || self.cluster.id.is_empty() || !due {
+        if self.leads.is_none() || self.cluster.id.is_empty() || !due {
             return;
         }
         self.tick_at = now + TICK;
@@ -282,11 +282,14 @@ impl Steward {
         self.own_opinion(node).is_some_and(dead) && !vetoed
     }
 
+    /// Fences the dead; and finishes what was begun, since a node whose fencing failed half-way would get no lease for ever.
     fn fence(&mut self, now: Instant) {
         let cluster = Arc::clone(&self.cluster);
         for member in cluster.members().values() {
             let slot = Slot::Fence(member.id);
-            let due = member.id != self.me && member.liveness != Liveness::Fenced && self.is_dead(now, member.id);
+            let known = member.id != self.me && member.liveness != Liveness::Fenced;
+            let begun = self.grantor.is_condemned(member.id, member.incarnation);
+            let due = known && (begun || self.is_dead(now, member.id));
             if due && self.grantor.may_fence(member.id, now) && self.duties.is_free(now, slot, cluster.version) {
                 self.grantor.condemn(member.id, member.incarnation);
                 self.act(now, slot, Duty::Fence { node: member.id, incarnation: member.incarnation });

@@ -36,21 +36,29 @@ pub enum Denial {
 #[derive(Debug, Default)]
 pub struct Grantor {
     leading_since: Option<Instant>,
+    term: u64,
     until: BTreeMap<NodeId, Instant>,
     /// Incarnations that are being fenced. That may be in the log even if nobody said so: they get no lease any more.
     condemned: BTreeMap<NodeId, u64>,
 }
 
 impl Grantor {
-    /// This node leads from now on, and has applied everything that was committed before. Said again when it may have
-    /// slept: somebody else may have led, and granted, meanwhile.
-    pub const fn lead(&mut self, now: Instant) {
-        self.leading_since = Some(now);
+    /// This node leads from now on in this term, and has applied everything that was committed before it. Said again when
+    /// it may have slept: somebody else may have led, and granted, meanwhile.
+    ///
+    /// What it wanted to fence in another term is decided by now, one way or the other; of the same term it may still lie
+    /// undecided in the log.
+    pub fn lead(&mut self, now: Instant, term: u64) {
+        if self.term != term {
+            self.condemned.clear();
+        }
+        (self.leading_since, self.term) = (Some(now), term);
     }
 
-    /// This node leads no more.
+    /// This node leads no more, or cannot tell.
     pub fn resign(&mut self) {
-        *self = Self::default();
+        self.leading_since = None;
+        self.until.clear();
     }
 
     /// A node asks for its lease.
@@ -60,7 +68,7 @@ impl Grantor {
             None => Denial::Unknown,
             Some(member) if member.incarnation != incarnation => Denial::Incarnation,
             Some(member) if member.liveness == Liveness::Fenced => Denial::Fenced,
-            Some(_) if self.condemned.get(&node).is_some_and(|condemned| *condemned >= incarnation) => Denial::Fenced,
+            Some(_) if self.is_condemned(node, incarnation) => Denial::Fenced,
             Some(_) => {
                 self.until.insert(node, now + LEASE);
                 return Answer::Granted { version: cluster.version };
@@ -87,6 +95,12 @@ impl Grantor {
     pub fn condemn(&mut self, node: NodeId, incarnation: u64) {
         let condemned = self.condemned.entry(node).or_default();
         *condemned = incarnation.max(*condemned);
+    }
+
+    /// Whether the fencing of an incarnation has begun. It has to be brought to its end, even if the node is heard again.
+    #[must_use]
+    pub fn is_condemned(&self, node: NodeId, incarnation: u64) -> bool {
+        self.condemned.get(&node).is_some_and(|condemned| *condemned >= incarnation)
     }
 
     /// Forgets what has run out and nodes that are no members.

@@ -49,7 +49,8 @@ pub enum Effect {
         /// Our incarnation.
         incarnation: u64,
     },
-    /// Propose `ClusterChange::Start` for this node, and say what came of it.
+    /// Propose `ClusterChange::Start` for this node, with the incarnation that our view shows, and say what came of it. One
+    /// that is stale by its incarnation has failed, not been refused.
     Start,
     /// The lease was gained or lost. Asked in between, [`Holder::holds`] knows better.
     Held(bool),

@@ -121,7 +121,7 @@ fn a_fence_waits_until_the_lease_and_its_margin_are_over() {
     let mut grantor = Grantor::default();
     assert_eq!(grantor.renew(at(0), &cluster, 2, 1), Answer::Refused(Denial::NotLeading));
     assert!(!grantor.may_fence(2, at(9000)));
-    grantor.lead(at(0));
+    grantor.lead(at(0), 1);
     assert!(!grantor.may_fence(2, at(1199)) && grantor.may_fence(2, at(1200)), "what the former leader granted");
     assert_eq!(grantor.renew(at(5000), &cluster, 2, 1), Answer::Granted { version: cluster.version });
     assert!(!grantor.may_fence(2, at(6199)) && grantor.may_fence(2, at(6200)));
@@ -135,7 +135,7 @@ fn a_fence_waits_until_the_lease_and_its_margin_are_over() {
 fn who_is_being_fenced_or_unknown_gets_no_lease() {
     let mut cluster = founded(&["a", "b"]);
     let mut grantor = Grantor::default();
-    grantor.lead(at(0));
+    grantor.lead(at(0), 1);
     let ask = |grantor: &mut Grantor, cluster: &Cluster, node, incarnation| match grantor.renew(
         at(10),
         cluster,
@@ -149,6 +149,11 @@ fn who_is_being_fenced_or_unknown_gets_no_lease() {
     assert_eq!(ask(&mut grantor, &cluster, 2, 2), Some(Denial::Incarnation));
     grantor.condemn(2, 1);
     assert_eq!(ask(&mut grantor, &cluster, 2, 1), Some(Denial::Fenced), "the fence may be in the log already");
+    grantor.resign();
+    grantor.lead(at(5), 1);
+    assert_eq!(ask(&mut grantor, &cluster, 2, 1), Some(Denial::Fenced), "in the same term it still may");
+    grantor.lead(at(5), 2);
+    assert_eq!(ask(&mut grantor, &cluster, 2, 1), None, "in the next it is not");
     make(&mut cluster, &ClusterChange::Fence { node: 2, incarnation: 1 });
     assert_eq!(ask(&mut grantor, &cluster, 2, 1), Some(Denial::Fenced));
     make(&mut cluster, &ClusterChange::Start(member(2, "b")));

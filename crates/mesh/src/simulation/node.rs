@@ -147,9 +147,9 @@ impl Node {
                 self.holder.handle_input(mono, input);
             }
             Message::Done { ticket, made } => self.steward.handle_input(mono, steward::Input::Done { ticket, made }),
-            Message::Leads { on, term } => {
-                self.leads = on.then_some(term);
-                self.steward.handle_input(mono, steward::Input::Leads(on));
+            Message::Leads(term) => {
+                self.leads = term;
+                self.steward.handle_input(mono, steward::Input::Leads(term));
             }
             Message::Leader(leader) => self.holder.handle_input(mono, lease::Input::Leader(Some(leader))),
             Message::Applied(_) => {}

@@ -15,6 +15,8 @@ pub(super) enum Client {
 pub(super) struct Proposal {
     pub(super) client: Client,
     pub(super) change: ClusterChange,
+    /// There was no quorum when it was its turn: it lies in the leader's log.
+    pub(super) stuck: bool,
 }
 
 #[derive(Debug)]

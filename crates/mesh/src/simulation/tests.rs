@@ -52,8 +52,8 @@ fn a_killed_node_s_shards_are_taken_within_two_and_a_half_seconds() {
     for seed in 0..8 {
         for victim in 1..=3 {
             let mut world = calm(seed, &["a", "b", "c"]);
-            world.kill(victim);
             let leads = world.oracle.leader == Some(victim);
+            world.kill(victim);
             let taken = world.run_until(6000, all_served);
             // A new leader has to be elected, and waits until what the former one granted has run out.
             let most = if leads { 4500 } else { 2500 };

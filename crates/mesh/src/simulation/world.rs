@@ -5,7 +5,7 @@ use super::oracle::{Client, Oracle, Proposal};
 use super::{Chance, Message};
 use crate::steward::{self, Duty};
 use crate::testing::{balanced, founded, member};
-use routing::cluster::{ClusterChange, NodeId, Outcome, SHARDS};
+use routing::cluster::{ClusterChange, Member, NodeId, Outcome, SHARDS};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -125,6 +125,8 @@ impl World {
     }
 
     pub(super) fn kill(&mut self, id: NodeId) {
+        // A new process leads in no term of its former one.
+        self.oracle.leader = self.oracle.leader.filter(|leader| *leader != id);
         self.node(id).status = Status::Dead;
         self.node(id).process += 1;
     }
@@ -242,7 +244,8 @@ impl World {
             }
             Deed::Start => {
                 let node = &self.nodes[&by];
-                let member = member(by, node.site);
+                let incarnation = node.view.member(by).map_or(0, |member| member.incarnation);
+                let member = Member { incarnation, ..member(by, node.site) };
                 let client = Client::Starting(by, node.process);
                 match self.oracle.leader {
                     Some(leader) if self.reach(by, leader) => self.propose(client, ClusterChange::Start(member)),
@@ -316,7 +319,7 @@ impl World {
     fn propose(&mut self, client: Client, change: ClusterChange) {
         self.sequence += 1;
         let number = self.sequence;
-        self.oracle.open.push((number, Proposal { client, change }));
+        self.oracle.open.push((number, Proposal { client, change, stuck: false }));
         let delay = self.chance.between(1_000, 90_000);
         self.after(delay, Event::Decide(number));
     }
@@ -326,6 +329,7 @@ impl World {
     fn decide(&mut self, number: u64) {
         let Some(at) = self.oracle.open.iter().position(|(open, _)| *open == number) else { return };
         let Some(leader) = self.oracle.leader.filter(|leader| self.quorate(*leader)) else {
+            self.oracle.open[at].1.stuck = true;
             return self.answer(self.oracle.open[at].1.client, None);
         };
         let (_, proposal) = self.oracle.open.remove(at);
@@ -376,7 +380,7 @@ impl World {
         for id in self.ids().into_iter().filter(|id| self.nodes[id].status == Status::Running).collect::<Vec<_>>() {
             let stale = self.nodes[&id].leads.is_some() && self.now > self.nodes[&id].confirmed + 500_000;
             if stale || self.nodes[&id].leads.is_some_and(|term| term != self.oracle.term && self.chance.percent(20)) {
-                self.deliver(id, id, Message::Leads { on: false, term: 0 });
+                self.deliver(id, id, Message::Leads(None));
             }
             let Some(leader) = self.oracle.leader.filter(|leader| self.reach(id, *leader)) else { continue };
             self.deliver(id, leader, Message::Leader(leader));
@@ -397,12 +401,18 @@ impl World {
             self.oracle.quorate_at = self.now;
             let (now, term) = (self.now, self.oracle.term);
             self.node(leader).confirmed = now;
+            // What lay in its log without a quorum is decided now.
+            let stuck = self.oracle.open.iter().position(|(_, proposal)| proposal.stuck);
+            if let Some(at) = stuck.filter(|_| self.chance.percent(30)) {
+                let (_, proposal) = self.oracle.open.remove(at);
+                self.commit(&proposal, Some(leader));
+            }
             if self.nodes[&leader].leads != Some(term) && self.chance.percent(20) {
                 self.lead(leader);
             }
             return;
         }
-        if self.now < self.oracle.quorate_at + 1_000_000 && self.oracle.leader.is_some() {
+        if self.now < self.oracle.quorate_at + 1_000_000 {
             return;
         }
         let fit: Vec<NodeId> = self.oracle.voters.iter().copied().filter(|id| self.quorate(*id)).collect();
@@ -430,7 +440,7 @@ impl World {
             node.steward.handle_input(mono, steward::Input::Raft(seats));
         });
         let term = self.oracle.term;
-        self.deliver(id, id, Message::Leads { on: true, term });
+        self.deliver(id, id, Message::Leads(Some(term)));
     }
 
     fn seats(&self) -> BTreeMap<NodeId, steward::Seat> {

@@ -39,7 +39,7 @@ fn leader(cluster: &Cluster) -> Steward {
         steward.handle_input(at(0), opinion(1, *node, State::Up));
     }
     steward.handle_input(at(0), seats(&nodes, &[]));
-    steward.handle_input(at(0), Input::Leads(true));
+    steward.handle_input(at(0), Input::Leads(Some(1)));
     steward
 }
 
@@ -98,6 +98,18 @@ fn a_new_leader_waits_until_what_the_former_one_granted_is_over() {
     steward.handle_input(at(10), opinion(1, 2, State::Dead));
     assert_eq!(pass(&mut steward, 50, 1150), []);
     assert_eq!(pass(&mut steward, 1200, 1200).len(), 1);
+}
+
+#[test]
+fn a_fence_that_was_begun_is_brought_to_its_end() {
+    let mut steward = leader(&balanced(&["a", "b", "c"]));
+    steward.handle_input(at(10), opinion(1, 2, State::Dead));
+    let fence = pass(&mut steward, 50, 1200);
+    steward.handle_input(at(1300), opinion(1, 2, State::Up));
+    steward.handle_input(at(1300), Input::Done { ticket: fence[0].ticket, made: false });
+    assert!(matches!(steward.renew(at(1310), 2, 1), Answer::Refused(_)));
+    let again = pass(&mut steward, 1350, 1700);
+    assert_eq!((again.len(), &again[0].duty), (1, &fence[0].duty));
 }
 
 #[test]
@@ -181,7 +193,7 @@ fn a_duty_that_failed_or_was_forgotten_is_tried_again() {
 #[test]
 fn leadership_lost_is_the_end_of_everything_under_way() {
     let mut steward = leader(&founded(&["a", "b", "c"]));
-    steward.handle_input(at(10), Input::Leads(false));
+    steward.handle_input(at(10), Input::Leads(None));
     assert_eq!(effects(&mut steward), [], "not even what was wanted a moment ago");
     assert!(matches!(steward.renew(at(10), 2, 1), Answer::Refused(_)));
     assert_eq!(pass(&mut steward, 50, 5000), []);

@@ -25,6 +25,8 @@ pub enum ClusterChange {
     Join(Member),
     /// The process of a known node has started, or it comes back after it was fenced: a new incarnation, perhaps with other
     /// addresses or in another site. Its name must be the one that it joined with.
+    /// Its incarnation is the last one that it knows of itself, 0 if that does not matter: of several starts that lay in a
+    /// log undecided only one is made, else each would end the life that the one before has begun.
     Start(Member),
     /// A node's lease has run out: its shards may be taken from now on.
     Fence {
@@ -182,6 +184,9 @@ impl Cluster {
         let known = self.members.get_mut(&member.id).ok_or(Stale::Unknown(member.id))?;
         if known.name != member.name {
             return Err(Stale::NameTaken(member.name.to_string()));
+        }
+        if member.incarnation != 0 && member.incarnation != known.incarnation {
+            return Err(Stale::Incarnation(member.id));
         }
         let draining = known.liveness == Liveness::Draining;
         let liveness = if draining { Liveness::Draining } else { Liveness::Up };

@@ -59,6 +59,10 @@ fn a_start_is_a_new_life_of_the_same_node() {
     assert_eq!(&*cluster.members()[&2].mesh, "127.0.0.2:7000");
     let stolen = Member { id: 1, ..moved.clone() };
     assert_eq!(refused(&mut cluster, &ClusterChange::Start(stolen)), Stale::NameTaken("node-2".to_owned()));
+    let known = |incarnation| ClusterChange::Start(Member { incarnation, ..moved.clone() });
+    assert_eq!(refused(&mut cluster, &known(1)), Stale::Incarnation(2));
+    assert_eq!(cluster.apply(&known(2)), Outcome::Done { node: 2, incarnation: 3 });
+    assert_eq!(refused(&mut cluster, &known(2)), Stale::Incarnation(2));
     let stranger = Member { id: 9, ..moved };
     assert_eq!(refused(&mut cluster, &ClusterChange::Start(stranger)), Stale::Unknown(9));
 }
