@@ -317,19 +317,11 @@ fn revive_target(part: TargetPart, env: &Env<'_>) -> Target {
 fn trunk_named(env: &Env<'_>, name: &Arc<str>) -> Arc<Trunk> {
     env.view.trunk(name).cloned().unwrap_or_else(|| {
         Arc::new(Trunk {
-            name: name.clone(),
-            account: None,
-            channels: 0,
-            cps: 0,
-            max_call_seconds: 0,
-            media: routing::model::Media::Relay,
-            srtp: routing::model::Srtp::Off,
-            codecs: Vec::new(),
             session_expires: 0,
             redirect: routing::model::Redirect::Pass,
             refer: routing::model::Referral::Pass,
             ingress: Some(Ingress { caller_policy: CallerPolicy::Pass, ..Ingress::default() }),
-            egress: None,
+            ..Trunk::named(name)
         })
     })
 }

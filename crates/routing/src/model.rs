@@ -20,6 +20,7 @@ pub use screen::{Emergency, Screen};
 pub(crate) use trunk::split_host_port;
 pub use trunk::{
     CallerPolicy, Cidr, Egress, Gateway, Ingress, Media, Redirect, Referral, Registration, Srtp, Transport, Trunk,
+    WithoutLeader,
 };
 pub use user::User;
 pub(crate) use word::words;
