@@ -10,8 +10,9 @@ use crate::clock;
 use crate::door::Door;
 use ::call::effect::{Event, Outcome};
 use ::call::input::Refused;
-use ::trunk::capacity::{Capacity, Refusal};
+use ::trunk::capacity::Capacity;
 use ::trunk::gateway::{self, GatewaySet};
+use ::trunk::quota::Refusal;
 use arc_swap::ArcSwap;
 use figures::Figures;
 use parking_lot::Mutex;
@@ -101,7 +102,7 @@ impl Trunks {
     pub fn acquire(&self, trunk: &Trunk, now: Instant) -> Result<(), Refused> {
         let taken = self.gate(trunk).capacity.lock().try_acquire(now);
         taken.map_err(|refusal| match refusal {
-            Refusal::Channels => Refused::Channels,
+            Refusal::Channels | Refusal::Leader | Refusal::Crowded => Refused::Channels,
             Refusal::Rate => Refused::Rate,
         })
     }
