@@ -423,3 +423,29 @@ fn an_adopted_call_counts_even_above_what_was_granted() {
     assert_eq!((member.used(), member.granted()), (4, 4));
     assert_eq!(requests(&mut member).first().map(|request| request.held.channels), Some(3), "the leader hears at once");
 }
+
+#[test]
+fn who_has_not_got_its_grant_yet_cannot_say_that_nothing_of_it_is_idle() {
+    let mut leader = Leader::new(T0, 9, TERM, TEN, &peers(&[1, 2]));
+    tell(&mut leader, T0, request(1, 1, 0, 0));
+    tell(&mut leader, T0, request(2, 1, 0, 0));
+    assert_eq!(given(&tell(&mut leader, T0, request(1, 2, 0, 10)), 1), Some(10));
+    assert_eq!(given(&tell(&mut leader, T0, request(2, 2, 0, 1)), 2), None);
+    // The question has overtaken the answer: node 1 asks the same again, and its calls have given up meanwhile.
+    let again = tell(&mut leader, T0, Request { round: 2, ..request(1, 2, 0, 10) });
+    assert_eq!((given(&again, 1), given(&again, 2)), (Some(10), None));
+    assert!(matches!(again[..], [_, (1, Notice::Ask { round: 2, .. })]), "{again:?}");
+    assert_eq!(given(&tell(&mut leader, T0, Request { round: 2, ..request(1, 3, 0, 0) }), 2), Some(1));
+}
+
+#[test]
+fn starts_that_a_leader_lent_end_with_its_term() {
+    let mut member = member(Limits { channels: None, cps: Some(10) }, WithoutLeader::Spend);
+    assert!(matches!(member.try_acquire(T0), Acquire::Ask(_)));
+    let sequence = requests(&mut member)[0].sequence;
+    answer(&mut member, T0, sequence, (0, 3), None);
+    let next = Term { epoch: 8, incarnation: 1 };
+    member.handle_input(T0, member::Input::Leader { node: 9, term: next });
+    assert_eq!(requests(&mut member)[0].held.starts, 0);
+    assert!(matches!(member.try_acquire(T0), Acquire::Ask(_)));
+}
