@@ -4,16 +4,19 @@
 //! Pure: no file is read, no clock, no randomness. A document comes in as text, time as [`sip::clock::Wall`], chance as a
 //! seed. What is published to the calls is a [`View`], immutable, shared and built beside the path of calls.
 
+pub mod block;
 pub mod change;
 pub mod digits;
 pub mod document;
 pub mod error;
 mod export;
 pub mod hours;
+pub mod import;
 pub mod index;
 pub mod model;
 pub mod plan;
 pub mod row;
+mod runs;
 pub mod tables;
 mod time;
 mod validate;
