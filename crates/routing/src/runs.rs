@@ -15,12 +15,12 @@ pub(crate) trait Entry: Copy {
     /// What it is sorted and found by.
     type Key: Ord + Copy;
 
+    /// The most entries of a piece. A larger one makes small changes and look-ups dearer, a smaller one clones.
+    const FULL: usize;
+
     /// Its key; no two entries have the same one.
     fn key(&self) -> Self::Key;
 }
-
-/// The most entries of a piece. A larger one makes small changes dearer, a smaller one clones.
-const FULL: usize = 512;
 
 /// Entries in the order of their keys.
 #[derive(Clone, Debug)]
@@ -70,13 +70,22 @@ impl<E: Entry> Runs<E> {
         Some(Place { piece, at: at.checked_sub(1)? })
     }
 
-    /// As [`Runs::last_up_to`], for a key below that of the entry after `place`: mostly found in its piece.
+    /// As [`Runs::last_up_to`], for a key below that of the entry after `place`. It is sought in steps that double from
+    /// there, for what is near is in the cache.
     pub(crate) fn last_up_to_before(&self, place: Place, key: E::Key) -> Option<Place> {
         if self.firsts[place.piece] > key {
             return self.last_up_to(key);
         }
-        let at = self.pieces[place.piece][..=place.at].partition_point(|entry| entry.key() <= key);
-        Some(Place { at: at.checked_sub(1)?, ..place })
+        let piece = &self.pieces[place.piece];
+        let (mut above, mut step) = (place.at + 1, 1);
+        loop {
+            let at = above.saturating_sub(step);
+            if piece[at].key() <= key {
+                let within = piece[at..above].partition_point(|entry| entry.key() <= key);
+                return Some(Place { at: at + within - 1, ..place });
+            }
+            (above, step) = (at, step * 2);
+        }
     }
 
     pub(crate) fn at(&self, place: Place) -> &E {
@@ -103,13 +112,13 @@ impl<E: Entry> Runs<E> {
         let entries = Arc::make_mut(entries);
         match place_in(entries, key) {
             Ok(at) => entries[at] = entry,
-            Err(FULL) if piece + 1 == pieces => self.push_piece(entry, FULL),
+            Err(at) if at == E::FULL && piece + 1 == pieces => self.push_piece(entry, E::FULL),
             Err(at) => {
                 self.len += 1;
                 if at == 0 {
                     self.firsts[piece] = key;
                 }
-                if entries.len() < FULL {
+                if entries.len() < E::FULL {
                     insert(entries, at, entry);
                 } else {
                     self.split(piece, at, entry);
@@ -125,6 +134,10 @@ impl<E: Entry> Runs<E> {
         let Some(at) = found else { return false };
         let entries = Arc::make_mut(&mut self.pieces[piece]);
         entries.remove(at);
+        // What many removals leave empty is given back before it is a third.
+        if entries.capacity() > 8.max(entries.len() * 3 / 2) {
+            entries.shrink_to(entries.len() * 9 / 8);
+        }
         self.len -= 1;
         match entries.first() {
             None => {
@@ -133,7 +146,7 @@ impl<E: Entry> Runs<E> {
             }
             Some(first) => {
                 self.firsts[piece] = first.key();
-                if entries.len() < FULL / 4 {
+                if entries.len() < E::FULL / 4 {
                     self.join(piece);
                 }
             }
@@ -161,12 +174,12 @@ impl<E: Entry> Runs<E> {
     /// Cuts a full piece in two and puts an entry where it belongs.
     fn split(&mut self, piece: usize, at: usize, entry: E) {
         let lower = Arc::make_mut(&mut self.pieces[piece]);
-        let mut upper = lower.split_off(FULL / 2);
+        let mut upper = lower.split_off(E::FULL / 2);
         lower.shrink_to_fit();
-        if at <= FULL / 2 {
+        if at <= E::FULL / 2 {
             insert(lower, at, entry);
         } else {
-            insert(&mut upper, at - FULL / 2, entry);
+            insert(&mut upper, at - E::FULL / 2, entry);
         }
         self.firsts.insert(piece + 1, upper[0].key());
         self.pieces.insert(piece + 1, Arc::new(upper));
@@ -176,15 +189,12 @@ impl<E: Entry> Runs<E> {
     fn join(&mut self, piece: usize) {
         let room = |other: usize| {
             let other = self.pieces.get(other)?;
-            (self.pieces[piece].len() + other.len() <= FULL * 3 / 4).then_some(())
+            (self.pieces[piece].len() + other.len() <= E::FULL * 3 / 4).then_some(())
         };
         let lower = match piece.checked_sub(1) {
             Some(before) if room(before).is_some() => before,
             _ if room(piece + 1).is_some() => piece,
-            _ => {
-                Arc::make_mut(&mut self.pieces[piece]).shrink_to(FULL / 4);
-                return;
-            }
+            _ => return,
         };
         let upper = self.pieces.remove(lower + 1);
         self.firsts.remove(lower + 1);
@@ -211,7 +221,7 @@ fn place_in<E: Entry>(entries: &[E], key: E::Key) -> Result<usize, usize> {
 /// Grows by a quarter: the doubling of a `Vec` would leave half of it empty.
 fn insert<E: Entry>(entries: &mut Vec<E>, at: usize, entry: E) {
     if entries.len() == entries.capacity() {
-        entries.reserve_exact((entries.len() / 4).max(4).min(FULL - entries.len()));
+        entries.reserve_exact((entries.len() / 4).max(4).min(E::FULL - entries.len()));
     }
     entries.insert(at, entry);
 }

@@ -123,6 +123,7 @@ struct Line {
 
 impl Entry for Line {
     type Key = (u64, u64);
+    const FULL: usize = 512;
 
     fn key(&self) -> Self::Key {
         self.key

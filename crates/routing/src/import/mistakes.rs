@@ -7,6 +7,9 @@ use std::sync::Arc;
 /// How many are told; a file of the wrong kind has one on every line.
 const MAX: usize = 100;
 
+/// How much is shown of what a cell holds.
+const MAX_TEXT: usize = 200;
+
 /// The mistakes of one file.
 #[derive(Debug)]
 pub(super) struct Mistakes {
@@ -25,6 +28,7 @@ impl Mistakes {
     pub(super) fn cell(&mut self, line: u32, place: usize, header: &str, what: String, mend: String) {
         let column = u32::try_from(place + 1).unwrap_or(u32::MAX);
         let header = header.chars().take(64).collect();
+        let what = if what.len() > MAX_TEXT { what.chars().take(MAX_TEXT).chain(['…']).collect() } else { what };
         let place = Place { file: self.file.clone(), line };
         self.push(Error::Cell { place, column, header, what, mend });
     }

@@ -140,6 +140,8 @@ impl Form for NumberForm {
         column("ring_seconds", false),
     ];
 
+    const MAX_ROWS: usize = 10_000_000;
+
     fn row(&mut self, cells: &Cells<'_>, mistakes: &mut Mistakes) {
         let Ok(row) = read(cells, mistakes) else { return };
         match self.list.seen.again(row.number.digits(), None, cells.line()) {

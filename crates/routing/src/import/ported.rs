@@ -107,6 +107,8 @@ impl Form for PortedForm {
         Column { name: "lrn", spellings: &["routingnumber", "locationroutingnumber"], needed: true },
     ];
 
+    const MAX_ROWS: usize = 100_000_000;
+
     fn row(&mut self, cells: &Cells<'_>, mistakes: &mut Mistakes) {
         let Ok(row) = read(cells, mistakes) else { return };
         match self.seen.again(row.number.digits(), None, cells.line()) {

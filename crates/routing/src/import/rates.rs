@@ -205,6 +205,8 @@ impl Form for RateForm {
         column("to", &["enddate", "effectiveto", "validto", "validuntil", "expirydate", "expirationdate"]),
     ];
 
+    const MAX_ROWS: usize = 10_000_000;
+
     fn check(&self, layout: &Layout, mistakes: &mut Mistakes) {
         for step in [INITIAL, NEXT] {
             if let (Some(place), Some(_)) = (layout.place(INCREMENT), layout.place(step)) {

@@ -12,6 +12,9 @@ pub(super) trait Form {
     /// What is known of it, in the order in which [`Cells`] is asked.
     const COLUMNS: &'static [Column];
 
+    /// The most rows of a file.
+    const MAX_ROWS: usize;
+
     /// Whether the columns of a header go together.
     fn check(&self, _layout: &Layout, _mistakes: &mut Mistakes) {}
 
@@ -29,6 +32,7 @@ pub(super) struct Sheet<F> {
     /// The begin of the file up to the end of its header.
     head: Vec<u8>,
     body: Option<Body>,
+    rows: usize,
 }
 
 #[derive(Debug)]
@@ -39,7 +43,7 @@ struct Body {
 
 impl<F: Form> Sheet<F> {
     pub(super) fn new(file: &Path, form: F) -> Self {
-        Self { form, mistakes: Mistakes::of(file), head: Vec::new(), body: None }
+        Self { form, mistakes: Mistakes::of(file), head: Vec::new(), body: None, rows: 0 }
     }
 
     pub(super) const fn is_hopeless(&self) -> bool {
@@ -50,8 +54,12 @@ impl<F: Form> Sheet<F> {
     pub(super) fn feed(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() && !self.is_hopeless() {
             match &mut self.body {
+                Some(_) if self.rows > F::MAX_ROWS => self.too_long(),
                 Some(body) => match body.records.next(&mut bytes) {
-                    Ok(Some(record)) => take(&mut self.form, &body.layout, record, &mut self.mistakes),
+                    Ok(Some(record)) => {
+                        self.rows += 1;
+                        take(&mut self.form, &body.layout, record, &mut self.mistakes);
+                    }
                     Ok(None) => {}
                     Err(broken) => tell(broken, body.records.line(), &mut self.mistakes),
                 },
@@ -78,6 +86,13 @@ impl<F: Form> Sheet<F> {
         if self.mistakes.is_empty() { Ok(self.form) } else { Err(self.mistakes.into_errors()) }
     }
 
+    fn too_long(&mut self) {
+        let line = self.body.as_ref().map_or(1, |body| body.records.line());
+        let what = format!("the file has more than {} rows", F::MAX_ROWS);
+        self.mistakes.line(line, what, "import it in parts".into());
+        self.mistakes.stop();
+    }
+
     fn feed_head(&mut self, bytes: &mut &[u8]) {
         let end = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1);
         let (head, rest) = bytes.split_at(end);
@@ -96,30 +111,42 @@ impl<F: Form> Sheet<F> {
             return self.mistakes.fatal(1, "the file is UTF-16", "save it as UTF-8");
         }
         let head = self.head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.head);
-        let with = |separator: u8| {
-            let (mut records, mut bytes) = (Records::new(separator, 1), head);
-            let whole = records.next(&mut bytes).is_ok_and(|record| record.is_some()) || records.last().is_ok();
-            let header = records.into_record();
-            let known = if whole { known(F::COLUMNS, &header) } else { 0 };
-            (known, separator, header)
-        };
-        let mut ways = SEPARATORS.map(with);
+        let mut ways = Vec::new();
+        let mut broken = None;
+        for separator in SEPARATORS {
+            match header(head, separator) {
+                Ok(header) => ways.push((known(F::COLUMNS, &header), separator, header)),
+                Err(error) => broken = Some(error),
+            }
+        }
         ways.sort_by_key(|(known, ..)| std::cmp::Reverse(*known));
-        let [(most, separator, header), (second, ..), _] = ways;
+        let best = ways.first().filter(|(known, ..)| *known > 0 || broken.is_none());
+        let Some((most, separator, header)) = best else {
+            return broken.into_iter().for_each(|broken| tell(broken, 1, &mut self.mistakes));
+        };
         if header.is_blank() {
             return self.mistakes.fatal(1, "the first line is empty", "begin the file with a header");
         }
-        if most == second && most > 0 {
+        if *most > 0 && ways.get(1).is_some_and(|(second, ..)| second == most) {
             let mend = "part the columns of the header by commas, semicolons or tabs, with one of them throughout";
             return self.mistakes.fatal(1, "it is not clear what parts the columns", mend);
         }
-        let layout = Layout::read(F::COLUMNS, &header, &mut self.mistakes);
+        let layout = Layout::read(F::COLUMNS, header, &mut self.mistakes);
         self.form.check(&layout, &mut self.mistakes);
         if !self.mistakes.is_empty() {
             self.mistakes.stop();
         }
-        self.body = Some(Body { records: Records::new(separator, 2), layout });
+        self.body = Some(Body { records: Records::new(*separator, 2), layout });
     }
+}
+
+/// The first line, read with one separator.
+fn header(mut head: &[u8], separator: u8) -> Result<Record, Broken> {
+    let mut records = Records::new(separator, 1);
+    if records.next(&mut head)?.is_none() {
+        records.last()?;
+    }
+    Ok(records.into_record())
 }
 
 fn take<F: Form>(form: &mut F, layout: &Layout, record: &Record, mistakes: &mut Mistakes) {
@@ -183,3 +210,31 @@ macro_rules! reader {
     };
 }
 pub(super) use reader;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Short(usize);
+
+    impl Form for Short {
+        const COLUMNS: &'static [Column] = &[Column { name: "a", spellings: &[], needed: true }];
+        const MAX_ROWS: usize = 3;
+
+        fn row(&mut self, cells: &Cells<'_>, mistakes: &mut Mistakes) {
+            self.0 += usize::from(cells.get(0, mistakes, |_| Ok(())).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_file_has_a_limit() {
+        let read = |text: &str| {
+            let mut sheet = Sheet::new(Path::new("s.csv"), Short(0));
+            sheet.feed(text.as_bytes());
+            sheet.finish().map(|form| form.0)
+        };
+        assert_eq!(read("a,notes\n1,\n2,\n3,\n"), Ok(3));
+        let errors = read("a,notes\n1,\n2,\n3,\n4,\n5,\n").expect_err("too long");
+        assert_eq!(errors[0].to_string(), "s.csv:6: the file has more than 3 rows; import it in parts");
+    }
+}

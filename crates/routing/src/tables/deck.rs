@@ -198,6 +198,7 @@ impl Packed {
 
 impl Entry for Packed {
     type Key = (u64, u64);
+    const FULL: usize = 128;
 
     fn key(&self) -> Self::Key {
         (self.prefix, self.from >> 16)
@@ -216,6 +217,7 @@ struct Wide {
 
 impl Entry for Wide {
     type Key = (u64, u64);
+    const FULL: usize = 128;
 
     fn key(&self) -> Self::Key {
         self.key

@@ -12,6 +12,7 @@ pub struct PortedRows {
 
 impl Entry for Ported {
     type Key = E164;
+    const FULL: usize = 512;
 
     fn key(&self) -> E164 {
         self.number

@@ -1,6 +1,7 @@
 //! Files in CSV: what is understood, what is refused and how it is said, and what a list makes of the tables.
 
 use crate::tables_of;
+use proptest::prelude::*;
 use routing::import::{List, NumberList, Numbers, Ported, PortedList, RateList, RateOptions, Rates, date};
 use routing::{Kind, Tables};
 use sip::clock::Wall;
@@ -176,6 +177,10 @@ fn a_file_that_cannot_be_read_on_says_why() {
         ("", "r.csv:1: the first line is empty; begin the file with a header"),
         ("44,0.01\n", "r.csv:1, column 1 `44`: nothing is known of this column"),
         ("prefix,rate\n44,\"1\n45,2\n", "r.csv:4: the file ends within quotes; close the quote"),
+        (
+            "prefix,rate,\"destination\"x\n44,1,\n",
+            "r.csv:1: text follows a closing quote; double the quotes within the quotes",
+        ),
         ("prefix,rate\n44,\"1\"2\n", "r.csv:2: text follows a closing quote; double the quotes within the quotes"),
     ] {
         let said = complaints(text);
@@ -333,3 +338,42 @@ fn served_numbers_are_imported() {
         "n.csv:3: +44208: `to` names user `bob`, which does not exist; write [[user]] with `name = \"bob\"`, or correct `to`"
     );
 }
+
+proptest! {
+    #[test]
+    fn arbitrary_files_never_panic(
+        header in prop::sample::select(vec!["prefix,rate,from,to\n", "code;price;increment;connect fee\n", "", "\u{feff}a\tb\n"]),
+        pieces in prop::collection::vec(prop::sample::select(PIECES.to_vec()), 0..40),
+        bytes in prop::collection::vec(any::<u8>(), 0..40),
+    ) {
+        let mut file = header.as_bytes().to_vec();
+        file.extend(pieces.concat().bytes());
+        file.extend(&bytes);
+        let read = |size: usize| {
+            let mut reader = Rates::new(Path::new("r.csv"), options());
+            file.chunks(size).for_each(|piece| reader.feed(piece));
+            reader.finish().map(|list| shown(&list)).map_err(|errors| errors.len())
+        };
+        prop_assert_eq!(read(1), read(1000));
+    }
+}
+
+const PIECES: [&str; 17] = [
+    "44",
+    "447",
+    "0.01",
+    "1,5",
+    ",",
+    ",",
+    ";",
+    ";",
+    "\n",
+    "\n",
+    "\"",
+    "2026-01-01",
+    "2026-02-01T00:00:00Z",
+    "60/1",
+    " ",
+    "\t",
+    "é",
+];
