@@ -1,5 +1,6 @@
 //! Attempts: the order of trying, how one fails, and what follows from it.
 
+use crate::core::{Core, Env};
 use crate::input::{Hop, Refused};
 use routing::model::{Egress, Trunk};
 use routing::{Attempt, Target};
@@ -48,6 +49,23 @@ pub(crate) struct Try {
     pub(crate) credentials: Option<(sip::Name, String)>,
     /// A 422 was heeded.
     pub(crate) raised: bool,
+}
+
+impl Core {
+    /// Begins the next attempt of the route, if one is left: its channel is asked for.
+    pub(crate) fn begin_attempt(&mut self, env: &Env<'_>) -> Option<Try> {
+        let route = self.route.as_mut()?;
+        if route.made >= env.settings.max_attempts {
+            return None;
+        }
+        let plan = route.attempts.pop_front()?;
+        route.made += 1;
+        self.attempts += 1;
+        let number = self.attempts;
+        let seed = self.chance.next();
+        self.ledger.seize(&mut self.out, number, plan.target.clone(), seed);
+        Some(Try::new(number, plan, env.now))
+    }
 }
 
 /// The name of a target's trunk; empty for a line.

@@ -59,17 +59,9 @@ impl Seizing {
 
     /// Begins the next attempt, if one is left.
     pub(super) fn next(core: &mut Core, env: &Env<'_>) -> Option<State> {
-        let route = core.route.as_mut()?;
-        if route.made >= env.settings.max_attempts {
-            return None;
-        }
-        let plan = route.attempts.pop_front()?;
-        route.made += 1;
-        let number = route.made;
-        let seed = core.chance.next();
-        core.ledger.seize(&mut core.out, number, plan.target.clone(), seed);
+        let attempt = core.begin_attempt(env)?;
         let until = env.now.mono + env.settings.max_wait;
-        Some(State::Seizing(Box::new(Self { until, attempt: Try::new(number, plan, env.now) })))
+        Some(State::Seizing(Box::new(Self { until, attempt })))
     }
 
     /// An attempt failed by a final response: the next one, or the caller hears of it.

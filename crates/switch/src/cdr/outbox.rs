@@ -1,6 +1,7 @@
 //! The outbox itself: which keys RocksDB holds, and how they change together.
 //!
 //! `o` + call: what the call comes to if nobody closes it: its answered row, or the row after its failed attempts.
+//! `o` + call + attempt: a further answered row of it, beside that one: a leg that a transfer has left standing.
 //! `r` + sequence: a finished row. `f`: the range of rows whose file is being written, so that a crash between naming the
 //! file and deleting its rows does not write them twice. `h`: when this process was last alive, to the second. `n`: the
 //! next sequence number once the outbox was emptied, so that no two files are ever named alike. `x` + key: what could not
@@ -14,6 +15,7 @@ use ::call::record::{EndedBy, Row};
 use parking_lot::Mutex;
 use rocksdb::{DB, Direction, IteratorMode, WriteBatch};
 use sip::clock::Wall;
+use smallvec::SmallVec;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -106,6 +108,7 @@ impl Outbox {
             match postcard::from_bytes::<Row>(&value) {
                 Ok(mut row) => {
                     close_orphan(&mut row, last_alive);
+                    row.is_final = *key == open_key(row.call);
                     self.put_closed(&row)?;
                     orphans += 1;
                 }
@@ -128,7 +131,7 @@ impl Outbox {
 
     pub(super) fn put_open(&self, row: &Row) -> Result<(), Error> {
         let bytes = postcard::to_allocvec(row).map_err(failed)?;
-        self.db.put(open_key(row.call), bytes).map_err(failed)?;
+        self.db.put(key_of(row), bytes).map_err(failed)?;
         self.dirty.store(true, Ordering::Release);
         Ok(())
     }
@@ -136,8 +139,8 @@ impl Outbox {
     pub(super) fn put_closed(&self, row: &Row) -> Result<(), Error> {
         let bytes = postcard::to_allocvec(row).map_err(failed)?;
         let mut batch = WriteBatch::default();
-        if row.is_final {
-            batch.delete(open_key(row.call));
+        if row.is_final || row.answered.is_some() {
+            batch.delete(key_of(row));
         } else if let Some(open) = self.after_attempt(row)? {
             batch.put(open_key(row.call), postcard::to_allocvec(&open).map_err(failed)?);
         }
@@ -163,6 +166,7 @@ impl Outbox {
         let attempt = known.map_or(0, |known| known.attempt).max(row.attempt.saturating_add(1));
         Ok(Some(Row {
             attempt,
+            is_final: true,
             started: row.ended,
             ringing: None,
             answered: None,
@@ -299,7 +303,6 @@ fn close_orphan(row: &mut Row, last_alive: Wall) {
     row.duration_ms = talking.map_or(0, |answered| row.ended.0 - answered.0);
     row.ended_by = EndedBy::Switch;
     row.reason = "process_died".into();
-    row.is_final = true;
     if talking.is_none() {
         // 41, temporary failure (Q.850): the caller heard nothing final from us.
         (row.sip_code, row.q850) = (500, 41);
@@ -311,6 +314,15 @@ fn open_key(call: CallId) -> [u8; 15] {
     key[1..3].copy_from_slice(&call.shard.to_be_bytes());
     key[3..7].copy_from_slice(&call.epoch.to_be_bytes());
     key[7..].copy_from_slice(&call.call.to_be_bytes());
+    key
+}
+
+/// Where an open row is kept: the call's last one by the call, any other by its attempt too.
+fn key_of(row: &Row) -> SmallVec<[u8; 19]> {
+    let mut key = SmallVec::from_slice(&open_key(row.call));
+    if !row.is_final {
+        key.extend_from_slice(&row.attempt.to_be_bytes());
+    }
     key
 }
 

@@ -251,3 +251,28 @@ fn listings_are_filtered_bounded_and_in_order() {
     assert_eq!(list(Some("2026-01-01T00:00:04.001Z"), Some("alpha"), 100), "");
     assert_eq!(list(None, None, 0), "");
 }
+
+#[test]
+fn both_legs_of_a_transferred_call_have_a_row_when_the_process_dies() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let outbox = Outbox::open(options(dir.path())).expect("opens");
+    // 1 dies while both of its legs are counted; of 2 one has ended, of 3 both have.
+    for call in 1..=3 {
+        outbox.put_open(&row(call, 1)).expect("kept");
+        outbox.put_open(&Row { is_final: false, ..row(call, 1) }).expect("kept");
+        outbox.put_open(&row(call, 2)).expect("kept");
+    }
+    for call in 2..=3 {
+        outbox.put_closed(&Row { is_final: false, ..row(call, 1) }).expect("kept");
+    }
+    outbox.put_closed(&row(3, 2)).expect("kept");
+    drop(outbox);
+    let outbox = Outbox::open(options(dir.path())).expect("opens again");
+    assert_eq!(outbox.close_orphans().expect("reads"), 3);
+    assert_eq!(outbox.close_orphans().expect("reads"), 0, "nothing is left");
+    outbox.export().expect("exports");
+    let mut rows: Vec<_> = all(dir.path()).iter().map(|row| (row["id"].clone(), row["final"].clone())).collect();
+    rows.sort();
+    let ids: Vec<_> = rows.iter().map(|(id, is_final)| (&id[id.len() - 3..], is_final == "true")).collect();
+    assert_eq!(ids, [("1-1", false), ("1-2", true), ("2-1", false), ("2-2", true), ("3-1", false), ("3-2", true)]);
+}

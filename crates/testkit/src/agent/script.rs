@@ -55,6 +55,8 @@ pub struct Script {
     pub slow: Option<Duration>,
     /// Says nothing to a re-INVITE but 100 after this, and waits for its CANCEL.
     pub broods: Option<Duration>,
+    /// This many re-INVITEs are answered with 491.
+    pub busy: u32,
     /// As caller: the user part of From.
     pub user: &'static str,
     /// As caller: name and password for a digest.
@@ -81,6 +83,7 @@ impl Default for Script {
             asks: false,
             slow: None,
             broods: None,
+            busy: 0,
             user: "+442071230001",
             password: None,
             max_forwards: 70,
