@@ -7,7 +7,7 @@ use sip::{Builder, Message, Method, Name};
 use std::net::SocketAddr;
 use std::time::Duration;
 use testkit::agent::Answer;
-use testkit::tables::transfers;
+use testkit::tables::{transfers, transfers_with};
 use testkit::{Faults, Script, World};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -346,6 +346,79 @@ fn who_came_by_a_transfer_may_transfer_in_turn() {
     let world = end(world, DAVE);
     let rows: Vec<_> = world.node.rows.iter().map(|row| (&*row.ingress_trunk, &*row.egress_trunk)).collect();
     assert_eq!(rows, [("two", "three"), ("one", "two"), ("one", "three"), ("two", "four")]);
+}
+
+#[test]
+fn what_was_under_way_with_one_who_has_left_does_not_touch_the_next() {
+    let mut world = World::new(5, Faults::default(), Script::default(), usual()[1..].to_vec());
+    world.node.view = transfers_with("session_expires = 90");
+    world.call("442071230000");
+    world.run_for(Duration::from_millis(45_290));
+    // Bob's session is refreshed half a minute after it began, a moment after he has asked; he hears nothing of it.
+    refer(&mut world, BOB, TO_CAROL);
+    world.agents[BOB].script.deaf = true;
+    world.run_for(SECOND * 60);
+    assert!(world.agents[ALICE].is_talking() && world.agents[CAROL].is_talking(), "{}", world.trace());
+    end(world, ALICE);
+}
+
+#[test]
+fn media_that_bypasses_goes_to_the_new_party_at_once() {
+    let mut world = World::new(5, Faults::default(), Script::default(), usual()[1..].to_vec());
+    world.node.view = transfers_with("media = \"bypass\"");
+    world.call("442071230000");
+    world.run_for(SECOND * 2);
+    refer(&mut world, BOB, TO_CAROL);
+    world.run_for(SECOND * 3);
+    let offer = text(world.agents[CAROL].seen.invite.as_ref().expect("called"));
+    assert!(offer.contains("c=IN IP4 192.0.2.1\r"), "{offer}");
+    let told = String::from_utf8_lossy(world.agents[ALICE].seen.sdp.as_ref().expect("told")).into_owned();
+    assert!(told.contains("c=IN IP4 192.0.2.3\r"), "{told}");
+    assert_eq!(world.node.books.anchored, 0);
+    end(world, CAROL);
+}
+
+#[test]
+fn ports_are_taken_for_a_party_whose_media_must_pass_and_given_back_if_it_does_not_come() {
+    for answers in [true, false] {
+        let carol = if answers { Script::default() } else { Script::refuses(486) };
+        let mut world = World::new(5, Faults::default(), Script::default(), with_carol(carol)[1..].to_vec());
+        world.node.view = transfers_with("media = \"bypass\"");
+        world.call("442071230000");
+        world.run_for(SECOND * 2);
+        world.node.view = transfers();
+        refer(&mut world, BOB, TO_CAROL);
+        world.run_for(SECOND * 3);
+        assert_eq!(world.node.books.anchored, i64::from(answers), "{}", world.trace());
+        let told = world.agents[ALICE].seen.sdp.as_ref().map(|sdp| String::from_utf8_lossy(sdp).into_owned());
+        let through = told.is_some_and(|told| told.contains("c=IN IP4 192.0.2.100"));
+        assert_eq!(through, answers, "{}", world.trace());
+        end(world, ALICE);
+    }
+}
+
+#[test]
+fn a_refer_before_the_answer_is_refused() {
+    let mut world = World::new(5, Faults::default(), Script::default(), usual()[1..].to_vec());
+    world.node.view = transfers();
+    world.call("442071230000");
+    world.run_for(Duration::from_millis(150));
+    refer(&mut world, BOB, TO_CAROL);
+    assert_eq!(world.agents[BOB].seen.replies, [(Method::Refer, 491)], "{}", world.trace());
+    world.run_for(SECOND);
+    end(world, ALICE);
+}
+
+#[test]
+fn who_hides_its_number_hides_it_from_the_next_party_too() {
+    let alice = Script { headers: vec![("Privacy", "id".to_owned())], ..Script::default() };
+    let mut world = talking([alice, Script::default(), Script::default(), Script::default()]);
+    refer(&mut world, BOB, TO_CAROL);
+    world.run_for(SECOND * 3);
+    let invite = world.agents[CAROL].seen.invite.as_ref().expect("called");
+    assert!(invite.get(Name::From).expect("checked").contains("anonymous"), "{:?}", invite.get(Name::From));
+    assert_eq!(invite.get(Name::Privacy), Some("id"));
+    end(world, ALICE);
 }
 
 #[test]
