@@ -355,9 +355,12 @@ fn what_was_under_way_with_one_who_has_left_does_not_touch_the_next() {
     world.call("442071230000");
     world.run_for(Duration::from_millis(45_290));
     // Bob's session is refreshed half a minute after it began, a moment after he has asked; he hears nothing of it.
-    refer(&mut world, BOB, TO_CAROL);
+    world.act(BOB, |agent, now| agent.refer(now, TO_CAROL));
+    world.run_for(Duration::from_millis(8));
     world.agents[BOB].script.deaf = true;
     world.run_for(SECOND * 60);
+    let refreshed = world.net.trace.iter().any(|line| line.contains("> 192.0.2.2:5060 INVITE sip:agent"));
+    assert!(refreshed, "{}", world.trace());
     assert!(world.agents[ALICE].is_talking() && world.agents[CAROL].is_talking(), "{}", world.trace());
     end(world, ALICE);
 }
