@@ -126,6 +126,16 @@ impl Media {
         self.ports.is_empty()
     }
 
+    /// Whether a description names other addresses than the last one of its side.
+    pub(crate) fn moves(&self, side: MediaSide, body: &Bytes) -> bool {
+        let addresses = |body: &Bytes| -> SmallVec<[Option<SocketAddr>; 2]> {
+            let session = Session::from_bytes(body.clone());
+            session
+                .map_or_else(|_| SmallVec::new(), |session| session.medias().map(|media| media.rtp_address()).collect())
+        };
+        self.remote[side.index()].as_ref().is_some_and(|last| addresses(last) != addresses(body))
+    }
+
     pub(crate) fn codec(&self) -> &str {
         &self.codec
     }

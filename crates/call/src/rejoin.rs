@@ -23,11 +23,18 @@ pub(crate) struct Rejoin {
     /// When; absent while it is out.
     pub(crate) at: Option<Instant>,
     tries: u8,
+    /// The other party has heard already, and its answer is what this one hears.
+    answers: bool,
 }
 
 impl Rejoin {
     pub(crate) const fn new(side: MediaSide, at: Instant) -> Self {
-        Self { side, at: Some(at), tries: 0 }
+        Self { side, at: Some(at), tries: 0, answers: false }
+    }
+
+    /// The other way round, once.
+    const fn back(self, at: Instant) -> Self {
+        Self { side: self.side.other(), at: Some(at), tries: 0, answers: true }
     }
 }
 
@@ -99,9 +106,13 @@ pub(crate) fn on_response(
         }
         orphan::acknowledge(core, env, client, 0, "", b"");
         crate::timers::refreshed(core, env, side, message);
-        let answered = message.sdp().map(|body| core.media.answer(&mut core.out, side, &body, true, true));
+        let body = message.sdp();
+        // The new party was told where this one was before it moved; behind the relay that makes no difference.
+        let moved = core.media.bypasses() && body.as_ref().is_some_and(|body| core.media.moves(side, body));
+        let answered = body.map(|body| core.media.answer(&mut core.out, side, &body, true, true));
         core.media.close_offer();
-        core.rejoin = None;
+        core.rejoin = (moved && !rejoin.answers).then(|| rejoin.back(env.now.mono));
+        on_alarm(core, env);
         core.out.push_back(Effect::Checkpoint(Point::C4));
         return match answered {
             Some(Err(_)) => Err("answer cannot be used"),

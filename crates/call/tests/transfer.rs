@@ -382,6 +382,22 @@ fn media_that_bypasses_goes_to_the_new_party_at_once() {
 }
 
 #[test]
+fn where_media_bypasses_the_new_party_hears_that_the_other_has_moved() {
+    let mut world = World::new(5, Faults::default(), Script::default(), usual()[1..].to_vec());
+    world.node.view = transfers_with("media = \"bypass\"");
+    world.call("442071230000");
+    world.run_for(SECOND * 2);
+    world.agents[ALICE].script.port = 5000;
+    refer(&mut world, BOB, TO_CAROL);
+    world.run_for(SECOND * 3);
+    assert_eq!(world.agents[CAROL].seen.requests, [Method::Invite, Method::Invite], "{}", world.trace());
+    let told = String::from_utf8_lossy(world.agents[CAROL].seen.sdp.as_ref().expect("told")).into_owned();
+    assert!(told.contains("m=audio 5000 "), "{told}");
+    assert_eq!(world.agents[ALICE].seen.requests, [Method::Invite], "and no more than that");
+    end(world, CAROL);
+}
+
+#[test]
 fn ports_are_taken_for_a_party_whose_media_must_pass_and_given_back_if_it_does_not_come() {
     for answers in [true, false] {
         let carol = if answers { Script::default() } else { Script::refuses(486) };

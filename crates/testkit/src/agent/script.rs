@@ -39,6 +39,8 @@ pub struct Script {
     pub quiet_answer: bool,
     /// As caller: the description is one part of the body, beside a location.
     pub multipart: bool,
+    /// Where it wants its media.
+    pub port: u16,
     /// More lines of its session descriptions.
     pub more_sdp: &'static str,
     /// As callee: the ends, one a fork.
@@ -74,6 +76,7 @@ impl Default for Script {
             sdp: true,
             quiet_answer: false,
             multipart: false,
+            port: 4000,
             more_sdp: "",
             rings: vec![Ring::plain(100, 180)],
             answers: vec![Answer { after: Duration::from_millis(300), code: 200, fork: 0 }],
