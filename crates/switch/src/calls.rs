@@ -5,6 +5,7 @@
 
 pub mod actor;
 pub mod directory;
+pub mod lingering;
 mod shard;
 
 use crate::alarm::Alarms;
@@ -15,7 +16,7 @@ use crate::supervise::{Child, Plan, Strategy};
 use ::call::CallId;
 use actor::{Arguments, CallActor, CallMessage};
 use bytes::Bytes;
-use directory::{CallCell, CallRef, Directory, InviteKey};
+use directory::{CallCell, CallRef, Directory, InviteKey, Place};
 use parking_lot::Mutex;
 use ractor::{ActorCell, ActorRuntime, RpcReplyPort};
 use rand::rngs::StdRng;
@@ -34,7 +35,7 @@ pub struct Calls {
     /// Who owns which message.
     pub directory: Directory,
     /// Wakes them.
-    pub alarms: Alarms<CallRef>,
+    pub alarms: Alarms<CallId>,
     shards: Vec<Mutex<Option<ActorCell>>>,
     random: Mutex<StdRng>,
     limit: usize,
@@ -71,8 +72,8 @@ impl Calls {
             return Err(NoCall::Full);
         }
         let id = self.mint();
-        let (call, new) = self.directory.find_or_spawn(key, id, || self.spawn(shell, id, key))?;
-        call.tell(CallMessage::Sip { bytes, flow });
+        let (id, call, new) = self.directory.find_or_spawn(key, id, || self.spawn(shell, id, key))?;
+        call.tell(shell, id, CallMessage::Sip { bytes, flow });
         Ok(new)
     }
 
@@ -104,14 +105,14 @@ impl Calls {
 
     /// One call as it is now.
     pub async fn show_one(&self, id: CallId) -> Option<::call::Summary> {
-        ask(&self.directory.find(id)?).await
+        ask(self.directory.find(id)?.actor()?).await
     }
 
     /// Ends a call; `false` if there is none of that name.
     pub fn hangup(&self, id: CallId, reason: &'static str) -> bool {
-        self.directory
-            .find(id)
-            .is_some_and(|call| call.tell(CallMessage::Input(Box::new(::call::Input::Hangup { reason }))))
+        let place = self.directory.find(id);
+        let call = place.as_ref().and_then(Place::actor);
+        call.is_some_and(|call| call.tell(CallMessage::Input(Box::new(::call::Input::Hangup { reason }))))
     }
 }
 

@@ -5,6 +5,7 @@
 
 use crate::calls::NoCall;
 use crate::calls::actor::CallMessage;
+use crate::calls::directory::Place;
 use crate::clients::Clients;
 use crate::clock;
 use crate::counters::Way;
@@ -38,9 +39,10 @@ impl Dispatcher {
     }
 
     fn response(&self, peek: &Peek<'_>, bytes: &[u8], flow: Flow) {
-        if let Some(call) = CallId::in_branch(peek.branch).and_then(|id| self.shell.calls.directory.find(id)) {
-            call.tell(CallMessage::Sip { bytes: Bytes::copy_from_slice(bytes), flow });
-            return;
+        if let Some(id) = CallId::in_branch(peek.branch)
+            && let Some(call) = self.shell.calls.directory.find(id)
+        {
+            return self.hand(id, &call, bytes, flow);
         }
         let ours = Clients::is_ours(peek.branch)
             && Message::parse(Bytes::copy_from_slice(bytes)).is_ok_and(|message| self.shell.clients.deliver(message));
@@ -49,13 +51,15 @@ impl Dispatcher {
         }
     }
 
+    fn hand(&self, id: CallId, call: &Place, bytes: &[u8], flow: Flow) {
+        call.tell(&self.shell, id, CallMessage::Sip { bytes: Bytes::copy_from_slice(bytes), flow });
+    }
+
     fn request(&self, method: Method, peek: &Peek<'_>, bytes: &[u8], flow: Flow) {
         let directory = &self.shell.calls.directory;
         if !peek.to_tag.is_empty() {
-            match CallId::in_tag(peek.to_tag).and_then(|id| directory.find(id)) {
-                Some(call) => {
-                    call.tell(CallMessage::Sip { bytes: Bytes::copy_from_slice(bytes), flow });
-                }
+            match CallId::in_tag(peek.to_tag).and_then(|id| Some((id, directory.find(id)?))) {
+                Some((id, call)) => self.hand(id, &call, bytes, flow),
                 None => self.stray(method, bytes, flow),
             }
             return;
@@ -63,9 +67,7 @@ impl Dispatcher {
         match method {
             Method::Invite => self.invite(peek, bytes, flow),
             Method::Cancel => match directory.find_invite(directory.key(peek)) {
-                Some(call) => {
-                    call.tell(CallMessage::Sip { bytes: Bytes::copy_from_slice(bytes), flow });
-                }
+                Some((id, call)) => self.hand(id, &call, bytes, flow),
                 None => self.stray(method, bytes, flow),
             },
             // An ACK that acknowledges nothing of ours.
@@ -87,9 +89,8 @@ impl Dispatcher {
     fn invite(&self, peek: &Peek<'_>, bytes: &[u8], flow: Flow) {
         let calls = &self.shell.calls;
         let key = calls.directory.key(peek);
-        if let Some(call) = calls.directory.find_invite(key) {
-            call.tell(CallMessage::Sip { bytes: Bytes::copy_from_slice(bytes), flow });
-            return;
+        if let Some((id, call)) = calls.directory.find_invite(key) {
+            return self.hand(id, &call, bytes, flow);
         }
         if !self.admit(flow) {
             return;
@@ -232,7 +233,7 @@ impl Inbox for Dispatcher {
         if let Sender::Call(id, mark) = sender
             && let Some(call) = self.shell.calls.directory.find(id)
         {
-            call.tell(CallMessage::Input(Box::new(Input::Unreachable { mark })));
+            call.tell(&self.shell, id, CallMessage::Input(Box::new(Input::Unreachable { mark })));
         }
     }
 }

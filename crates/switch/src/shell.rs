@@ -1,6 +1,7 @@
 //! What performs the effects of calls, shared by all of them.
 
 use crate::calls::Calls;
+use crate::calls::actor::CallMessage;
 use crate::calls::directory::{CallCell, CallRef};
 use crate::clients::Clients;
 use crate::counters::Messages;
@@ -14,6 +15,7 @@ use ::call::record::Record;
 use ::call::{Call, CallId, Context, Effect, Input, Locals, Settings};
 use bytes::Bytes;
 use parking_lot::Mutex;
+use ractor::ActorRef;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use routing::Target;
 use routing::model::Trunk;
@@ -141,7 +143,16 @@ impl Shell {
     }
 
     /// Performs one effect of a call.
-    pub(crate) fn perform(self: &Arc<Self>, id: CallId, me: &CallRef, now: Now, effect: Effect) -> Performed {
+    ///
+    /// A call without an actor is over and holds nothing; should it ask for something all the same, it does not get it.
+    pub(crate) fn perform(
+        self: &Arc<Self>,
+        id: CallId,
+        cell: &Arc<CallCell>,
+        actor: Option<&ActorRef<CallMessage>>,
+        now: Now,
+        effect: Effect,
+    ) -> Performed {
         match effect {
             Effect::Send { bytes, to, mark } => {
                 self.messages.count_sent(&bytes);
@@ -150,18 +161,23 @@ impl Shell {
                     Sent::Unreachable => Performed::Answer(Input::Unreachable { mark }),
                 }
             }
-            Effect::Admit { trunk } => Performed::Answer(Input::Admitted(self.acquire(me, &trunk, now))),
-            Effect::Seize { attempt, target, seed } => self.seize(me, now, attempt, target, seed),
-            Effect::Leave { trunk } => self.done(|| self.release(&me.cell, &trunk.name)),
+            Effect::Admit { trunk } => Performed::Answer(Input::Admitted(self.acquire(cell, &trunk, now))),
+            Effect::Seize { attempt, target, seed } => match me(cell, actor) {
+                Some(me) => self.seize(&me, now, attempt, target, seed),
+                None => Performed::Answer(Input::Seized { attempt, result: Err(Refused::Unresolvable) }),
+            },
+            Effect::Leave { trunk } => self.done(|| self.release(cell, &trunk.name)),
             Effect::Surrender { target } => {
-                self.done(|| target.trunk().into_iter().for_each(|trunk| self.release(&me.cell, &trunk.name)))
+                self.done(|| target.trunk().into_iter().for_each(|trunk| self.release(cell, &trunk.name)))
             }
             Effect::Outcome { trunk, gateway, outcome } => {
                 self.done(|| self.trunks.outcome(&trunk, &gateway, outcome, now.mono))
             }
-            Effect::Anchor { streams } => Performed::Answer(Input::Anchored(self.anchor(me, streams))),
-            Effect::Steer(steer) => self.done(|| self.steer(me, &steer)),
-            Effect::FreeMedia => self.free_media(me),
+            Effect::Anchor { streams } => {
+                Performed::Answer(Input::Anchored(me(cell, actor).and_then(|me| self.anchor(&me, streams))))
+            }
+            Effect::Steer(steer) => self.done(|| self.steer(cell, &steer)),
+            Effect::FreeMedia => self.free_media(cell),
             Effect::Record(record) => self.done(|| self.record(id, &record)),
             Effect::Event(event) => self.done(|| self.trunks.count(&event)),
             // The actor keeps these two to itself.
@@ -170,9 +186,9 @@ impl Shell {
     }
 
     /// Takes a channel for a call, and notes it where it outlives the call's actor.
-    fn acquire(&self, me: &CallRef, trunk: &Trunk, now: Now) -> Result<(), Refused> {
+    fn acquire(&self, cell: &CallCell, trunk: &Trunk, now: Now) -> Result<(), Refused> {
         self.trunks.acquire(trunk, now.mono)?;
-        me.cell.took(&trunk.name);
+        cell.took(&trunk.name);
         Ok(())
     }
 
@@ -214,9 +230,9 @@ impl Shell {
             if hops.is_empty() {
                 return answer(Err(Refused::NotRegistered));
             }
-            return answer(self.acquire(me, trunk, now).map(|()| hops));
+            return answer(self.acquire(&me.cell, trunk, now).map(|()| hops));
         }
-        if let Err(refused) = self.acquire(me, trunk, now) {
+        if let Err(refused) = self.acquire(&me.cell, trunk, now) {
             return answer(Err(refused));
         }
         let gateways = self.trunks.candidates(trunk, now.mono, seed);
@@ -227,7 +243,7 @@ impl Shell {
         tokio::spawn(async move {
             let hops = shell.resolver.hops(&gateways, seed).await;
             let result = shell.or_release(&me.cell, &trunk, hops);
-            me.tell(crate::calls::actor::CallMessage::Input(Box::new(Input::Seized { attempt, result })));
+            me.tell(CallMessage::Input(Box::new(Input::Seized { attempt, result })));
         });
         Performed::Done
     }
@@ -255,8 +271,8 @@ impl Shell {
         }
     }
 
-    fn steer(&self, me: &CallRef, steer: &::call::effect::Steer) {
-        let session = *me.cell.media.lock();
+    fn steer(&self, cell: &CallCell, steer: &::call::effect::Steer) {
+        let session = *cell.media.lock();
         if let Some(session) = session
             && self.relay.update(session, media::update(steer)).is_err()
         {
@@ -265,12 +281,17 @@ impl Shell {
     }
 
     /// Answered when the worker has closed the session; at once if there never was one.
-    fn free_media(&self, me: &CallRef) -> Performed {
-        match me.cell.media.lock().take() {
+    fn free_media(&self, cell: &CallCell) -> Performed {
+        match cell.media.lock().take() {
             Some(session) => self.done(|| self.relay.release(session)),
             None => Performed::Answer(Input::MediaFreed(Box::default())),
         }
     }
+}
+
+/// The way back to a call that has an actor.
+fn me(cell: &Arc<CallCell>, actor: Option<&ActorRef<CallMessage>>) -> Option<CallRef> {
+    Some(CallRef { actor: actor?.clone(), cell: Arc::clone(cell) })
 }
 
 /// The way back of a response: the connection that the request came over, or for UDP the address that its Via asks for.

@@ -235,9 +235,14 @@ impl Clearing {
         }
     }
 
+    /// Whether something has to come yet: figures, an answer, an acknowledgement.
+    pub(crate) fn waits(&self, core: &Core) -> bool {
+        self.row.is_some() || self.bye_waits.is_some() || core.tx.is_needed() || core.ledger.is_waiting()
+    }
+
     /// Over, if nothing is left to wait for.
     fn settle(self, core: &mut Core, env: &Env<'_>) -> State {
-        let waits = self.row.is_some() || self.bye_waits.is_some() || core.tx.is_needed() || core.ledger.is_waiting();
+        let waits = self.waits(core);
         let lingers = !core.tx.is_empty() && env.now.mono < self.linger_until;
         if (waits || lingers) && env.now.mono < self.patience_until {
             return State::Clearing(Box::new(self));
