@@ -18,9 +18,14 @@ use rustc_hash::FxHashMap;
 use sip::clock::Wall;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 /// Rows of one file at the most.
 pub(super) const FILE_ROWS: usize = 50_000;
+/// See [`Pace`].
+const WORK: u32 = 128;
+const REST: u32 = 2;
+const LONGEST_REST: Duration = Duration::from_millis(10);
 const FILE_KEY: &[u8] = b"f";
 const HEARTBEAT_KEY: &[u8] = b"h";
 const NEXT_KEY: &[u8] = b"n";
@@ -264,13 +269,13 @@ impl Outbox {
         self.db.put(HEARTBEAT_KEY, postcard::to_allocvec(&wall.0).map_err(failed)?).map_err(failed)
     }
 
-    /// Writes every finished row into closed files. Answers how many rows.
-    pub(super) fn export(&self) -> Result<u64, Error> {
+    /// Writes every finished row into closed files, at this pace. Answers how many rows.
+    pub(super) fn export(&self, mut pace: Pace) -> Result<u64, Error> {
         let mut oldest = self.exporting.lock();
         let mut written = 0;
-        while let Some(Batch { first, last, rows }) = self.finished(*oldest)? {
+        while let Some(Batch { first, last, rows }) = self.finished(*oldest, &mut pace)? {
             if !rows.is_empty() {
-                self.write_file(first, last, &rows)?;
+                self.write_file(first, last, &rows, &mut pace)?;
             }
             self.forget(first, last)?;
             self.pending.fetch_sub(rows.len() as u64, Ordering::Relaxed);
@@ -280,23 +285,24 @@ impl Outbox {
         Ok(written)
     }
 
-    fn write_file(&self, first: u64, last: u64, rows: &[Row]) -> Result<(), Error> {
+    fn write_file(&self, first: u64, last: u64, rows: &[Row], pace: &mut Pace) -> Result<(), Error> {
         let name = csv_file::name(&self.options.node, clock::now().wall, first);
         let intent = postcard::to_allocvec(&(first, last, &name)).map_err(failed)?;
         self.db.put(FILE_KEY, intent).map_err(failed)?;
         self.db.flush_wal(true).map_err(failed)?;
         std::fs::create_dir_all(self.folder()).map_err(failed)?;
-        csv_file::write(&self.folder().join(name), &self.options, rows.iter()).map_err(failed)
+        csv_file::write(&self.folder().join(name), &self.options, rows.iter().inspect(|_| pace.step())).map_err(failed)
     }
 
     /// The rows of the next file, from the oldest on; nothing if none waits. What cannot be read is set aside.
-    fn finished(&self, oldest: u64) -> Result<Option<Batch>, Error> {
+    fn finished(&self, oldest: u64, pace: &mut Pace) -> Result<Option<Batch>, Error> {
         let mut batch: Option<Batch> = None;
         for entry in self.db.iterator(IteratorMode::From(&row_key(oldest), Direction::Forward)).take(FILE_ROWS) {
             let (key, value) = entry.map_err(failed)?;
             let Some(sequence) = sequence_of(b"r", &key) else { break };
             let batch = batch.get_or_insert_with(|| Batch { first: sequence, last: sequence, rows: Vec::new() });
             batch.last = sequence;
+            pace.step();
             match postcard::from_bytes(&value) {
                 Ok(row) => batch.rows.push(row),
                 Err(error) => {
@@ -318,6 +324,34 @@ impl Outbox {
     }
 }
 
+/// How much of the processor an export may take: thousands of rows in one go would take it from the calls for as long as
+/// a retransmission takes.
+pub(super) struct Pace {
+    rests: bool,
+    rows: u32,
+    since: Instant,
+}
+
+impl Pace {
+    /// As fast as it goes: nobody calls any more.
+    pub(super) fn hurried() -> Self {
+        Self { rests: false, rows: 0, since: Instant::now() }
+    }
+
+    /// [`WORK`] rows, then a rest of [`REST`] times as long.
+    pub(super) fn steady() -> Self {
+        Self { rests: true, ..Self::hurried() }
+    }
+
+    fn step(&mut self) {
+        self.rows += 1;
+        if self.rests && self.rows.is_multiple_of(WORK) {
+            std::thread::sleep((self.since.elapsed() * REST).min(LONGEST_REST));
+            self.since = Instant::now();
+        }
+    }
+}
+
 /// The rows of one file and their range of sequence numbers.
 struct Batch {
     first: u64,
@@ -329,8 +363,9 @@ struct Batch {
 impl Outbox {
     /// An export that dies when its file has just got its name.
     pub(super) fn stop_after_naming(&self) -> Result<(), Error> {
-        let Some(Batch { first, last, rows }) = self.finished(0)? else { return Ok(()) };
-        self.write_file(first, last, &rows)
+        let mut pace = Pace::hurried();
+        let Some(Batch { first, last, rows }) = self.finished(0, &mut pace)? else { return Ok(()) };
+        self.write_file(first, last, &rows, &mut pace)
     }
 
     /// A row that no version can read.
