@@ -98,7 +98,7 @@ fn flow_to(env: &Env<'_>, hop: &Hop) -> Option<Flow> {
         return Some(flow);
     }
     let local = env.locals.pick(hop.transport, hop.remote)?;
-    Some(Flow { transport: hop.transport, local: local.bound, remote: hop.remote, connection: 0 })
+    Some(Flow::new(hop.transport, local.bound, hop.remote))
 }
 
 /// The offer for the callee, if the caller makes one.

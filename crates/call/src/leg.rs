@@ -81,7 +81,7 @@ impl Leg {
         if transport == self.flow.transport && remote.is_ipv4() == self.flow.local.is_ipv4() {
             self.flow.remote = remote;
         } else if let Some(local) = locals.pick(transport, remote) {
-            self.flow = Flow { transport, local: local.bound, remote, connection: 0 };
+            self.flow = Flow::new(transport, local.bound, remote);
         }
     }
 }

@@ -77,6 +77,16 @@ pub struct Flow {
     pub remote: SocketAddr,
     /// For streams: which connection, unique in this process; 0 where there is none yet.
     pub connection: u64,
+    /// The node of the cluster whose socket it is; 0 where that is the node that reads this.
+    pub edge: u64,
+}
+
+impl Flow {
+    /// A way from a listener of this node, without a connection.
+    #[must_use]
+    pub const fn new(transport: Transport, local: SocketAddr, remote: SocketAddr) -> Self {
+        Self { transport, local, remote, connection: 0, edge: 0 }
+    }
 }
 
 /// Shows no address: flows end up in log lines.

@@ -137,7 +137,7 @@ impl Node {
             let is_first = matches!(self.calls[at].summary(now).state, "answered" | "connected");
             self.byes.push(Bye { from, at: now.wall, is_first });
         }
-        let flow = Flow { transport: Transport::Udp, local: self.address, remote: from, connection: 0 };
+        let flow = Flow::new(Transport::Udp, self.address, from);
         self.input(now, net, at, Input::Message { message, flow });
     }
 
@@ -317,7 +317,7 @@ impl Node {
             route: None,
             transport: Transport::Udp,
             remote: *remote,
-            flow: Some(Flow { transport: Transport::Udp, local: self.address, remote: *remote, connection: 0 }),
+            flow: Some(Flow::new(Transport::Udp, self.address, *remote)),
         };
         let hops: SmallVec<[Hop; 1]> = self.policy.contacts.iter().map(hop).collect();
         if hops.is_empty() { Err(Refused::NotRegistered) } else { Ok(hops) }

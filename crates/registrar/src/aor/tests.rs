@@ -11,7 +11,13 @@ const LIMITS: Limits =
 
 fn flow(port: u16, connection: u64) -> Flow {
     let transport = if connection == 0 { Transport::Udp } else { Transport::Tcp };
-    Flow { transport, local: ([192, 0, 2, 1], 5060).into(), remote: ([198, 51, 100, 7], port).into(), connection }
+    Flow {
+        transport,
+        local: ([192, 0, 2, 1], 5060).into(),
+        remote: ([198, 51, 100, 7], port).into(),
+        connection,
+        edge: 0,
+    }
 }
 
 fn at(seconds: u64) -> Now {

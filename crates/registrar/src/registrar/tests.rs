@@ -19,7 +19,7 @@ fn bind(aor: &mut Aor, now: Now, uri: &str, expires: u32, cseq: u32) {
         expires: None,
         call_id: "a-call-id-of-usual-length@198.51.100.7",
         cseq,
-        flow: Flow { transport: Transport::Udp, local, remote, connection: 0 },
+        flow: Flow::new(Transport::Udp, local, remote),
         path: None,
         user_agent: Some("phone/1.0"),
     };

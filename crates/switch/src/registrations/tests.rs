@@ -110,7 +110,7 @@ async fn a_killed_actor_loses_nothing() {
 
 fn bound(name: &str, now: Now) -> Aor {
     let at = SocketAddr::from(([127, 0, 74, 3], 5060));
-    let flow = Flow { transport: Transport::Udp, local: at, remote: at, connection: 0 };
+    let flow = Flow::new(Transport::Udp, at, at);
     let mut aor = Aor::new(Arc::from(name));
     let contact =
         ::registrar::Contact { uri: "sip:a@127.0.74.3", q: None, expires: Some(60), instance: None, reg_id: None };

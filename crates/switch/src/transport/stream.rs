@@ -138,7 +138,7 @@ async fn accept(transports: Arc<Transports>, index: usize, streams: ActorRef<Spa
         match listener.socket.accept().await {
             Ok((stream, remote)) => {
                 let _ = stream.set_nodelay(true);
-                let flow = Flow { transport: Transport::Tcp, local: listener.local, remote, connection: 0 };
+                let flow = Flow::new(Transport::Tcp, listener.local, remote);
                 if streams.cast(Spawn::Accepted(stream, flow)).is_err() {
                     return;
                 }

@@ -65,7 +65,7 @@ impl Bench {
     }
 
     fn outbound(&self, remote: SocketAddr) -> Flow {
-        Flow { transport: Transport::Tcp, local: self.local(Transport::Tcp), remote, connection: 0 }
+        Flow::new(Transport::Tcp, self.local(Transport::Tcp), remote)
     }
 
     async fn stop(self) {

@@ -121,7 +121,7 @@ async fn read(socket: &UdpSocket, local: SocketAddr, inbox: &dyn Inbox) -> io::E
         for _ in 0..BURST {
             match socket.try_recv_from(&mut buffer) {
                 Ok((length, remote)) => {
-                    let flow = Flow { transport: Transport::Udp, local, remote, connection: 0 };
+                    let flow = Flow::new(Transport::Udp, local, remote);
                     inbox.receive(&buffer[..length], flow);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,

@@ -52,7 +52,7 @@ impl Way {
 
 fn way(shell: &Shell, transport: Transport, remote: SocketAddr) -> Option<Way> {
     let local = shell.locals.pick(transport, remote)?;
-    let flow = Flow { transport, local: local.bound, remote, connection: 0 };
+    let flow = Flow::new(transport, local.bound, remote);
     Some(Way { flow, advertised: local.advertised.to_string() })
 }
 
