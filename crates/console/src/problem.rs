@@ -48,6 +48,9 @@ impl Problem {
     pub fn of_tables(errors: &[routing::Error]) -> Self {
         let mut problems = errors.iter().map(|error| match error {
             routing::Error::Written { place, what, mend } => Self::new(422, what).at(place.to_string()).mend(mend),
+            routing::Error::Cell { place, column, header, what, mend } => {
+                Self::new(422, what).at(format!("{place}, column {column} `{header}`")).mend(mend)
+            }
             routing::Error::Row { key, what, mend } => Self::new(422, what).at(key.to_string()).mend(mend),
         });
         let Some(first) = problems.next() else { return Self::new(422, "the tables would not be valid") };

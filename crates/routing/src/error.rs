@@ -33,6 +33,20 @@ pub enum Error {
         /// How to mend it.
         mend: String,
     },
+    /// Something written in one cell of a file of columns.
+    #[error("{place}, column {column} `{header}`: {what}; {mend}")]
+    Cell {
+        /// Where: the line on which the record begins.
+        place: Place,
+        /// Counted from 1.
+        column: u32,
+        /// Its header.
+        header: String,
+        /// What is wrong.
+        what: String,
+        /// How to mend it.
+        mend: String,
+    },
     /// A row that does not fit the others, and is written in no file at hand.
     #[error("{key}: {what}; {mend}")]
     Row {

@@ -13,7 +13,7 @@ mod user;
 mod word;
 
 pub use account::{Account, Billing, Currency};
-pub use deck::{Deck, Rate};
+pub use deck::{Deck, Price, Rate};
 pub use number::{Destination, Number, Ported};
 pub use plan::{Order, PlanHead, Route, RouteTrunk};
 pub use screen::{Emergency, Screen};
@@ -22,7 +22,7 @@ pub use trunk::{
     CallerPolicy, Cidr, Egress, Gateway, Ingress, Media, Redirect, Referral, Registration, Srtp, Transport, Trunk,
 };
 pub use user::User;
-pub(crate) use word::words;
+pub(crate) use word::{check_words, is_name, words};
 
 use std::sync::Arc;
 
