@@ -177,12 +177,9 @@ impl Report {
                 self.busy, self.cancelled, self.not_answered
             )?;
         }
-        if self.targets.len() > 1 {
-            let place = |one: &TargetReport| {
-                format!("{} {} ({} answered, {} failed)", one.target, one.offered, one.answered, one.failed)
-            };
-            let places: Vec<String> = self.targets.iter().map(place).collect();
-            writeln!(f, "placed at   {}", places.join(", "))?;
+        for TargetReport { target, offered, answered, failed } in self.targets.iter().filter(|_| self.targets.len() > 1)
+        {
+            writeln!(f, "placed at   {target}: {offered} offered, {answered} answered, {failed} failed")?;
         }
         reasons(f, "failed by", &self.failures)?;
         milliseconds(f, "answer in  ", &self.setup_us)?;

@@ -156,5 +156,5 @@ fn calls_go_to_each_entrance_in_turn() {
     let placed: Vec<_> = report.targets.iter().map(|one| (one.target, one.offered, one.answered, one.failed)).collect();
     assert_eq!(placed, [(options.target, 6, 6, 0), (options.more_targets[0], 5, 0, 5)], "{report}");
     assert_eq!((report.offered, report.answered, report.failed), (11, 6, 5));
-    assert!(report.to_string().contains("127.88.0.9:5090 5 (0 answered, 5 failed)"), "{report}");
+    assert!(report.to_string().contains("127.88.0.9:5090: 5 offered, 0 answered, 5 failed"), "{report}");
 }

@@ -1,7 +1,11 @@
 //! What the console asks of everything alive, answered from the switch.
 
+mod cluster;
+mod imports;
+
 use console::api::{self, Cdr};
-use console::{Answer, Problem, Switchboard, show_time};
+use console::{Answer, Import, Problem, Switchboard, show_time};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use switch::Node;
@@ -17,17 +21,20 @@ pub(crate) struct Board {
     shell: Arc<Shell>,
     name: String,
     site: String,
+    /// Where other nodes reach this one.
+    mesh: String,
     started: String,
 }
 
 impl Board {
-    /// Of a running node.
-    pub(crate) fn new(node: &Node) -> Self {
+    /// Of a running node, which other nodes reach at `mesh`.
+    pub(crate) fn new(node: &Node, mesh: Option<SocketAddr>) -> Self {
         let options = node.options();
         Self {
             shell: Arc::clone(node.shell()),
             name: options.name.clone(),
             site: options.site.clone(),
+            mesh: mesh.map_or_else(String::new, |address| address.to_string()),
             started: show_time(clock::now().wall),
         }
     }
@@ -57,7 +64,9 @@ impl Board {
             State::Unknown => "unknown",
         };
         let view = self.shell.tables.view();
+        let share = api::Share { node: self.name.clone(), channels_used: standing.used, channels_leased: None };
         api::Trunk {
+            nodes: vec![share],
             account: view.trunk(&standing.name).and_then(|trunk| trunk.account.as_ref().map(ToString::to_string)),
             name: standing.name.to_string(),
             channels_used: standing.used,
@@ -136,19 +145,19 @@ impl Switchboard for Board {
     }
 
     fn nodes(&self) -> Answer<'_, Vec<api::Node>> {
-        Box::pin(async move {
-            Ok(vec![api::Node {
-                name: self.name.clone(),
-                site: self.site.clone(),
-                state: "up".to_owned(),
-                calls: self.shell.calls.directory.len() as u64,
-                registrations: self.shell.contacts.len() as u64,
-                relay_sessions: self.shell.relay.gauges().sessions,
-                revision: self.shell.tables.revision(),
-                started: self.started.clone(),
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-            }])
-        })
+        Box::pin(async move { Ok(vec![self.node()]) })
+    }
+
+    fn cluster(&self) -> Answer<'_, api::Cluster> {
+        Box::pin(async move { Ok(self.cluster_of_one()) })
+    }
+
+    fn remove(&self, name: String) -> Answer<'_, ()> {
+        Box::pin(async move { Err(cluster::not_removed(&self.name, &name)) })
+    }
+
+    fn import(&self, import: Import) -> Answer<'_, api::Imported> {
+        Box::pin(imports::run(self.shell.tables.clone(), import))
     }
 
     fn cdrs(&self, filter: api::CdrFilter) -> Answer<'_, Vec<Cdr>> {
