@@ -25,7 +25,7 @@ const IMPURE: [&str; 12] = [
 ];
 
 /// The floor on which each crate stands; a crate may use its own floor and those below, never above.
-const FLOORS: [(&str, u32); 13] = [
+const FLOORS: [(&str, u32); 14] = [
     ("sip", 0),
     ("call", 1),
     ("trunk", 1),
@@ -35,6 +35,7 @@ const FLOORS: [(&str, u32); 13] = [
     ("relay", 2),
     ("tables", 2),
     ("mesh", 2),
+    ("supervise", 2),
     ("load", 2),
     ("switch", 3),
     ("console", 4),

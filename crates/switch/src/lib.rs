@@ -19,9 +19,9 @@ pub mod node;
 pub mod registrations;
 mod resolver;
 pub mod shell;
-pub mod supervise;
 pub mod transport;
 pub mod trunks;
 
 pub use error::Error;
 pub use node::{Node, Options};
+pub use supervise;

@@ -71,7 +71,7 @@ impl Node {
         let mut media = options.media.clone();
         media.clock = || clock::now().mono;
         let relay = relay::Handle::prepare(media)?;
-        let (keeper, tables) = open_tables(options.data_dir.join("tables")).await?;
+        let (keeper, tables) = open_tables(&options).await?;
         let cdr = cdr::Handle::open(cdr::Options {
             data_dir: options.data_dir.clone(),
             node: options.name.clone(),
@@ -145,9 +145,12 @@ impl Node {
     }
 }
 
-/// Reads every row, which may take seconds: on a thread that may block.
-async fn open_tables(dir: PathBuf) -> Result<(tables::Tables, tables::Handle), Error> {
-    let opened = tokio::task::spawn_blocking(move || tables::Tables::open(&tables::Options::new(dir))).await;
+/// Reads every row, which may take seconds: on a thread that may block. Without a mesh the node is a cluster of its own.
+async fn open_tables(options: &Options) -> Result<(tables::Tables, tables::Handle), Error> {
+    let alone = tables::member(&options.name, &options.site, "");
+    let dir = options.data_dir.join("tables");
+    let options = tables::Options { alone: Some(alone), ..tables::Options::new(dir) };
+    let opened = tokio::task::spawn_blocking(move || tables::Tables::open(&options, Arc::new(tables::Alone))).await;
     Ok(opened.map_err(std::io::Error::other)??)
 }
 
@@ -172,7 +175,7 @@ type Started = Result<ActorCell, Error>;
 fn tree(shell: &Arc<Shell>, registrations: &Registrations, keeper: tables::Tables) -> Plan {
     let tables = Child::new("tables", move |up| {
         let keeper = keeper.clone();
-        async move { Ok(Actor::spawn_linked(None, keeper, (), up).await?.0.get_cell()) }
+        async move { Ok::<_, Error>(Actor::spawn_linked(None, keeper, (), up).await?.0.get_cell()) }
     });
     let relay = child(shell, "relay", |shell, up| async move { supervised(relay_plan(&shell), up).await });
     let shared = registrations.clone();
@@ -212,7 +215,7 @@ fn relay_plan(shell: &Arc<Shell>) -> Plan {
         let relay = shell.relay.clone();
         Child::new("relay_shard", move |up| {
             let relay = relay.clone();
-            async move { Ok(relay::spawn_shard(&relay, index, up).await?.get_cell()) }
+            async move { Ok::<_, Error>(relay::spawn_shard(&relay, index, up).await?.get_cell()) }
         })
     });
     Plan { name: "relay", strategy: Strategy::OneForOne, children: shards.collect() }
