@@ -107,6 +107,8 @@ enum Calls {
 enum Cluster {
     /// Who leads, who is up, who owns what.
     Status,
+    /// Make an authority and a certificate for each node, as files.
+    Certs(client::cluster::Certs),
     /// Remove a node for good.
     Remove {
         /// Its name.
@@ -160,6 +162,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Nodes(reach) => client::lists::nodes(&reach.client()),
         Command::Cluster { what, reach } => match what {
             Cluster::Status => client::cluster::status(&reach.client()),
+            Cluster::Certs(certs) => client::cluster::certs(&certs, reach.json),
             Cluster::Remove { name } => client::cluster::remove(&reach.client(), &name),
         },
         Command::Import(import) => client::imports::run(&import),

@@ -100,7 +100,7 @@ fn options(config: &Config) -> switch::Options {
 async fn serve(config: &Config, http: console::Options) -> anyhow::Result<ExitCode> {
     let recorder = Recorder::install(&config.node.name, &config.node.site)?;
     let mut node = Node::start(options(config)).await?;
-    let board = Arc::new(Board::new(&node, config.cluster.listen));
+    let board = Arc::new(Board::new(&node));
     let console = Console::bind(&http, board, node.shell().tables.clone(), recorder).await?;
     let address = console.address();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

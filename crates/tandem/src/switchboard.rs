@@ -5,7 +5,6 @@ mod imports;
 
 use console::api::{self, Cdr};
 use console::{Answer, Import, Problem, Switchboard, show_time};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use switch::Node;
@@ -21,20 +20,17 @@ pub(crate) struct Board {
     shell: Arc<Shell>,
     name: String,
     site: String,
-    /// Where other nodes reach this one.
-    mesh: String,
     started: String,
 }
 
 impl Board {
-    /// Of a running node, which other nodes reach at `mesh`.
-    pub(crate) fn new(node: &Node, mesh: Option<SocketAddr>) -> Self {
+    /// Of a running node.
+    pub(crate) fn new(node: &Node) -> Self {
         let options = node.options();
         Self {
             shell: Arc::clone(node.shell()),
             name: options.name.clone(),
             site: options.site.clone(),
-            mesh: mesh.map_or_else(String::new, |address| address.to_string()),
             started: show_time(clock::now().wall),
         }
     }
@@ -149,11 +145,11 @@ impl Switchboard for Board {
     }
 
     fn cluster(&self) -> Answer<'_, api::Cluster> {
-        Box::pin(async move { Ok(self.cluster_of_one()) })
+        Box::pin(async move { Ok(self.seen().await) })
     }
 
     fn remove(&self, name: String) -> Answer<'_, ()> {
-        Box::pin(async move { Err(cluster::not_removed(&self.name, &name)) })
+        Box::pin(async move { self.take_out(&name).await })
     }
 
     fn import(&self, import: Import) -> Answer<'_, api::Imported> {

@@ -132,7 +132,8 @@ impl House {
         let board = Arc::new(Board::default());
         // Before the tables are opened: what is set without a recorder is set nowhere.
         let recorder = recorder();
-        let (service, tables) = tables::Tables::open(&tables::Options::new(dir.path()), Arc::new(tables::Alone)).unwrap();
+        let (service, tables) =
+            tables::Tables::open(&tables::Options::new(dir.path()), Arc::new(tables::Alone)).unwrap();
         let options = Options { listen: "127.0.0.1:0".parse().unwrap(), tokens };
         let console = runtime.block_on(async {
             Actor::spawn(None, service, ()).await.unwrap();

@@ -2,8 +2,12 @@
 
 use super::{Client, escape, text_table};
 use crate::logging::say;
+use anyhow::bail;
+use clap::Args;
 use console::api;
+use mesh::certs::{self, Subject};
 use serde_json::{Value, json};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 const COLUMNS: [text_table::Column; 12] = [
@@ -86,9 +90,62 @@ pub(crate) fn remove(client: &Client, name: &str) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// `tandem cluster certs`
+#[derive(Args)]
+pub(crate) struct Certs {
+    /// The nodes: the name of each, and after `=` the host names and addresses that other programs shall find in its
+    /// certificate, such as `fra-1` or `fra-1=192.0.2.1,fra-1.example`.
+    #[arg(required = true, value_name = "NODE")]
+    nodes: Vec<String>,
+    /// The folder. One that holds an authority already gets certificates by that.
+    #[arg(long, default_value = "certs")]
+    out: PathBuf,
+}
+
+/// Writes the files; asks no node.
+///
+/// # Errors
+/// A name cannot stand in a certificate, a file is there already, the folder cannot be written.
+pub(crate) fn certs(arguments: &Certs, json: bool) -> anyhow::Result<ExitCode> {
+    let subjects = arguments.nodes.iter().map(|node| subject(node)).collect::<anyhow::Result<Vec<Subject>>>()?;
+    let written = certs::make(&arguments.out, &subjects)?;
+    if json {
+        let files: Vec<String> = written.iter().map(|path| path.display().to_string()).collect();
+        say(&json!({ "files": files }).to_string());
+        return Ok(ExitCode::SUCCESS);
+    }
+    written.iter().for_each(|path| say(&path.display().to_string()));
+    let out = arguments.out.display();
+    say(&format!(
+        "\nEach node takes ca.pem and its own two files, and in its node.toml:\n\n[cluster.tls]\nca = \"{out}/ca.pem\""
+    ));
+    say(&format!(
+        "cert = \"{out}/NODE.pem\"\nkey = \"{out}/NODE.key\"\n\nKeep ca.key elsewhere: whoever has it can make nodes."
+    ));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn subject(node: &str) -> anyhow::Result<Subject> {
+    let (name, hosts) = node.split_once('=').unwrap_or((node, ""));
+    let hosts: Vec<String> = hosts.split(',').filter(|host| !host.is_empty()).map(str::to_owned).collect();
+    if node.contains('=') && hosts.is_empty() {
+        bail!("{node}: no host stands after `=`; write {name}=192.0.2.1, or {name} alone");
+    }
+    Ok(Subject { name: name.to_owned(), hosts })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_subject_is_a_name_with_or_without_hosts() {
+        let read = |text: &str| subject(text).map(|subject| (subject.name, subject.hosts)).ok();
+        assert_eq!(read("fra-1"), Some(("fra-1".to_owned(), vec![])));
+        let hosts = vec!["192.0.2.1".to_owned(), "fra.example".to_owned()];
+        assert_eq!(read("fra-1=192.0.2.1,fra.example"), Some(("fra-1".to_owned(), hosts)));
+        assert_eq!(read("fra-1="), None);
+    }
 
     #[test]
     fn a_cluster_without_quorum_says_so_before_anything_else() {
