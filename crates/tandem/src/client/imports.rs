@@ -159,7 +159,7 @@ fn step(read: u64, whole: u64, state: Option<&ImportState>) -> Option<Step> {
     let share = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
     let step = match state {
         Some(state) if matches!(&*state.stage, "done" | "failed") => return None,
-        Some(state) if state.stage == "writing" && state.written > 0 => {
+        Some(state) if state.stage == "writing" && (1..state.rows).contains(&state.written) => {
             let detail = format!("{} of {} rows", grouped(state.written), grouped(state.rows));
             Step { stage: state.stage.clone(), share: share(state.written, state.rows), detail }
         }
@@ -195,6 +195,8 @@ mod tests {
         assert_eq!((writing.share, writing.detail.as_str()), (Some(0.25), "1,000 of 4,000 rows"));
         let unknown = step(200, 200, Some(&ImportState { written: 0, ..state("writing") }));
         assert_eq!((unknown.stage.as_str(), unknown.share), ("writing", None), "a store that tells nothing of its way");
+        let whole = step(200, 200, Some(&ImportState { written: 4_000, ..state("writing") }));
+        assert_eq!(whole.share, None, "all is there and put in force, of which nobody knows how far it is");
     }
 
     #[test]
