@@ -7,7 +7,7 @@ ARGS ?=
 .PHONY: help run test check fix bench load release debug
 
 help:
-	@echo 'make run     build and start the demo: calls with real audio through one node'
+	@echo 'make run     build and start the demo: three sites, one switch, calls with real audio'
 	@echo 'make test    every test that .ci/run runs, real user agents included'
 	@echo 'make check   format, lint and layering; writes nothing'
 	@echo 'make fix     format, and mend what the linter can mend'

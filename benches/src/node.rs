@@ -90,6 +90,19 @@ trunks = ["out"]
     )
 }
 
+/// A trunk that no route leads to, with so many channels: a change of one row.
+pub(crate) fn spare_trunk(channels: u32) -> String {
+    format!(
+        r#"[[trunk]]
+name = "spare"
+account = "bench"
+channels = {channels}
+[trunk.egress]
+gateways = [ {{ address = "127.77.9.3:5080", transport = "udp", priority = 1, weight = 1, ping_seconds = 0 }} ]
+"#
+    )
+}
+
 fn node_toml(data: &Path) -> String {
     format!(
         r#"[node]

@@ -1,13 +1,15 @@
-//! Routing: the look-up in a plan of a million prefixes (criterion, in the `routing` crate), and its way from disk.
+//! Routing: the look-up in a plan of a million prefixes (criterion, in the `routing` crate), its way from disk, and how
+//! long an INVITE waits while a change beside it is swapped in.
 
 use anyhow::{Context, Result, bail};
+use load::Progress;
 use std::fmt::Write;
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::Options;
 use crate::figure::{Figure, Limit, Spread};
-use crate::node::{self, Node};
+use crate::node::{self, ADDRESS, Node};
 use crate::signalling::ends;
 
 /// Seconds from the start of the node to its readiness.
@@ -16,7 +18,13 @@ const LIMIT: f64 = 5.0;
 /// Nanoseconds that the 99th percentile of an answer may take.
 const LOOKUP_LIMIT: f64 = 1000.0;
 
-/// Runs both.
+/// Milliseconds that an INVITE may wait while a change is swapped in.
+const WAIT_LIMIT: f64 = 5.0;
+/// Calls a second while changes are swapped in, and how far apart those are.
+const RATE: f64 = 200.0;
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Runs all of it.
 pub(crate) fn measure(options: &Options) -> Result<Vec<Figure>> {
     let mut figures = lookups(options)?;
     figures.extend(loading(options)?);
@@ -80,6 +88,7 @@ fn loading(options: &Options) -> Result<Vec<Figure>> {
     let start = Instant::now();
     node.apply(&tables)?;
     eprintln!("  {} prefixes applied in {:.1} s", options.prefixes, start.elapsed().as_secs_f64());
+    let wait = waiting(options, &node)?;
     drop(running);
     let mut seconds = Vec::new();
     for _ in 0..options.repeat {
@@ -88,14 +97,61 @@ fn loading(options: &Options) -> Result<Vec<Figure>> {
         seconds.push(start.elapsed().as_secs_f64());
         drop(running);
     }
-    Ok(vec![Figure {
-        name: format!("start with {} prefixes to ready", options.prefixes),
-        unit: "s",
-        ours: Spread::of(&seconds),
-        peer: None,
-        peer_name: "",
-        limit: Limit::AtMost(LIMIT),
-    }])
+    Ok(vec![
+        wait,
+        Figure {
+            name: format!("start with {} prefixes to ready", options.prefixes),
+            unit: "s",
+            ours: Spread::of(&seconds),
+            peer: None,
+            peer_name: "",
+            limit: Limit::AtMost(LIMIT),
+        },
+    ])
+}
+
+/// The longest time from an INVITE to the ringing that comes back through the node, while one row is changed again and
+/// again beside the plan, and while nothing is changed: the machine's own share.
+fn waiting(options: &Options, node: &Node) -> Result<Figure> {
+    let mut samples = [Vec::new(), Vec::new()];
+    for _ in 0..options.repeat {
+        for (changes, samples) in [true, false].into_iter().zip(&mut samples) {
+            let (wait, applied) = longest_wait(options, node, changes)?;
+            eprintln!("  {wait:.1} ms at most from INVITE to ringing, {applied} changes");
+            samples.push(wait);
+        }
+    }
+    Ok(Figure {
+        name: format!("longest wait, a row changed beside {}", options.prefixes),
+        unit: "ms",
+        ours: Spread::of(&samples[0]),
+        peer: Spread::of(&samples[1]),
+        peer_name: "without changes",
+        limit: Limit::AtMost(WAIT_LIMIT),
+    })
+}
+
+/// Milliseconds, and how many changes were made meanwhile.
+fn longest_wait(options: &Options, node: &Node, changes: bool) -> Result<(f64, u32)> {
+    let (caller, callee) = ends();
+    let mut calls = load::Options::new(caller, Some(callee), ADDRESS.parse()?);
+    (calls.rate, calls.duration) = (RATE, Duration::from_secs(options.seconds));
+    calls.hold = Duration::from_millis(500);
+    let generator = std::thread::spawn(move || load::run(&calls, &Progress::default()));
+    let mut applied = 0;
+    while !generator.is_finished() {
+        std::thread::sleep(PAUSE);
+        if changes && !generator.is_finished() {
+            applied += 1;
+            node.apply(&node::spare_trunk(applied))?;
+        }
+    }
+    let Ok(report) = generator.join() else { bail!("the generator panicked") };
+    let report = report?;
+    if report.failed > 0 {
+        bail!("calls failed while tables changed: {report}");
+    }
+    Ok((report.post_dial_delay_us.max as f64 / 1000.0, applied))
 }
 
 #[cfg(test)]

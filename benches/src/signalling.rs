@@ -14,11 +14,19 @@ use crate::{Options, kamailio, node};
 const LIMIT: f64 = 1.5;
 /// The rate at which every switch is asked, calls a second.
 const LOW: f64 = 1000.0;
-/// The search for the peak starts here and multiplies by [`STEP`] until it fails, then halves the interval.
-const FIRST: f64 = 1000.0;
+/// The search for the peak starts here and multiplies by [`STEP`] until a short window fails, then halves the interval
+/// with full windows.
+const FIRST: f64 = 1500.0;
 const STEP: f64 = 1.5;
 const HALVINGS: usize = 3;
-const SEARCH_SECONDS: u64 = 4;
+/// Seconds of a short window: enough to see that a rate is far too high.
+const SHORT: u64 = 3;
+/// Full windows that have to be clean, one after the other, before a rate counts.
+const WINDOWS: usize = 2;
+/// What a rate is multiplied by when it held in a short window and not in full ones.
+const BACK: f64 = 0.85;
+/// No switch here is slower than this; the search ends.
+const LOWEST: f64 = 100.0;
 
 /// A switch under test.
 pub(crate) struct Switch {
@@ -44,31 +52,62 @@ impl Switch {
         let before = self.process.cpu_us();
         let report = load::run(&options, &Progress::default())?;
         let cost = (self.process.cpu_us() - before) / report.offered.max(1) as f64;
-        // What was left over of a failed run must not spoil the next one.
-        std::thread::sleep(Duration::from_millis(if report.is_clean() { 300 } else { 3000 }));
+        std::thread::sleep(rest_after(&report));
         Ok((cost, report))
     }
 
-    /// The highest rate without a failure or a retransmission, found by steps.
-    fn peak(&self) -> Result<f64> {
-        let (mut good, mut bad) = (0.0, FIRST);
-        while bad < 100_000.0 && self.clean(bad)? {
+    /// The highest rate without a failure or a retransmission in [`WINDOWS`] full windows: between it and the lowest
+    /// rate that was seen to fail lies an eighth of a step.
+    fn peak(&self, seconds: u64) -> Result<f64> {
+        let (mut good, mut bad) = (FIRST / STEP, FIRST);
+        while bad < 100_000.0 && self.clean(bad, SHORT)? {
             (good, bad) = (bad, bad * STEP);
         }
+        let mut confirmed = false;
         for _ in 0..HALVINGS {
             let middle = (good + bad) / 2.0;
-            if self.clean(middle)? { good = middle } else { bad = middle }
+            if self.holds(middle, seconds)? {
+                (good, confirmed) = (middle, true);
+            } else {
+                bad = middle;
+            }
+        }
+        while !confirmed && good > LOWEST {
+            confirmed = self.holds(good, seconds)?;
+            if !confirmed {
+                good *= BACK;
+            }
         }
         Ok(good)
     }
 
-    fn clean(&self, rate: f64) -> Result<bool> {
-        let (cost, report) = self.calls(rate, SEARCH_SECONDS)?;
+    /// Whether every one of the full windows is clean.
+    fn holds(&self, rate: f64, seconds: u64) -> Result<bool> {
+        for _ in 0..WINDOWS {
+            if !self.clean(rate, seconds)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn clean(&self, rate: f64, seconds: u64) -> Result<bool> {
+        let (cost, report) = self.calls(rate, seconds)?;
         eprintln!("  {} at {rate:.0}/s: {cost:.0} µs a call, clean: {}", self.name, report.is_clean());
         if !report.is_clean() {
             eprint!("{}", report.to_string().lines().map(|line| format!("    {line}\n")).collect::<String>());
         }
         Ok(report.is_clean())
+    }
+}
+
+/// What was left over of a failed run must not spoil the next one: a proxy keeps the transactions of calls that it lost for
+/// the 32 s of timers B and H, and falls over again when it is asked before they are gone.
+fn rest_after(report: &Report) -> Duration {
+    match report.is_clean() {
+        true => Duration::from_millis(300),
+        false if report.failed + report.still_open == 0 => Duration::from_secs(3),
+        false => Duration::from_secs(36),
     }
 }
 
@@ -93,8 +132,8 @@ pub(crate) fn measure(options: &Options) -> Result<Vec<Figure>> {
         None => None,
     };
     let mut figures = Vec::new();
-    let ours_peak = ours.as_ref().map(Switch::peak).transpose()?;
-    let peer_peak = peer.as_ref().map(Switch::peak).transpose()?;
+    let ours_peak = ours.as_ref().map(|switch| switch.peak(options.seconds)).transpose()?;
+    let peer_peak = peer.as_ref().map(|switch| switch.peak(options.seconds)).transpose()?;
     figures.push(figure("clean peak", "calls/s", &[ours_peak, peer_peak], Limit::None));
     let common = ours_peak.into_iter().chain(peer_peak).fold(f64::MAX, f64::min);
     for (name, rate) in [("1,000/s", LOW), ("half the peak", common / 2.0), ("the peak", common)] {
@@ -133,7 +172,8 @@ fn compare(options: &Options, ours: Option<&Switch>, peer: Option<&Switch>, name
 fn steady(options: &Options, ours: &Switch, rate: f64) -> Result<Figure> {
     let mut wrong = Vec::new();
     for _ in 0..options.repeat {
-        let (_, report) = ours.calls(rate, options.seconds)?;
+        let (cost, report) = ours.calls(rate, options.seconds)?;
+        eprintln!("  {} at {rate:.0}/s: {cost:.1} µs a call, clean: {}", ours.name, report.is_clean());
         let again = report.retransmissions_sent + report.retransmissions_seen;
         wrong.push((report.failed + report.still_open + report.held_back + again) as f64);
     }

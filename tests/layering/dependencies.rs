@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Crates without I/O, threads or a clock: what lets a call be tested in virtual time and moved to another site.
-pub(crate) const PURE: [&str; 5] = ["sip", "call", "trunk", "registrar", "routing"];
+pub(crate) const PURE: [&str; 6] = ["sip", "call", "trunk", "registrar", "routing", "topology"];
 
 /// What no pure crate may reach, however indirectly.
 const IMPURE: [&str; 12] = [
@@ -25,15 +25,17 @@ const IMPURE: [&str; 12] = [
 ];
 
 /// The floor on which each crate stands; a crate may use its own floor and those below, never above.
-const FLOORS: [(&str, u32); 12] = [
+const FLOORS: [(&str, u32); 14] = [
     ("sip", 0),
     ("call", 1),
     ("trunk", 1),
     ("registrar", 1),
     ("routing", 1),
+    ("topology", 1),
     ("relay", 2),
     ("tables", 2),
     ("mesh", 2),
+    ("supervise", 2),
     ("load", 2),
     ("switch", 3),
     ("console", 4),

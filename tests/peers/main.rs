@@ -17,3 +17,4 @@ mod operator;
 mod phones;
 mod registered;
 mod streams;
+mod transfer;

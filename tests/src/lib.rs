@@ -5,6 +5,7 @@
 
 pub mod audio;
 pub mod cdr;
+pub mod cluster;
 pub mod datagram;
 pub mod lab;
 pub mod node;
@@ -15,6 +16,7 @@ pub mod sipp;
 pub mod tables;
 
 pub use cdr::Cdr;
+pub use cluster::Cluster;
 pub use lab::Lab;
 pub use node::Node;
 pub use sipp::Sipp;

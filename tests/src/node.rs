@@ -16,6 +16,8 @@ use crate::{Cdr, Lab, cdr};
 const START_LIMIT: Duration = Duration::from_secs(30);
 /// How long a record may take to reach a closed file.
 const CDR_LIMIT: Duration = Duration::from_secs(60);
+/// How long a look at a node may take: one that stands still does not answer.
+const LOOK: Duration = Duration::from_secs(5);
 /// The node's host number in every lab.
 pub const HOST: u8 = 1;
 
@@ -80,11 +82,7 @@ impl<'lab> Node<'lab> {
 
     /// Runs a client command against it; returns the exit code and all that it printed.
     pub fn cli(&self, arguments: &[&str]) -> (Option<i32>, String) {
-        let mut command = Command::new(executable());
-        let output = command.args(arguments).args(["--node", &self.url()]).output().expect("tandem starts");
-        let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
-        text.push_str(&String::from_utf8_lossy(&output.stderr));
-        (output.status.code(), text)
+        cli(&self.url(), arguments)
     }
 
     /// A client command's `--json`.
@@ -97,12 +95,7 @@ impl<'lab> Node<'lab> {
 
     /// The sum of a metric over all label sets that hold `labels` (such as `trunk="pbx"`).
     pub fn metric(&self, name: &str, labels: &str) -> f64 {
-        let text = get(&format!("{}/metrics", self.url())).unwrap_or_default();
-        let samples = text.lines().filter(|line| {
-            let rest = line.strip_prefix(name);
-            rest.is_some_and(|rest| rest.starts_with(['{', ' '])) && line.contains(labels)
-        });
-        samples.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+        metric(&self.url(), name, labels)
     }
 
     /// Whether a metric is there with these labels, whatever its value.
@@ -193,12 +186,33 @@ fn config(lab: &Lab) -> String {
     )
 }
 
-fn get(url: &str) -> Option<String> {
-    ureq::get(url).call().ok()?.body_mut().read_to_string().ok()
+/// The body of a success; nothing if there is no answer soon.
+pub(crate) fn get(url: &str) -> Option<String> {
+    let agent: ureq::Agent = ureq::Agent::config_builder().timeout_global(Some(LOOK)).build().into();
+    agent.get(url).call().ok()?.body_mut().read_to_string().ok()
+}
+
+/// Runs a client command against the node at `url`; the exit code and all that it printed.
+pub(crate) fn cli(url: &str, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(executable());
+    let output = command.args(arguments).args(["--node", url]).output().expect("tandem starts");
+    let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.push_str(&String::from_utf8_lossy(&output.stderr));
+    (output.status.code(), text)
+}
+
+/// The sum of a metric over all label sets that hold `labels`.
+pub(crate) fn metric(url: &str, name: &str, labels: &str) -> f64 {
+    let text = get(&format!("{url}/metrics")).unwrap_or_default();
+    let samples = text.lines().filter(|line| {
+        let rest = line.strip_prefix(name);
+        rest.is_some_and(|rest| rest.starts_with(['{', ' '])) && line.contains(labels)
+    });
+    samples.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
 }
 
 /// The executable: `$TANDEM_BIN`, which `make test` sets, or built here as part of the workspace.
-fn executable() -> &'static Path {
+pub(crate) fn executable() -> &'static Path {
     static EXECUTABLE: OnceLock<PathBuf> = OnceLock::new();
     EXECUTABLE.get_or_init(|| match std::env::var_os("TANDEM_BIN") {
         Some(path) => PathBuf::from(path),

@@ -122,24 +122,29 @@ pub(crate) fn identity(env: &Env<'_>, source: &Source, invite: &Message) -> (Str
         .flat_map(|line| line.split([';', ',']))
         .any(|value| ["id", "user", "header", "full"].iter().any(|known| value.trim().eq_ignore_ascii_case(known)));
     let presented = Presented { from: &from, asserted: asserted.as_deref(), privacy };
-    let identity = match source {
+    let identity = shown_by(env, source, &presented);
+    (asserted.filter(|_| from.is_empty()).unwrap_or(from), identity)
+}
+
+/// What a call on behalf of `source` shows of its caller, by the policy of the trunk or the line.
+pub(crate) fn shown_by(env: &Env<'_>, source: &Source, presented: &Presented<'_>) -> Identity {
+    match source {
         Source::Trunk(trunk) => {
             let ingress = trunk.ingress.as_ref();
             let policy = ingress.map_or(CallerPolicy::Pass, |ingress| ingress.caller_policy);
             let owned = |number: E164| trunk.account.as_ref().is_some_and(|account| env.view.owns(account, number));
-            identify(policy, ingress.and_then(|ingress| ingress.default_caller), &presented, owned)
+            identify(policy, ingress.and_then(|ingress| ingress.default_caller), presented, owned)
         }
         // A line shows its own number, or another of its account; without one, its name within the account.
         Source::User(user) => {
             let owned = |number: E164| user.account.as_ref().is_some_and(|account| env.view.owns(account, number));
-            let mut identity = identify(CallerPolicy::Owned, user.caller, &presented, owned);
-            if identity.from.is_none() && !privacy && identity.asserted.is_none() {
+            let mut identity = identify(CallerPolicy::Owned, user.caller, presented, owned);
+            if identity.from.is_none() && !presented.privacy && identity.asserted.is_none() {
                 identity.from = Some(user.name.to_string());
             }
             identity
         }
-    };
-    (asserted.filter(|_| from.is_empty()).unwrap_or(from), identity)
+    }
 }
 
 fn number_in(invite: &Message, name: Name) -> Option<String> {

@@ -1,5 +1,6 @@
 //! Attempts: the order of trying, how one fails, and what follows from it.
 
+use crate::core::{Core, Env};
 use crate::input::{Hop, Refused};
 use routing::model::{Egress, Trunk};
 use routing::{Attempt, Target};
@@ -48,6 +49,23 @@ pub(crate) struct Try {
     pub(crate) credentials: Option<(sip::Name, String)>,
     /// A 422 was heeded.
     pub(crate) raised: bool,
+}
+
+impl Core {
+    /// Begins the next attempt of the route, if one is left: its channel is asked for.
+    pub(crate) fn begin_attempt(&mut self, env: &Env<'_>) -> Option<Try> {
+        let route = self.route.as_mut()?;
+        if route.made >= env.settings.max_attempts {
+            return None;
+        }
+        let plan = route.attempts.pop_front()?;
+        route.made += 1;
+        self.attempts += 1;
+        let number = self.attempts;
+        let seed = self.chance.next();
+        self.ledger.seize(&mut self.out, number, plan.target.clone(), seed);
+        Some(Try::new(number, plan, env.now))
+    }
 }
 
 /// The name of a target's trunk; empty for a line.
@@ -124,7 +142,7 @@ impl Try {
 /// The failure that a refusal to take the call stands for.
 pub(crate) const fn failure_of(refused: Refused) -> Failure {
     match refused {
-        Refused::Channels | Refused::Rate => Failure::Capacity,
+        Refused::Channels | Refused::Rate | Refused::NoLeader => Failure::Capacity,
         Refused::NotRegistered => Failure::Response { code: 480, q850: Some(20) },
         Refused::Unresolvable => Failure::Transport,
         Refused::Gone => Failure::Response { code: 503, q850: Some(38) },
@@ -135,6 +153,7 @@ pub(crate) const fn failure_of(refused: Refused) -> Failure {
 pub(crate) const fn reason_of(refused: Refused) -> &'static str {
     match refused {
         Refused::Channels | Refused::Rate => Failure::Capacity.reject().reason,
+        Refused::NoLeader => "the trunk's limits cannot be asked",
         Refused::NotRegistered => "not registered",
         Refused::Unresolvable => Failure::Transport.reject().reason,
         Refused::Gone => "trunk or user is gone",

@@ -106,6 +106,14 @@ impl Call {
         effect
     }
 
+    /// Whether nothing is left of it but to answer what comes again: it holds nothing, and nobody waits for it or owes it
+    /// an answer. Whoever drives it may then keep it in a cheaper place.
+    #[must_use]
+    pub fn is_lingering(&self) -> bool {
+        matches!(&self.state, State::Clearing(clearing) if !clearing.waits(&self.core))
+            && self.core.ledger.is_balanced()
+    }
+
     /// Whether [`Effect::Ended`] has been or is about to be polled.
     #[must_use]
     pub const fn is_over(&self) -> bool {

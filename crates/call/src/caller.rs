@@ -82,6 +82,8 @@ pub(crate) struct Caller {
     pub(crate) session: Option<Policy>,
     pub(crate) codecs: Codecs,
     pub(crate) emergency: bool,
+    /// It asked for privacy, which holds for everybody that it is joined with later.
+    pub(crate) hidden: bool,
 }
 
 impl Caller {

@@ -13,8 +13,11 @@ use crate::id::CallId;
 use crate::ledger::Ledger;
 use crate::leg::{Leg, Path};
 use crate::media::Media;
+use crate::parting::Parting;
 use crate::records::Callee;
+use crate::rejoin::Rejoin;
 use crate::state::{Admitting, Connected, State};
+use crate::subscription::Subscription;
 use crate::transactions::{Cancelling, Client, Purpose};
 use bytes::Bytes;
 use routing::Target;
@@ -32,7 +35,7 @@ use std::time::Duration;
 const TYPICAL_SIZE: usize = 2_048;
 
 /// Version of the format.
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 
 #[derive(Serialize, Deserialize)]
 struct Snapshot {
@@ -41,6 +44,7 @@ struct Snapshot {
     chance: Chance,
     last_number: u32,
     takeovers: u32,
+    attempts: u32,
     caller: CallerPart,
     progress: Progress,
 }
@@ -58,6 +62,7 @@ struct CallerPart {
     call_id: Box<str>,
     tag: Box<str>,
     has_channel: bool,
+    hidden: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -73,8 +78,18 @@ struct Setup {
     invite: Bytes,
     anchored: bool,
     target: Option<(u32, TargetPart)>,
-    /// The INVITE that is out: the number of its branch, its bytes and its way.
-    egress: Option<(u32, Bytes, Flow)>,
+    egress: Option<Out>,
+}
+
+/// An INVITE that is out.
+#[derive(Serialize, Deserialize)]
+struct Out {
+    /// The number of its branch.
+    branch: u32,
+    bytes: Bytes,
+    flow: Flow,
+    side: MediaSide,
+    attempt: u32,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -84,11 +99,27 @@ struct Held {
     media: Media,
     anchored: bool,
     callee: Callee,
-    /// Since the answer.
-    talked: Duration,
+    /// The side of its leg, and the row of the other one.
+    side: MediaSide,
+    other: Option<Box<Callee>>,
+    /// Since the answers that the rows count from, and since the first one.
+    talked: [Duration; 3],
     /// Until the duration limit.
     left: Duration,
-    target: Option<TargetPart>,
+    /// Channels that are taken, by attempt.
+    targets: Vec<(u32, TargetPart)>,
+    /// Who transferred the call and was not left yet.
+    parting: Option<(MediaSide, LegPart)>,
+    /// Who has to hear whom it was joined with.
+    rejoin: Option<MediaSide>,
+    transfer: Option<TransferPart>,
+}
+
+/// A transfer under way: enough to take it back.
+#[derive(Serialize, Deserialize)]
+struct TransferPart {
+    subscription: Option<Subscription>,
+    egress: Option<Out>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -97,6 +128,8 @@ struct LegPart {
     flow: Flow,
     pinned: bool,
     updates: bool,
+    attempt: u32,
+    gone: bool,
     /// Interval in seconds, whether we refresh, and how long it has run.
     timer: Option<(u32, bool, Duration)>,
 }
@@ -133,7 +166,7 @@ impl Call {
     /// Whether the call is answered and nothing is under way: its checkpoint then says everything.
     #[must_use]
     pub fn is_held(&self) -> bool {
-        matches!(self.state, State::Connected(_)) && self.core.tx.is_empty()
+        matches!(self.state, State::Connected(_)) && self.core.tx.is_empty() && self.core.rejoin.is_none()
     }
 }
 
@@ -144,8 +177,12 @@ fn snapshot(core: &Core, state: &State, now: Now) -> Option<Snapshot> {
         State::Admitting(_) | State::Seizing(_) | State::Anchoring(_) | State::Trying(_) => {
             Progress::Setup(Box::new(setup(core)?))
         }
-        State::Answering(state) => Progress::Held(Box::new(held(core, &state.call, now)?)),
-        State::Connected(state) => Progress::Held(Box::new(held(core, state, now)?)),
+        State::Answering(state) => Progress::Held(Box::new(held(core, &state.call, None, now)?)),
+        State::Connected(state) => Progress::Held(Box::new(held(core, state, None, now)?)),
+        State::Transferring(state) => {
+            let transfer = TransferPart { subscription: state.transfer().subscription, egress: invite_out(core) };
+            Progress::Held(Box::new(held(core, state.call(), Some(transfer), now)?))
+        }
     };
     let (is_user, name) = match &caller.source {
         Source::Trunk(trunk) => (false, trunk.name.clone()),
@@ -163,6 +200,7 @@ fn snapshot(core: &Core, state: &State, now: Now) -> Option<Snapshot> {
         call_id: caller.call_id.clone(),
         tag: caller.tag.clone(),
         has_channel: core.ledger.admitted_trunk().is_some(),
+        hidden: caller.hidden,
     };
     Some(Snapshot {
         version: VERSION,
@@ -170,19 +208,26 @@ fn snapshot(core: &Core, state: &State, now: Now) -> Option<Snapshot> {
         chance: core.chance.clone(),
         last_number: core.last_number(),
         takeovers: core.takeovers,
+        attempts: core.attempts,
         caller,
         progress,
     })
 }
 
 fn setup(core: &Core) -> Option<Setup> {
-    let out = core.tx.clients.iter().find(|client| client.purpose == Purpose::Setup && client.is_needed());
     Some(Setup {
         invite: core.invite.as_ref()?.bytes().clone(),
         anchored: core.ledger.is_anchored(),
         target: core.ledger.last_seized().map(|(attempt, target)| (*attempt, target_part(target))),
-        egress: out.and_then(|out| Some((out.branch, out.request.as_ref()?.bytes().clone(), out.to))),
+        egress: invite_out(core),
     })
+}
+
+/// The INVITE of the attempt that is under way.
+fn invite_out(core: &Core) -> Option<Out> {
+    let out = core.tx.clients.iter().find(|client| client.purpose == Purpose::Setup && client.is_needed())?;
+    let bytes = out.request.as_ref()?.bytes().clone();
+    Some(Out { branch: out.branch, bytes, flow: out.to, side: out.side, attempt: out.attempt })
 }
 
 fn target_part(target: &Target) -> TargetPart {
@@ -193,28 +238,36 @@ fn target_part(target: &Target) -> TargetPart {
     }
 }
 
-fn held(core: &Core, call: &Connected, now: Now) -> Option<Held> {
+fn leg_part(leg: &Leg, now: Now) -> LegPart {
+    LegPart {
+        dialog: leg.dialog.clone(),
+        flow: leg.flow,
+        pinned: leg.pinned,
+        updates: leg.updates,
+        attempt: leg.attempt,
+        gone: leg.gone,
+        timer: leg.timer.map(|timer| (timer.seconds(), timer.we_refresh(), now.mono.since(leg.timer_since))),
+    }
+}
+
+fn held(core: &Core, call: &Connected, transfer: Option<TransferPart>, now: Now) -> Option<Held> {
     let path = core.paths.first()?;
-    let part = |side: MediaSide| {
-        let leg = path.leg(side);
-        LegPart {
-            dialog: leg.dialog.clone(),
-            flow: leg.flow,
-            pinned: leg.pinned,
-            updates: leg.updates,
-            timer: leg.timer.map(|timer| (timer.seconds(), timer.we_refresh(), now.mono.since(leg.timer_since))),
-        }
-    };
-    let target = core.ledger.seized_target(path.attempt).map(target_part);
+    let talked = |callee: Option<&Callee>| callee.and_then(|callee| callee.duration(now.mono)).unwrap_or_default();
+    let timeless = |callee: &Callee| Callee { answered_mono: None, ..callee.clone() };
     Some(Held {
-        legs: [part(MediaSide::A), part(MediaSide::B)],
+        legs: [leg_part(path.leg(MediaSide::A), now), leg_part(path.leg(MediaSide::B), now)],
         attempt: path.attempt,
         media: core.media.clone(),
         anchored: core.ledger.is_anchored(),
-        callee: Callee { answered_mono: None, ..call.callee.clone() },
-        talked: call.callee.duration(now.mono).unwrap_or_default(),
+        callee: timeless(&call.callee),
+        side: call.side,
+        other: call.other.as_deref().map(|other| Box::new(timeless(other))),
+        talked: [talked(Some(&call.callee)), talked(call.other.as_deref()), now.mono.since(call.answered)],
         left: call.until.since(now.mono),
-        target,
+        targets: core.ledger.seized_targets().iter().map(|(number, to)| (*number, target_part(to))).collect(),
+        parting: core.parting.as_ref().map(|parting| (parting.side, leg_part(&parting.leg, now))),
+        rejoin: core.rejoin.map(|rejoin| rejoin.side),
+        transfer,
     })
 }
 
@@ -229,15 +282,16 @@ fn revive(snapshot: Snapshot, env: &Env<'_>) -> Call {
     core.chance = snapshot.chance;
     core.continue_numbers(snapshot.last_number);
     core.takeovers = snapshot.takeovers;
+    core.attempts = snapshot.attempts;
     let has_channel = snapshot.caller.has_channel;
     let mut caller = revive_caller(snapshot.caller, env);
     let admitted = caller.source.trunk().filter(|_| has_channel).cloned();
     let state = match snapshot.progress {
         Progress::Setup(setup) => {
             let seized = setup.target.map(|(attempt, target)| (attempt, revive_target(target, env)));
-            core.ledger = Ledger::restored(admitted, seized, setup.anchored);
-            if let Some((branch, bytes, flow)) = setup.egress {
-                recall(&mut core, env, branch, bytes, flow);
+            core.ledger = Ledger::restored(admitted, seized.into_iter(), setup.anchored);
+            if let Some(out) = setup.egress {
+                recall(&mut core, env, out);
             }
             if let Ok(invite) = Message::parse(setup.invite) {
                 let invite = Arc::new(invite);
@@ -246,26 +300,57 @@ fn revive(snapshot: Snapshot, env: &Env<'_>) -> Call {
             }
             State::Admitting(Admitting { until: env.now.mono + env.settings.max_wait })
         }
-        Progress::Held(held) => {
-            let target = held.target.map(|target| revive_target(target, env));
-            core.ledger = Ledger::restored(admitted, target.map(|target| (held.attempt, target)), held.anchored);
-            let legs = held.legs.map(|part| revive_leg(part, env.now.mono));
-            core.paths = SmallVec::from_iter([Box::new(Path { legs, early: None, attempt: held.attempt })]);
-            core.media = held.media;
-            let mut callee = held.callee;
-            callee.answered_mono = Some(past(env.now.mono, held.talked));
-            State::Connected(Box::new(Connected::new(callee, env.now.mono + held.left)))
-        }
+        Progress::Held(held) => State::Connected(Box::new(revive_held(&mut core, env, *held, admitted))),
     };
     core.caller = Some(Box::new(caller));
     Call { core, state }
 }
 
+fn revive_held(core: &mut Core, env: &Env<'_>, held: Held, admitted: Option<Arc<Trunk>>) -> Connected {
+    let now = env.now.mono;
+    let targets = held.targets.into_iter().map(|(attempt, target)| (attempt, revive_target(target, env)));
+    core.ledger = Ledger::restored(admitted, targets, held.anchored);
+    let legs = held.legs.map(|part| revive_leg(part, now));
+    core.paths = SmallVec::from_iter([Box::new(Path { legs, early: None, attempt: held.attempt })]);
+    core.media = held.media;
+    core.parting = held.parting.map(|(side, part)| Box::new(Parting { side, leg: revive_leg(part, now) }));
+    core.rejoin = held.rejoin.map(|side| Rejoin::new(side, now));
+    let since = |callee: Callee, talked| Callee { answered_mono: Some(past(now, talked)), ..callee };
+    let [of_callee, of_other, in_all] = held.talked;
+    let mut call = Connected::new(since(held.callee, of_callee), past(now, in_all), now + held.left);
+    call.side = held.side;
+    call.other = held.other.map(|other| Box::new(since(*other, of_other)));
+    if let Some(transfer) = held.transfer {
+        take_back(core, env, transfer);
+    }
+    call
+}
+
+/// A transfer does not outlive its node: its INVITE is taken back, its sender hears that it failed.
+fn take_back(core: &mut Core, env: &Env<'_>, transfer: TransferPart) {
+    let recalled = transfer.egress.as_ref().map_or(0, |out| out.attempt);
+    let legs = core.paths[0].legs.iter().map(|leg| leg.attempt);
+    let kept: SmallVec<[u32; 3]> = legs.chain([recalled]).collect();
+    let spare = core.ledger.seized_targets().iter().map(|(attempt, _)| *attempt);
+    let spare: SmallVec<[u32; 1]> = spare.filter(|attempt| !kept.contains(attempt)).collect();
+    for attempt in spare {
+        core.ledger.surrender(&mut core.out, attempt);
+    }
+    if let Some(out) = transfer.egress {
+        recall(core, env, out);
+    }
+    core.free_spare_ports();
+    if let Some(subscription) = transfer.subscription {
+        subscription.finish(core, env, 503);
+    }
+}
+
 /// The callee's INVITE comes back as one that nobody waits for: sent again it brings the last response again, and then
 /// CANCEL, or ACK and BYE, may go out.
-fn recall(core: &mut Core, env: &Env<'_>, branch: u32, bytes: Bytes, flow: Flow) {
-    let mut client = Client::invite(env.now.mono, branch, MediaSide::B, flow, bytes, &env.settings.timers);
+fn recall(core: &mut Core, env: &Env<'_>, out: Out) {
+    let mut client = Client::invite(env.now.mono, out.branch, out.side, out.flow, out.bytes, &env.settings.timers);
     client.purpose = Purpose::Orphan;
+    client.attempt = out.attempt;
     client.cancelling = Cancelling::Wanted;
     core.tx.clients.push(Box::new(client));
 }
@@ -293,13 +378,23 @@ fn revive_caller(part: CallerPart, env: &Env<'_>) -> Caller {
         required: SmallVec::new(),
         session: None,
         emergency: false,
+        hidden: part.hidden,
     }
 }
 
 fn revive_leg(part: LegPart, now: Instant) -> Leg {
     let since = part.timer.map_or(now, |(_, _, ran)| past(now, ran));
     let timer = part.timer.map(|(seconds, we_refresh, _)| SessionTimer::new(since, seconds, we_refresh));
-    Leg { dialog: part.dialog, flow: part.flow, pinned: part.pinned, timer, timer_since: since, updates: part.updates }
+    Leg {
+        dialog: part.dialog,
+        flow: part.flow,
+        pinned: part.pinned,
+        timer,
+        timer_since: since,
+        updates: part.updates,
+        attempt: part.attempt,
+        gone: part.gone,
+    }
 }
 
 fn revive_target(part: TargetPart, env: &Env<'_>) -> Target {
@@ -317,19 +412,11 @@ fn revive_target(part: TargetPart, env: &Env<'_>) -> Target {
 fn trunk_named(env: &Env<'_>, name: &Arc<str>) -> Arc<Trunk> {
     env.view.trunk(name).cloned().unwrap_or_else(|| {
         Arc::new(Trunk {
-            name: name.clone(),
-            account: None,
-            channels: 0,
-            cps: 0,
-            max_call_seconds: 0,
-            media: routing::model::Media::Relay,
-            srtp: routing::model::Srtp::Off,
-            codecs: Vec::new(),
             session_expires: 0,
             redirect: routing::model::Redirect::Pass,
             refer: routing::model::Referral::Pass,
             ingress: Some(Ingress { caller_policy: CallerPolicy::Pass, ..Ingress::default() }),
-            egress: None,
+            ..Trunk::named(name)
         })
     })
 }

@@ -11,6 +11,8 @@ use crate::id::CallId;
 use crate::ledger::Ledger;
 use crate::leg::Path;
 use crate::media::{Codecs, Media};
+use crate::parting::Parting;
+use crate::rejoin::Rejoin;
 use crate::settings::Settings;
 use crate::transactions::{Client, Purpose, Server, Transactions};
 use bytes::Bytes;
@@ -56,6 +58,8 @@ pub(crate) struct Core {
     pub(crate) invite: Option<Arc<Message>>,
     /// What is left of the plan, until the answer.
     pub(crate) route: Option<Box<Route>>,
+    /// Attempts so far: they are numbered through, those of transfers too.
+    pub(crate) attempts: u32,
     /// Early dialogs; after the answer just the one.
     pub(crate) paths: SmallVec<[Box<Path>; 1]>,
     pub(crate) media: Media,
@@ -63,6 +67,10 @@ pub(crate) struct Core {
     pub(crate) codecs_to: [Codecs; 2],
     /// Times that another node took the call over.
     pub(crate) takeovers: u32,
+    /// One who transferred the call, until its dialog is ended.
+    pub(crate) parting: Option<Box<Parting>>,
+    /// The leg that still has to hear whom it was joined with.
+    pub(crate) rejoin: Option<Rejoin>,
 }
 
 impl Core {
@@ -81,10 +89,13 @@ impl Core {
             caller: None,
             invite: None,
             route: None,
+            attempts: 0,
             paths: SmallVec::new(),
             media,
             codecs_to: [None, None],
             takeovers: 0,
+            parting: None,
+            rejoin: None,
         }
     }
 

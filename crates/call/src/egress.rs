@@ -13,6 +13,7 @@ use crate::media::Codecs;
 use crate::transactions::{Client, Purpose};
 use bytes::Bytes;
 use routing::Target;
+use routing::model::Trunk;
 use sip::session_timer::Policy;
 use sip::{Builder, Flow, Message, Method, Name};
 use std::fmt::Write as _;
@@ -21,7 +22,21 @@ use trunk::{Failure, translate};
 
 /// Prepares an attempt whose places are known: numbers, dialog identifiers, session timer and codecs.
 pub(crate) fn prepare(core: &mut Core, env: &Env<'_>, attempt: &mut Try) {
-    let Some(caller) = &core.caller else { return };
+    let Some(caller) = core.caller.take() else { return };
+    core.codecs_to = prepare_for(core, env, &caller, MediaSide::B, attempt);
+    core.caller = Some(caller);
+    let seed = core.chance.next();
+    core.media.renew_callee(seed);
+}
+
+/// Prepares an attempt on behalf of `caller` for the leg on `side`; answers the codecs that may be offered to leg A and B.
+pub(crate) fn prepare_for(
+    core: &mut Core,
+    env: &Env<'_>,
+    caller: &Caller,
+    side: MediaSide,
+    attempt: &mut Try,
+) -> [Codecs; 2] {
     let prefix = match &attempt.plan.target {
         Target::Trunk(trunk) => trunk.egress.as_ref().map_or("", |egress| &*egress.tech_prefix),
         Target::Registered(_) | Target::User(_) => "",
@@ -33,12 +48,15 @@ pub(crate) fn prepare(core: &mut Core, env: &Env<'_>, attempt: &mut Try) {
     attempt.asks_session = asked > 0;
     let seconds = if asked > 0 { asked } else { env.settings.session_expires.max(env.settings.min_se) };
     attempt.session = Policy { seconds, min_seconds: env.settings.min_se };
-    let theirs = codecs_of(trunk_of(&attempt.plan.target).map(|trunk| &**trunk));
-    core.codecs_to = [common(&core.caller_codecs(), &theirs), common(&theirs, &core.caller_codecs())];
     attempt.call_id = format!("{:016x}{:08x}", core.chance.next(), core.chance.next() >> 32).into();
-    attempt.tag = core.tag(MediaSide::B);
-    let seed = core.chance.next();
-    core.media.renew_callee(seed);
+    attempt.tag = core.tag(side);
+    let theirs = codecs_of(trunk_of(&attempt.plan.target).map(|trunk| &**trunk));
+    let to_caller = common(&caller.codecs, &theirs);
+    let to_callee = common(&theirs, &caller.codecs);
+    match side {
+        MediaSide::A => [to_callee, to_caller],
+        MediaSide::B => [to_caller, to_callee],
+    }
 }
 
 /// The codecs that both trunks allow, in the order of the first.
@@ -51,15 +69,47 @@ fn common(first: &Codecs, second: &Codecs) -> Codecs {
     }
 }
 
-/// Sends the INVITE of an attempt to the first of its places.
+/// Sends the INVITE of an attempt to the first of its places, with what the caller's INVITE says.
 pub(crate) fn invite(core: &mut Core, env: &Env<'_>, attempt: &mut Try) -> Result<(), Failure> {
     let refused = |code| Failure::Response { code, q850: None };
-    let (Some(invite), Some(hop)) = (core.invite.clone(), attempt.hops.front().cloned()) else {
-        return Err(Failure::Transport);
-    };
-    let flow = flow_to(env, &hop).ok_or(Failure::Transport)?;
+    let (Some(invite), Some(_)) = (core.invite.clone(), attempt.hops.front()) else { return Err(Failure::Transport) };
     let forwards = invite.max_forwards().unwrap_or(env.settings.max_forwards).checked_sub(1).ok_or(refused(483))?;
     let offer = offer_for(core, &invite).map_err(|error| refused(error.status()))?;
+    let (content_type, body) = body::dress(&invite, offer.as_deref());
+    let content = Content { side: MediaSide::B, forwards, content_type, body: &body };
+    let Some(caller) = core.caller.take() else { return Err(Failure::Transport) };
+    let display = invite.from().map_or("", |from| from.display);
+    let sent = send(core, env, &caller, display, attempt, &content, |builder| {
+        for field in invite.fields().iter().filter(|field| headers::passes_setup(field.name)) {
+            builder.field_ref(&invite, field);
+        }
+    });
+    core.caller = Some(caller);
+    sent
+}
+
+/// What goes into an INVITE beside its parties.
+pub(crate) struct Content<'a> {
+    /// The leg that it opens.
+    pub(crate) side: MediaSide,
+    /// Max-Forwards.
+    pub(crate) forwards: u8,
+    pub(crate) content_type: &'a str,
+    pub(crate) body: &'a [u8],
+}
+
+/// Sends the INVITE of an attempt on behalf of `caller`; `fill` adds what passes from elsewhere.
+pub(crate) fn send(
+    core: &mut Core,
+    env: &Env<'_>,
+    caller: &Caller,
+    display: &str,
+    attempt: &mut Try,
+    content: &Content<'_>,
+    fill: impl FnOnce(&mut Builder),
+) -> Result<(), Failure> {
+    let hop = attempt.hops.front().cloned().ok_or(Failure::Transport)?;
+    let flow = flow_to(env, &hop).ok_or(Failure::Transport)?;
     let number = core.number();
     let uri = request_uri(&hop, &attempt.called_out);
     let mut builder = Builder::request(Method::Invite, &uri);
@@ -67,22 +117,19 @@ pub(crate) fn invite(core: &mut Core, env: &Env<'_>, attempt: &mut Try) -> Resul
     if let Some(route) = &hop.route {
         builder.add(Name::Route, route);
     }
-    builder.add(Name::MaxForwards, forwards);
-    let Some(caller) = &core.caller else { return Err(Failure::Transport) };
+    builder.add(Name::MaxForwards, content.forwards);
     let here = advertised(env, &flow);
-    write_parties(&mut builder, caller, attempt, &invite, &here, &hop);
+    write_parties(&mut builder, caller, attempt, display, &here, &hop);
     builder.add(Name::Contact, core.contact(env, &flow));
     write_capabilities(&mut builder, env, caller, attempt);
-    for field in invite.fields().iter().filter(|field| headers::passes_setup(field.name)) {
-        builder.field_ref(&invite, field);
-    }
+    fill(&mut builder);
     Core::sign(env, &mut builder, Name::UserAgent);
     if let Some((name, value)) = &attempt.credentials {
         builder.add(*name, value);
     }
-    let bytes = body::finish(builder, &invite, offer.as_ref());
+    let bytes = builder.finish_with(content.content_type, content.body);
     let timers = &env.settings.timers;
-    let mut client = Client::invite(env.now.mono, number, MediaSide::B, flow, bytes.clone(), timers);
+    let mut client = Client::invite(env.now.mono, number, content.side, flow, bytes.clone(), timers);
     client.purpose = Purpose::Setup;
     client.attempt = attempt.number;
     attempt.client = number;
@@ -129,11 +176,10 @@ fn escaped(user: &str) -> String {
     out
 }
 
-fn write_parties(builder: &mut Builder, caller: &Caller, attempt: &Try, invite: &Message, here: &str, hop: &Hop) {
+fn write_parties(builder: &mut Builder, caller: &Caller, attempt: &Try, display: &str, here: &str, hop: &Hop) {
     let tag = &attempt.tag;
     match &caller.identity.from {
         Some(user) => {
-            let display = invite.from().map_or("", |from| from.display);
             let blank = if display.is_empty() { "" } else { " " };
             builder.add(Name::From, format_args!("{display}{blank}<sip:{}@{here}>;tag={tag}", escaped(user)));
         }
@@ -186,16 +232,8 @@ fn write_capabilities(builder: &mut Builder, env: &Env<'_>, caller: &Caller, att
     }
 }
 
-impl Core {
-    fn caller_codecs(&self) -> Codecs {
-        self.caller.as_ref().and_then(|caller| caller.codecs.clone())
-    }
-}
-
-/// Whether the media of a call between these two passes through the relay: it does unless both ends let it bypass.
-pub(crate) fn is_relayed(caller: &Caller, attempt: &Try) -> bool {
-    let bypasses = |trunk: Option<&Arc<routing::model::Trunk>>| {
-        trunk.is_some_and(|trunk| trunk.media == routing::model::Media::Bypass)
-    };
-    !(bypasses(caller.source.trunk()) && bypasses(trunk_of(&attempt.plan.target)))
+/// Whether the media between these two passes through the relay: it does unless both ends let it bypass.
+pub(crate) fn is_relayed(other: Option<&Arc<Trunk>>, attempt: &Try) -> bool {
+    let bypasses = |trunk: Option<&Arc<Trunk>>| trunk.is_some_and(|trunk| trunk.media == routing::model::Media::Bypass);
+    !(bypasses(other) && bypasses(trunk_of(&attempt.plan.target)))
 }

@@ -88,11 +88,11 @@ fn describe(core: &mut Core, side: MediaSide, message: &Message) -> Result<Optio
 
 /// Whether a request that may carry an offer comes at a bad time: 491 or 500 (RFC 3261 §14.2, RFC 3311 §5.2).
 fn glare(core: &Core, side: MediaSide, path: usize, message: &Message) -> Option<u16> {
-    let invite_pending = core
-        .tx
-        .clients
-        .iter()
-        .any(|client| client.method == Method::Invite && client.purpose != Purpose::Orphan && client.is_needed());
+    // The INVITE of a transfer belongs to another dialog.
+    let invite_pending = core.tx.clients.iter().any(|client| {
+        let apart = matches!(client.purpose, Purpose::Orphan | Purpose::Setup);
+        client.method == Method::Invite && !apart && client.is_needed()
+    });
     let late_pending = core.tx.answers.iter().any(|answer| !answer.machine.is_over() && answer.late.is_some());
     let is_invite = message.method() == Method::Invite;
     if !is_invite && !message.has_sdp() {

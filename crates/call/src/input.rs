@@ -53,6 +53,8 @@ pub enum Refused {
     Channels,
     /// Too many calls in this second.
     Rate,
+    /// Whoever leads the trunk's limits in the cluster cannot be asked.
+    NoLeader,
     /// Nothing is registered there.
     NotRegistered,
     /// Its name does not resolve.

@@ -110,7 +110,8 @@ fn fresh(core: &mut Core, env: &Env<'_>, message: Arc<Message>, flow: &Flow) -> 
     let side = found.map_or(MediaSide::A, |(_, side)| side);
     let server = core.serve(env, side, flow, &message);
     let Some((path, side)) = found else {
-        core.refuse(env, server, 481);
+        let code = if crate::parting::takes(core, &message) { 200 } else { 481 };
+        core.refuse(env, server, code);
         return None;
     };
     let cseq = message.cseq()?;

@@ -84,14 +84,19 @@ impl Ledger {
         }
     }
 
+    /// Gives the channel of the ingress trunk back: the caller has left a call that goes on.
+    pub(crate) fn leave(&mut self, out: &mut VecDeque<Effect>) {
+        if let Some(trunk) = self.admitted.take() {
+            out.push_back(Effect::Leave { trunk });
+        }
+    }
+
     /// Gives every channel back.
     pub(crate) fn release_channels(&mut self, out: &mut VecDeque<Effect>) {
         for (_, target) in self.seized.drain(..) {
             out.push_back(Effect::Surrender { target });
         }
-        if let Some(trunk) = self.admitted.take() {
-            out.push_back(Effect::Leave { trunk });
-        }
+        self.leave(out);
     }
 
     /// Frees the ports, if any are taken; whether figures will come.
@@ -119,8 +124,12 @@ impl Ledger {
     }
 
     /// After a restore: what the call had taken where it lived before.
-    pub(crate) fn restored(admitted: Option<Arc<Trunk>>, seized: Option<(u32, Target)>, anchored: bool) -> Self {
-        Self { admitted, seized: seized.into_iter().collect(), anchored, ..Self::default() }
+    pub(crate) fn restored(
+        admitted: Option<Arc<Trunk>>,
+        seized: impl Iterator<Item = (u32, Target)>,
+        anchored: bool,
+    ) -> Self {
+        Self { admitted, seized: seized.collect(), anchored, ..Self::default() }
     }
 
     /// What is taken, for a checkpoint.
@@ -131,6 +140,11 @@ impl Ledger {
     /// The channel that was taken last, with its attempt.
     pub(crate) fn last_seized(&self) -> Option<&(u32, Target)> {
         self.seized.last()
+    }
+
+    /// Every channel that is taken, with its attempt.
+    pub(crate) fn seized_targets(&self) -> &[(u32, Target)] {
+        &self.seized
     }
 
     /// The target whose channel is taken for `attempt`.

@@ -43,14 +43,25 @@ pub(crate) struct Leg {
     pub(crate) timer_since: Instant,
     /// Whether it allows UPDATE (RFC 3311).
     pub(crate) updates: bool,
+    /// The attempt that called it; 0 is the caller, who called us.
+    pub(crate) attempt: u32,
+    /// It has said BYE while the call goes on: its transfer is under way.
+    pub(crate) gone: bool,
 }
 
 impl Leg {
     pub(crate) fn new(dialog: Dialog, flow: Flow, pinned: bool, message: &Message, locals: &Locals) -> Self {
         let updates = message.lists(Name::Allow, Method::Update.token());
-        let mut leg = Self { dialog, flow, pinned, timer: None, timer_since: Instant::ORIGIN, updates };
+        let timer_since = Instant::ORIGIN;
+        let mut leg = Self { dialog, flow, pinned, timer: None, timer_since, updates, attempt: 0, gone: false };
         leg.aim(locals);
         leg
+    }
+
+    /// Called by this attempt.
+    pub(crate) const fn of_attempt(mut self, attempt: u32) -> Self {
+        self.attempt = attempt;
+        self
     }
 
     /// Starts a session timer, or none.

@@ -42,6 +42,64 @@ pub(crate) struct Media {
     codec: Box<str>,
 }
 
+/// The media of a leg that may take over one side of the call: what it is told, apart from the call as it is until it
+/// answers.
+#[derive(Clone, Debug)]
+pub(crate) struct Handover {
+    side: MediaSide,
+    ports: SmallVec<[[SocketAddr; 2]; 1]>,
+    local: LocalDescription,
+    /// What the party that stays said last, willing to talk.
+    offered: Bytes,
+}
+
+impl Handover {
+    /// The relay's ports, where the call had none so far.
+    pub(crate) fn anchor(&mut self, ports: SmallVec<[[SocketAddr; 2]; 1]>) {
+        self.ports = ports;
+    }
+
+    /// Another one for the next attempt, with the ports that were taken for this one.
+    pub(crate) fn renew(&mut self, mut next: Self) {
+        if next.ports.is_empty() {
+            next.ports = std::mem::take(&mut self.ports);
+        }
+        *self = next;
+    }
+
+    /// How many streams the relay has to carry.
+    pub(crate) fn streams(&self) -> usize {
+        Session::from_bytes(self.offered.clone()).map_or(0, |session| session.media_count())
+    }
+
+    /// The offer to the new leg.
+    pub(crate) fn offer(&mut self, codecs: &Codecs) -> Result<Bytes, Error> {
+        let session = Session::from_bytes(self.offered.clone())?;
+        write(&mut self.local, &self.ports, self.side, &session, codecs)
+    }
+}
+
+/// A description whose sender takes part: whoever is put on hold to be transferred has answered that hold, and would
+/// otherwise offer it to the next party.
+fn resumed(body: &Bytes) -> Bytes {
+    let text = String::from_utf8_lossy(body);
+    if !["a=sendonly", "a=recvonly", "a=inactive"].iter().any(|hold| text.contains(hold)) {
+        return compact(body);
+    }
+    let mut out = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        let said = line.trim_end();
+        match said {
+            "a=sendonly" | "a=recvonly" | "a=inactive" => {
+                out.push_str("a=sendrecv");
+                out.push_str(&line[said.len()..]);
+            }
+            _ => out.push_str(line),
+        }
+    }
+    out.into()
+}
+
 /// A body without the buffer of the datagram that it came in.
 fn compact(body: &Bytes) -> Bytes {
     Bytes::copy_from_slice(body)
@@ -63,6 +121,21 @@ impl Media {
         self.ports = ports;
     }
 
+    /// Whether the media goes from side to side without us.
+    pub(crate) fn bypasses(&self) -> bool {
+        self.ports.is_empty()
+    }
+
+    /// Whether a description names other addresses than the last one of its side.
+    pub(crate) fn moves(&self, side: MediaSide, body: &Bytes) -> bool {
+        let addresses = |body: &Bytes| -> SmallVec<[Option<SocketAddr>; 2]> {
+            let session = Session::from_bytes(body.clone());
+            session
+                .map_or_else(|_| SmallVec::new(), |session| session.medias().map(|media| media.rtp_address()).collect())
+        };
+        self.remote[side.index()].as_ref().is_some_and(|last| addresses(last) != addresses(body))
+    }
+
     pub(crate) fn codec(&self) -> &str {
         &self.codec
     }
@@ -77,6 +150,37 @@ impl Media {
                 self.offer = None;
             }
         }
+    }
+
+    /// Prepares to hand `side` over to a new leg; `None` where the party that stays has never described itself.
+    pub(crate) fn hand_over(&self, side: MediaSide, seed: u64) -> Option<Handover> {
+        let said = self.remote[side.other().index()].as_ref()?;
+        let local = LocalDescription::new(seed);
+        Some(Handover { side, ports: self.ports.clone(), local, offered: resumed(said) })
+    }
+
+    /// The new leg has answered: from now on the relay joins it with the party that stays. Nothing changes on an error.
+    pub(crate) fn adopt(
+        &mut self,
+        out: &mut VecDeque<Effect>,
+        handover: Handover,
+        answer: &Bytes,
+    ) -> Result<(), Error> {
+        let mut next = self.clone();
+        let index = handover.side.index();
+        next.ports = handover.ports;
+        next.local[index] = handover.local;
+        next.remote[index] = None;
+        next.offer = Some(Offer { from: handover.side.other(), body: handover.offered, settled: false });
+        next.answer(out, handover.side, answer, true, true)?;
+        *self = next;
+        Ok(())
+    }
+
+    /// What one side said last, offered to the other one anew; `None` where it said nothing.
+    pub(crate) fn offer_again(&mut self, from: MediaSide, codecs: &Codecs) -> Option<Bytes> {
+        let said = self.remote[from.index()].clone()?;
+        self.offer(from, &said, codecs).ok()
     }
 
     /// Whose offer waits for its answer.
@@ -157,22 +261,7 @@ impl Media {
 
     /// Makes one side's description the one for the other side.
     fn write(&mut self, to: MediaSide, session: &Session, codecs: &Codecs) -> Result<Bytes, Error> {
-        if self.ports.is_empty() {
-            // The media bypasses us: the description goes on as it is.
-            return Ok(compact(session.body()));
-        }
-        let targets: SmallVec<[Target; 4]> = session
-            .medias()
-            .enumerate()
-            .map(|(index, media)| match self.ports.get(index) {
-                Some(_) if !media.is_relayable() => Target::Pass,
-                Some(ports) => Target::Relay(MediaAddress { rtp: ports[to.index()], rtcp: None }),
-                None => Target::Reject,
-            })
-            .collect();
-        let address = self.ports[0][to.index()].ip();
-        let plan = Rewrite { media: &targets, codecs: codecs.as_deref(), direction: None };
-        self.local[to.index()].write(session, address, &plan)
+        write(&mut self.local[to.index()], &self.ports, to, session, codecs)
     }
 
     /// Steers the relay by what offer and answer agree on.
@@ -189,6 +278,31 @@ impl Media {
             }
         }
     }
+}
+
+/// Makes a description the one for the leg on `to`.
+fn write(
+    local: &mut LocalDescription,
+    ports: &[[SocketAddr; 2]],
+    to: MediaSide,
+    session: &Session,
+    codecs: &Codecs,
+) -> Result<Bytes, Error> {
+    let Some(first) = ports.first() else {
+        // The media bypasses us: the description goes on as it is.
+        return Ok(compact(session.body()));
+    };
+    let targets: SmallVec<[Target; 4]> = session
+        .medias()
+        .enumerate()
+        .map(|(index, media)| match ports.get(index) {
+            Some(_) if !media.is_relayable() => Target::Pass,
+            Some(ports) => Target::Relay(MediaAddress { rtp: ports[to.index()], rtcp: None }),
+            None => Target::Reject,
+        })
+        .collect();
+    let plan = Rewrite { media: &targets, codecs: codecs.as_deref(), direction: None };
+    local.write(session, first[to.index()].ip(), &plan)
 }
 
 /// One side of one stream, as its own description and the agreement say.

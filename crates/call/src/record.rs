@@ -8,7 +8,8 @@ use std::sync::Arc;
 /// What happens to the records of a call.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Record {
-    /// The call was answered: if nobody closes this row, it becomes the final one with `ended_by = switch`.
+    /// The call was answered, or transferred: if nobody closes this row, it is closed as it is with `ended_by = switch`. With
+    /// `is_final` it takes the place of the one that was opened before; without, it is a further leg of that call, beside it.
     Open(Box<Row>),
     /// One finished row: of a failed attempt, or, with `is_final`, of the call; the latter closes the open row.
     Close(Box<Row>),

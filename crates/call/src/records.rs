@@ -26,6 +26,30 @@ impl Ending {
     }
 }
 
+/// Who asked for an attempt that the caller did not make: the one who transferred the call. Its account pays.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct Payer {
+    trunk: Arc<str>,
+    account: Arc<str>,
+    caller_in: Box<str>,
+    called_in: Box<str>,
+    lrn: Box<str>,
+    call_id: Box<str>,
+}
+
+impl Payer {
+    pub(crate) fn of(caller: &Caller) -> Self {
+        Self {
+            trunk: caller.source.trunk_name(),
+            account: caller.source.account(),
+            caller_in: caller.caller_in.clone(),
+            called_in: caller.called_in.clone(),
+            lrn: caller.lrn.clone(),
+            call_id: caller.call_id.clone(),
+        }
+    }
+}
+
 /// The callee's side of a row: what is left of an attempt when it is answered. It stays to the call's end.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Callee {
@@ -44,11 +68,18 @@ pub(crate) struct Callee {
     pub(crate) prefix: Box<str>,
     pub(crate) pdd_ms: Option<u64>,
     pub(crate) call_id: Box<str>,
+    /// Absent where the caller pays.
+    pub(crate) payer: Option<Box<Payer>>,
 }
 
 impl Callee {
     /// Of an attempt.
     pub(crate) fn of(attempt: &Try) -> Self {
+        Self::paid_by(attempt, None)
+    }
+
+    /// Of an attempt that was made for somebody else than the caller.
+    pub(crate) fn paid_by(attempt: &Try, payer: Option<Payer>) -> Self {
         let pdd = attempt.ringing.map(|ringing| ringing.mono.since(attempt.started.mono));
         Self {
             attempt: attempt.number,
@@ -64,6 +95,18 @@ impl Callee {
             prefix: attempt.plan.prefix.to_string().into(),
             pdd_ms: pdd.map(|pdd| u64::try_from(pdd.as_millis()).unwrap_or(u64::MAX)),
             call_id: attempt.call_id.clone(),
+            payer: payer.map(Box::new),
+        }
+    }
+
+    /// The answer came now. Where nothing rang before, the delay until then is what is counted.
+    pub(crate) fn answer(&mut self, core: &mut Core, env: &Env<'_>, attempt: &Try) {
+        self.answered = Some(env.now.wall);
+        self.answered_mono = Some(env.now.mono);
+        if self.pdd_ms.is_none() {
+            let delay = env.now.mono.since(attempt.started.mono);
+            self.pdd_ms = Some(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX));
+            core.out.push_back(Effect::Event(Count::Rang { trunk: attempt.metric(), delay }));
         }
     }
 
@@ -83,6 +126,8 @@ pub(crate) fn row(
     is_final: bool,
 ) -> Row {
     let duration = callee.duration(env.now.mono).unwrap_or_default();
+    let own = || Payer::of(caller);
+    let payer = callee.payer.as_deref().cloned().unwrap_or_else(own);
     Row {
         call: core.id,
         attempt: callee.attempt.max(1),
@@ -92,15 +137,15 @@ pub(crate) fn row(
         answered: callee.answered,
         ended: env.now.wall,
         duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
-        ingress_trunk: caller.source.trunk_name(),
+        ingress_trunk: payer.trunk,
         egress_trunk: callee.trunk.clone(),
-        ingress_account: caller.source.account(),
+        ingress_account: payer.account,
         egress_account: callee.account.clone(),
-        caller_in: caller.caller_in.clone(),
-        called_in: caller.called_in.clone(),
+        caller_in: payer.caller_in,
+        called_in: payer.called_in,
         caller_out: callee.caller_out.clone(),
         called_out: callee.called_out.clone(),
-        lrn: caller.lrn.clone(),
+        lrn: payer.lrn,
         prefix: callee.prefix.clone(),
         pdd_ms: callee.pdd_ms,
         sip_code: ending.code,
@@ -112,7 +157,7 @@ pub(crate) fn row(
         jitter_ms: 0.0,
         loss_percent: 0.0,
         takeovers: core.takeovers,
-        ingress_call_id: caller.call_id.clone(),
+        ingress_call_id: payer.call_id,
         egress_call_id: callee.call_id.clone(),
     }
 }
@@ -134,9 +179,13 @@ pub(crate) fn add_figures(row: &mut Row, stats: &MediaStats) {
 impl Core {
     /// The row of an attempt that is followed by another one.
     pub(crate) fn close_attempt(&mut self, env: &Env<'_>, attempt: &Try, ending: &Ending) {
+        self.close_row(env, &Callee::of(attempt), ending);
+    }
+
+    /// A row that is not the call's last one.
+    pub(crate) fn close_row(&mut self, env: &Env<'_>, callee: &Callee, ending: &Ending) {
         let Some(caller) = &self.caller else { return };
-        let callee = Callee::of(attempt);
-        let row = row(self, env, caller, &callee, ending, false);
+        let row = row(self, env, caller, callee, ending, false);
         self.out.push_back(Effect::Record(Record::Close(Box::new(row))));
     }
 

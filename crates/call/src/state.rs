@@ -8,6 +8,7 @@ mod arriving;
 mod clearing;
 mod connected;
 mod seizing;
+mod transferring;
 mod trying;
 
 pub(crate) use admitting::Admitting;
@@ -16,6 +17,7 @@ pub(crate) use answering::Answering;
 pub(crate) use clearing::Clearing;
 pub(crate) use connected::Connected;
 pub(crate) use seizing::Seizing;
+pub(crate) use transferring::Transferring;
 pub(crate) use trying::Trying;
 
 use crate::core::{Core, Env};
@@ -39,6 +41,8 @@ pub(crate) enum State {
     Answering(Box<Answering>),
     /// Both sides talk.
     Connected(Box<Connected>),
+    /// Both sides talk, and one of them is being transferred.
+    Transferring(Box<Transferring>),
     /// The end is known; transactions and figures are waited for.
     Clearing(Box<Clearing>),
     /// Nothing is left.
@@ -56,6 +60,7 @@ impl State {
             Self::Trying(state) => state.on_event(core, env, event),
             Self::Answering(state) => state.on_event(core, env, event),
             Self::Connected(state) => state.on_event(core, env, event),
+            Self::Transferring(state) => state.on_event(core, env, event),
             Self::Clearing(state) => state.on_event(core, env, event),
             Self::Over => Self::Over,
         }
@@ -71,6 +76,7 @@ impl State {
             Self::Trying(state) => state.poll_timeout(),
             Self::Answering(state) => state.call.poll_timeout(core),
             Self::Connected(state) => state.poll_timeout(core),
+            Self::Transferring(state) => state.poll_timeout(core),
             Self::Clearing(state) => state.poll_timeout(core),
         }
     }

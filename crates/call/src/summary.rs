@@ -51,7 +51,7 @@ impl Call {
             answered: None,
             seconds: 0,
             codec: core.media.codec().into(),
-            attempts: core.route.as_ref().map_or(0, |route| route.made),
+            attempts: core.attempts,
         };
         match &self.state {
             State::Arriving | State::Admitting(_) => {}
@@ -60,6 +60,7 @@ impl Call {
             State::Trying(state) => summary.attempted(state.attempt()),
             State::Answering(state) => summary.established("answered", &state.call.callee, now),
             State::Connected(state) => summary.established("connected", &state.callee, now),
+            State::Transferring(state) => summary.established("connected", &state.call().callee, now),
             State::Clearing(_) | State::Over => summary.state = "clearing",
         }
         summary

@@ -12,11 +12,15 @@ const SIDES: [MediaSide; 2] = [MediaSide::A, MediaSide::B];
 
 /// When the next session timer is due.
 pub(crate) fn poll_timeout(core: &Core) -> Option<Instant> {
-    core.paths.first()?.legs.iter().filter_map(|leg| leg.timer.as_ref()?.poll_timeout()).min()
+    let sessions = core.paths.first()?.legs.iter().filter_map(|leg| leg.timer.as_ref()?.poll_timeout());
+    let rejoin = core.rejoin.as_ref().and_then(|rejoin| rejoin.at);
+    sessions.chain(rejoin).chain(crate::parting::poll_timeout(core)).min()
 }
 
 /// Refreshes what is due; the side whose session has expired.
 pub(crate) fn on_alarm(core: &mut Core, env: &Env<'_>) -> Option<MediaSide> {
+    crate::parting::end(core, env);
+    crate::rejoin::on_alarm(core, env);
     for side in SIDES {
         let leg = core.paths.first_mut()?.leg_mut(side);
         match leg.timer.as_mut().map(|timer| timer.handle_timeout(env.now.mono)) {
@@ -76,9 +80,9 @@ pub(crate) fn refused(core: &mut Core, env: &Env<'_>, side: MediaSide, code: u16
     let jitter = core.chance.next() % 1_900;
     let Some(path) = core.paths.first_mut() else { return };
     let leg = path.leg_mut(side);
-    let wait = match (code, side) {
-        (491, MediaSide::B) => Duration::from_millis(2_100 + jitter),
-        (491, MediaSide::A) => Duration::from_millis(jitter),
+    let wait = match (code, leg.attempt) {
+        (491, 0) => Duration::from_millis(jitter),
+        (491, _) => Duration::from_millis(2_100 + jitter),
         _ => Duration::from_secs(10),
     };
     if let Some(timer) = leg.timer.as_mut() {

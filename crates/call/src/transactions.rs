@@ -130,6 +130,10 @@ pub(crate) enum Purpose {
     },
     /// Our own session refresh (RFC 4028) on this leg.
     Refresh(MediaSide),
+    /// NOTIFY of a transfer's progress.
+    Notify,
+    /// The re-INVITE that tells this leg of the party that it was joined with.
+    Rejoin(MediaSide),
 }
 
 /// How far the cancelling of an INVITE has come.

@@ -59,10 +59,35 @@ fn caller(net: &mut Net) -> Script {
     }
 }
 
+/// Somebody who answers most of the time, so that a call gets as far as its transfer.
+fn willing(net: &mut Net) -> Script {
+    let mut script = callee(net);
+    if net.random(4) != 0 {
+        script.answers = vec![Answer { after: ms(net, 3_000), code: 200, fork: 0 }];
+        script.sdp = net.random(16) != 0;
+        script.deaf = false;
+        script.hangup = script.hangup.filter(|_| net.random(2) == 0);
+    }
+    script.busy = u32::try_from(net.random(3)).unwrap_or(0);
+    script
+}
+
 fn play(seed: u64, faults: Faults, restores: bool) -> World {
     let mut dice = Net::new(seed, Faults::default());
-    let callees = vec![callee(&mut dice), callee(&mut dice)];
-    let mut world = World::new(seed, faults, caller(&mut dice), callees);
+    let transfers = seed % 2 == 1;
+    let callees = match transfers {
+        true => (0..3).map(|_| willing(&mut dice)).collect(),
+        false => vec![callee(&mut dice), callee(&mut dice)],
+    };
+    let mut caller = caller(&mut dice);
+    if transfers {
+        caller.cancel = None;
+        caller.busy = u32::try_from(dice.random(3)).unwrap_or(0);
+    }
+    let mut world = World::new(seed, faults, caller, callees);
+    if transfers {
+        world.node.view = testkit::tables::transfers();
+    }
     world.node.restores = restores;
     if dice.random(10) == 0 {
         world.node.policy.no_ports = true;
@@ -71,9 +96,24 @@ fn play(seed: u64, faults: Faults, restores: bool) -> World {
     for _ in 0..dice.random(6) {
         let pause = ms(&mut dice, 8_000);
         world.run_for(pause);
-        let who = usize::try_from(dice.random(3)).unwrap_or(0);
+        let who = usize::try_from(dice.random(world.agents.len() as u64)).unwrap_or(0);
         let method = ["INVITE", "UPDATE", "INFO"][usize::try_from(dice.random(3)).unwrap_or(0)];
         let offers = dice.random(4) != 0;
+        if transfers && dice.random(2) == 0 {
+            let number = ["4930123456", "33123456789", "44207123000", "7495", "8135"];
+            let number = number[usize::try_from(dice.random(5)).unwrap_or(0)];
+            let leaves = dice.random(3) == 0;
+            world.act(who, |agent, now| {
+                if agent.is_talking() {
+                    agent.refer(now, &format!("<sip:+{number}@example.com>"));
+                    // RFC 3261 §15: who was called waits for the ACK.
+                    if leaves && (who == 0 || agent.seen.acks > 0) {
+                        agent.hang_up(now);
+                    }
+                }
+            });
+            continue;
+        }
         world.act(who, |agent, now| {
             if agent.is_talking() {
                 let body = if offers { agent.describe("sendonly") } else { Default::default() };
@@ -88,6 +128,7 @@ fn play(seed: u64, faults: Faults, restores: bool) -> World {
 #[test]
 fn every_call_has_one_end_and_gives_everything_back() {
     let limit = std::env::var("SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(400);
+    let mut transferred = 0;
     for seed in 0..limit {
         let mut dice = Net::new(seed ^ 0xF00D, Faults::default());
         let faults = Faults { loss: dice.random(300), duplication: dice.random(200), jitter_ms: dice.random(400) };
@@ -96,12 +137,18 @@ fn every_call_has_one_end_and_gives_everything_back() {
         assert!(world.node.made <= 1, "retransmissions make no second call, seed {seed}\n{}", world.trace());
         world.assert_settled_for(seed);
         assert_bye_counts(&world, seed);
+        transferred += u64::from(world.agents.iter().any(|agent| agent.seen.notified.contains(&(200, true))));
     }
+    assert!(transferred > limit / 40, "some calls were transferred: {transferred}");
 }
 
 /// Who sent the first BYE of an answered call, and had it answered, has ended the call, at that time; whatever else got
 /// lost or is still waited for.
 fn assert_bye_counts(world: &World, seed: u64) {
+    // Who transfers a call may leave it without ending it.
+    if world.agents.iter().any(|agent| agent.seen.replies.contains(&(Method::Refer, 202))) {
+        return;
+    }
     let Some(bye) = world.node.byes.iter().find(|bye| bye.is_first) else { return };
     let sender = world.agents.iter().position(|agent| agent.address == bye.from).expect("an agent");
     if !world.agents[sender].seen.replies.contains(&(Method::Bye, 200)) {
@@ -124,6 +171,16 @@ fn a_restored_call_behaves_as_the_call() {
         assert_eq!(plain.node.rows, restored.node.rows, "seed {seed}");
         assert_eq!(plain.node.steers, restored.node.steers, "seed {seed}");
         restored.assert_settled_for(seed);
+        // Where nothing gets lost, nobody is left behind.
+        for agent in &restored.agents {
+            let is_joined = agent.seen.acks > 0 || agent.seen.finals.contains(&200);
+            assert!(
+                !agent.is_talking() || !is_joined || agent.script.deaf,
+                "seed {seed}: {}\n{}",
+                agent.address,
+                restored.trace()
+            );
+        }
     }
     assert!(replaced > 50, "some calls were replaced: {replaced}");
 }

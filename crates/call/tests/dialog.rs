@@ -114,8 +114,8 @@ fn offers_that_cross_get_491() {
 }
 
 #[test]
-fn refer_is_passed_or_refused_by_policy() {
-    for (policy, expected) in [("pass", 200), ("refuse", 603), ("follow", 501)] {
+fn refer_is_passed_refused_or_followed_by_policy() {
+    for (policy, expected) in [("pass", 200), ("refuse", 603), ("follow", 202)] {
         let mut world = World::new(5, Faults::default(), Script::default(), vec![Script::default()]);
         let toml = PARTNERS.replace("channels = 10", &format!("channels = 10\nrefer = \"{policy}\""));
         world.node.view = view(&toml);

@@ -2,12 +2,16 @@
 //!
 //! Times are RFC 3339 in UTC with milliseconds. A field that is absent is not known or does not apply.
 
+mod cluster;
+mod imports;
 mod live;
 mod tables;
 
+pub use cluster::{Cluster, Member};
+pub use imports::{ImportState, Imported, Imports};
 pub use live::{
     Call, CallFilter, Calls, Cdr, CdrFilter, Cdrs, Gateway, Move, Node, Nodes, Number, Numbers, Registration,
-    Registrations, Step, Trunk, Trunks,
+    Registrations, Share, Step, Trunk, Trunks,
 };
 pub use tables::{
     Applied, Apply, Attempt, Candidate, File, History, Revision, RevisionDetail, Rollback, Route, RouteQuery,

@@ -19,11 +19,13 @@ pub enum Scope {
     Calls,
     /// Fetch metrics.
     Metrics,
+    /// Remove nodes from the cluster.
+    Cluster,
 }
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 5] = [Self::Read, Self::Records, Self::Tables, Self::Calls, Self::Metrics];
+    pub const ALL: [Self; 6] = [Self::Read, Self::Records, Self::Tables, Self::Calls, Self::Metrics, Self::Cluster];
 
     /// The word of node.toml.
     #[must_use]
@@ -34,6 +36,7 @@ impl Scope {
             Self::Tables => "tables",
             Self::Calls => "calls",
             Self::Metrics => "metrics",
+            Self::Cluster => "cluster",
         }
     }
 
@@ -116,7 +119,7 @@ impl Guard {
 }
 
 fn scopes(at: usize, words: &[String]) -> Result<Vec<Scope>, Error> {
-    let known = || "read, records, tables, calls, metrics, admin".to_owned();
+    let known = || "read, records, tables, calls, metrics, cluster, admin".to_owned();
     if words.is_empty() {
         return Err(Error::Scope { at, what: "it has no scope".into(), known: known() });
     }

@@ -8,6 +8,7 @@ mod auth;
 mod connection;
 mod error;
 mod explain;
+mod imports;
 mod openapi;
 mod problem;
 mod process;
@@ -20,6 +21,7 @@ mod time;
 
 pub use auth::{Scope, Token};
 pub use error::Error;
+pub use imports::{Import, ImportOf, Progress, Upload};
 pub use problem::Problem;
 pub use recorder::Recorder;
 pub use server::{Console, Options};

@@ -59,6 +59,7 @@ fn answer_code(route: &Route) -> &'static str {
 fn content(schema: Option<&str>) -> Value {
     match schema {
         None => json!({ "text/plain": { "schema": { "type": "string" } } }),
+        Some("csv") => json!({ "text/csv": { "schema": { "type": "string" } } }),
         Some("object") => json!({ "application/json": { "schema": { "type": "object" } } }),
         Some(name) => json!({ "application/json": { "schema": schemas::reference(name) } }),
     }
@@ -69,7 +70,11 @@ fn parameters(route: &Route) -> Vec<Value> {
     let in_path =
         segments.map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }));
     let in_query = route.parameters.iter().map(|(name, kind, meaning)| {
-        let required = route.path == "/api/v1/route" && matches!(*name, "trunk" | "called");
+        let required = match route.path {
+            "/api/v1/route" => matches!(*name, "trunk" | "called"),
+            "/api/v1/import/rates" => *name == "deck",
+            _ => false,
+        };
         json!({ "name": name, "in": "query", "required": required, "description": meaning, "schema": { "type": kind } })
     });
     in_path.chain(in_query).collect()

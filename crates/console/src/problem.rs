@@ -48,6 +48,9 @@ impl Problem {
     pub fn of_tables(errors: &[routing::Error]) -> Self {
         let mut problems = errors.iter().map(|error| match error {
             routing::Error::Written { place, what, mend } => Self::new(422, what).at(place.to_string()).mend(mend),
+            routing::Error::Cell { place, column, header, what, mend } => {
+                Self::new(422, what).at(format!("{place}, column {column} `{header}`")).mend(mend)
+            }
             routing::Error::Row { key, what, mend } => Self::new(422, what).at(key.to_string()).mend(mend),
         });
         let Some(first) = problems.next() else { return Self::new(422, "the tables would not be valid") };
@@ -60,12 +63,12 @@ impl From<tables::Error> for Problem {
         use tables::Error as E;
         let status = match &error {
             E::Refused(errors) => return Self::of_tables(errors),
-            E::Moved { .. } => 409,
+            E::Moved { .. } | E::Membership(_) | E::Identity { .. } => 409,
             E::NoRevision { .. } => 404,
-            E::Busy | E::Stopped => 503,
+            E::Busy | E::Stopped | E::NoQuorum { .. } | E::NotFounded => 503,
             E::Write(_) => 507,
             E::Locked { .. } | E::Foreign { .. } | E::Newer { .. } | E::Broken { .. } => 500,
-            E::Database { .. } | E::File { .. } | E::Fault(_) => 500,
+            E::Database { .. } | E::File { .. } | E::Fault(_) | E::Message { .. } => 500,
         };
         Self::new(status, error.to_string())
     }

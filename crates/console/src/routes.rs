@@ -1,10 +1,13 @@
 //! Every route of the API in one table: the router and the OpenAPI document are both made from it.
 
+mod cluster;
 mod health;
+mod imports;
 mod live;
 mod tables;
 
 use crate::auth::{Guard, Scope};
+use crate::imports::Imports;
 use crate::problem::Problem;
 use crate::recorder::Recorder;
 use crate::switchboard::Switchboard;
@@ -21,10 +24,15 @@ use std::time::Duration;
 const BODY_MAX: usize = 1 << 20;
 /// Bytes of a document of tables.
 const TABLES_MAX: usize = 256 << 20;
+/// Bytes of a file to import: ten million ported numbers and more.
+const IMPORT_MAX: usize = 1 << 30;
 /// How long an answer may take, where nothing else is said.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How long a change of the tables, their export or a look at their past may take.
 pub(crate) const PATIENCE_TABLES: Duration = Duration::from_secs(120);
+
+/// How long an import may take, its upload included.
+pub(crate) const PATIENCE_IMPORT: Duration = Duration::from_secs(900);
 
 /// What every handler has.
 #[derive(Clone)]
@@ -33,6 +41,7 @@ pub(crate) struct Desk {
     pub(crate) tables: ::tables::Handle,
     pub(crate) recorder: Recorder,
     pub(crate) guard: Arc<Guard>,
+    pub(crate) imports: Imports,
 }
 
 /// One operation.
@@ -75,6 +84,8 @@ pub(crate) fn routes() -> Vec<Route> {
     let mut routes = health::routes();
     routes.extend(live::routes());
     routes.extend(tables::routes());
+    routes.extend(imports::routes());
+    routes.extend(cluster::routes());
     routes.push(Route {
         scope: None,
         answer: Some("object"),

@@ -3,8 +3,9 @@
 use crate::Error;
 use crate::auth::{Guard, Token};
 use crate::connection::Door;
+use crate::imports::Imports;
 use crate::recorder::Recorder;
-use crate::routes::{Desk, PATIENCE_TABLES, router};
+use crate::routes::{Desk, PATIENCE_IMPORT, router};
 use crate::switchboard::Switchboard;
 use axum::Router;
 use std::net::SocketAddr;
@@ -17,7 +18,7 @@ const UPKEEP: Duration = Duration::from_secs(5);
 /// How long answers under way may take once the console is told to stop.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 /// A connection on which nothing moves is closed: later than the slowest answer comes.
-const IDLE: Duration = Duration::from_secs(PATIENCE_TABLES.as_secs() + 30);
+const IDLE: Duration = Duration::from_secs(PATIENCE_IMPORT.as_secs() + 30);
 
 /// `[http]` of node.toml.
 #[derive(Clone, Debug)]
@@ -64,7 +65,7 @@ impl Console {
         if guard.is_open() {
             tracing::warn!(%listen, "http: no token is set, so everybody on this machine may change everything");
         }
-        let router = router(Desk { board, tables, recorder: recorder.clone(), guard });
+        let router = router(Desk { board, tables, recorder: recorder.clone(), guard, imports: Imports::default() });
         Ok(Self { listener, listen, router, recorder })
     }
 

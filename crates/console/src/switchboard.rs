@@ -1,6 +1,7 @@
 //! What the console asks of everything alive. The composition root implements it.
 
 use crate::api;
+use crate::imports::Import;
 use crate::problem::Problem;
 use std::pin::Pin;
 
@@ -35,6 +36,16 @@ pub trait Switchboard: Send + Sync + 'static {
 
     /// The nodes of the cluster.
     fn nodes(&self) -> Answer<'_, Vec<api::Node>>;
+
+    /// The cluster as this node sees it.
+    fn cluster(&self) -> Answer<'_, api::Cluster>;
+
+    /// Removes a node from the cluster for good.
+    fn remove(&self, name: String) -> Answer<'_, ()>;
+
+    /// Reads the rows of a file to its end and makes one revision of them. All or nothing: a mistake in the last line leaves
+    /// the tables as they were.
+    fn import(&self, import: Import) -> Answer<'_, api::Imported>;
 
     /// The newest call records that match, the oldest first, at most [`CdrFilter::limit`](api::CdrFilter::limit), which is
     /// always set.

@@ -189,7 +189,10 @@ impl Call {
         (self.retry, self.reinvite) = (None, None);
         self.due = Some(cx.now + LINGER);
         match self.role {
-            Role::Caller => cx.tally.caller_ended(end),
+            Role::Caller => {
+                cx.tally.target(cx.options, self.serial).failed += u64::from(matches!(end, End::Failed(_)));
+                cx.tally.caller_ended(end);
+            }
             Role::Callee => cx.tally.callee_ended(end),
         }
     }

@@ -16,7 +16,7 @@ pub(crate) fn start(serial: u64, run: u64, cx: &mut Context<'_>) -> Call {
     let options = cx.options;
     let index = serial % options.called_numbers.count;
     let (caller, called) = (options.caller_numbers.number(serial), options.called_numbers.number(serial));
-    let (own, target) = (cx.own, options.target);
+    let (own, (_, target)) = (cx.own, options.target_of(serial));
     let other = if options.codec == Codec::Pcma { Codec::Pcmu } else { Codec::Pcma };
     let mut call = Call {
         role: Role::Caller,
@@ -139,6 +139,7 @@ fn on_answer(call: &mut Call, cx: &mut Context<'_>, message: &wire::Message<'_>)
         Hangup::Callee => Some(cx.now + micros(cx.options.hold) + PATIENCE),
     };
     cx.tally.answered += 1;
+    cx.tally.target(cx.options, call.serial).answered += 1;
     cx.tally.setup.record(cx.now - call.started);
     acknowledge(call, cx);
     if call.scenario == Scenario::Answered && !crossed {

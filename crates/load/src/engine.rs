@@ -141,6 +141,7 @@ impl<'a> Engine<'a> {
                 continue;
             }
             self.tally.offered += 1;
+            self.tally.target(self.options, serial).offered += 1;
             self.tally.open_callers += 1;
             self.tally.max_in_flight = self.tally.max_in_flight.max(self.tally.open_callers);
             let mut cx = side.context(self.now, self.options, &mut self.tally, &mut self.audio);

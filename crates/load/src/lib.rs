@@ -28,7 +28,7 @@ pub use histogram::{Histogram, Quantiles};
 pub use net::pin_to_core;
 pub use options::{Codec, Credentials, Hangup, Mix, NumberRange, Options, Scenario};
 pub use progress::{Progress, Snapshot};
-pub use report::{AudioReport, CalleeReport, Report};
+pub use report::{AudioReport, CalleeReport, Report, TargetReport};
 
 use std::io;
 use std::net::SocketAddr;

@@ -15,6 +15,9 @@ pub struct Options {
     pub callee_bind: Option<SocketAddr>,
     /// The switch under test: every initial INVITE goes there.
     pub target: SocketAddr,
+    /// Further entrances of the same switch: calls go to `target` and to each of these in turn.
+    #[serde(default)]
+    pub more_targets: Vec<SocketAddr>,
     /// Calls started a second.
     pub rate: f64,
     /// The most calls to start; `None` leaves only `duration`.
@@ -54,6 +57,7 @@ impl Options {
             caller_bind,
             callee_bind,
             target,
+            more_targets: Vec::new(),
             rate: 10.0,
             calls: None,
             duration: Duration::from_secs(10),
@@ -69,6 +73,13 @@ impl Options {
             hangup: Hangup::Caller,
             t1: Duration::from_millis(500),
         }
+    }
+
+    /// Where call number `serial` goes, and the position of that in [`crate::Report::targets`].
+    #[must_use]
+    pub(crate) fn target_of(&self, serial: u64) -> (usize, SocketAddr) {
+        let index = (serial % (self.more_targets.len() as u64 + 1)) as usize;
+        (index, index.checked_sub(1).map_or(self.target, |more| self.more_targets[more]))
     }
 
     pub(crate) fn validate(&self) -> Result<(), Error> {

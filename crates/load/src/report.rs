@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::SocketAddr;
 
 use crate::histogram::Quantiles;
 
@@ -43,10 +44,26 @@ pub struct Report {
     pub setup_us: Quantiles,
     /// From INVITE to the first 18x, in microseconds.
     pub post_dial_delay_us: Quantiles,
+    /// The calls by the entrance at which they were placed.
+    #[serde(default)]
+    pub targets: Vec<TargetReport>,
     /// The callees' side, where they ran here.
     pub callee: CalleeReport,
     /// The audio, where it was on.
     pub audio: Option<AudioReport>,
+}
+
+/// The calls that were placed at one entrance of the switch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetReport {
+    /// The entrance.
+    pub target: SocketAddr,
+    /// Calls started.
+    pub offered: u64,
+    /// Calls answered.
+    pub answered: u64,
+    /// Calls that ended otherwise than planned.
+    pub failed: u64,
 }
 
 /// What the callees saw.
@@ -159,6 +176,10 @@ impl Report {
                 "as planned  {} busy, {} cancelled, {} not answered",
                 self.busy, self.cancelled, self.not_answered
             )?;
+        }
+        for TargetReport { target, offered, answered, failed } in self.targets.iter().filter(|_| self.targets.len() > 1)
+        {
+            writeln!(f, "placed at   {target}: {offered} offered, {answered} answered, {failed} failed")?;
         }
         reasons(f, "failed by", &self.failures)?;
         milliseconds(f, "answer in  ", &self.setup_us)?;

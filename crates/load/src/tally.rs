@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::Report;
 use crate::histogram::Histogram;
-use crate::report::CalleeReport;
+use crate::report::{CalleeReport, TargetReport};
+use crate::{Options, Report};
 
 /// How a call ended.
 pub(crate) enum End {
@@ -42,6 +42,7 @@ pub(crate) struct Tally {
     pub(crate) setup: Histogram,
     pub(crate) ringing: Histogram,
     pub(crate) callee: CalleeReport,
+    targets: Vec<TargetReport>,
 }
 
 impl Tally {
@@ -68,6 +69,16 @@ impl Tally {
         }
     }
 
+    /// The figures of the entrance at which call number `serial` is placed.
+    pub(crate) fn target(&mut self, options: &Options, serial: u64) -> &mut TargetReport {
+        let (index, _) = options.target_of(serial);
+        while self.targets.len() <= options.more_targets.len() {
+            let (_, target) = options.target_of(self.targets.len() as u64);
+            self.targets.push(TargetReport { target, offered: 0, answered: 0, failed: 0 });
+        }
+        &mut self.targets[index]
+    }
+
     pub(crate) fn refused(&self) -> u64 {
         self.busy + self.cancelled + self.not_answered
     }
@@ -92,6 +103,7 @@ impl Tally {
             setup_us: self.setup.quantiles(),
             post_dial_delay_us: self.ringing.quantiles(),
             callee: self.callee,
+            targets: self.targets,
             audio: None,
         }
     }

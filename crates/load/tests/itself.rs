@@ -143,3 +143,18 @@ fn callees_alone_answer_callers_that_hang_up_when_they_like() {
     assert!(report.is_clean() && served.is_clean(), "{report}{served}");
     assert_eq!((report.completed, served.callee.completed), (20, 20));
 }
+
+#[test]
+fn calls_go_to_each_entrance_in_turn() {
+    let mut options = options(10);
+    // Two entrances where one callee listens cannot be told apart by it: the second is a port that never answers.
+    let silent = UdpSocket::bind("127.88.0.10:5090").expect("a port that never answers");
+    options.more_targets = vec![silent.local_addr().expect("an address")];
+    options.calls = Some(11);
+    options.t1 = Duration::from_millis(5);
+    let report = run(&options);
+    let placed: Vec<_> = report.targets.iter().map(|one| (one.target, one.offered, one.answered, one.failed)).collect();
+    assert_eq!(placed, [(options.target, 6, 6, 0), (options.more_targets[0], 5, 0, 5)], "{report}");
+    assert_eq!((report.offered, report.answered, report.failed), (11, 6, 5));
+    assert!(report.to_string().contains("127.88.0.10:5090: 5 offered, 0 answered, 5 failed"), "{report}");
+}

@@ -74,7 +74,7 @@ impl Tables {
             keys.extend(self.users().keys().cloned().map(RowKey::User));
         }
         if declares(Kind::Ported) {
-            keys.extend(self.ported().keys().copied().map(RowKey::Ported));
+            keys.extend(self.ported().iter().map(|row| RowKey::Ported(row.number)));
         }
         if declares(Kind::Screen) {
             keys.extend(self.screens().keys().cloned().map(RowKey::Screen));

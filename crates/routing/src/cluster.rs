@@ -4,19 +4,28 @@
 //! A call, a registration and the leading actor of a trunk belong to a shard; its owner acts for it, its backup is in
 //! another site and takes over. Every change of an owner raises the shard's epoch, so that two nodes never own it in one.
 
+mod balance;
 mod change;
 mod member;
+mod observers;
 mod shard;
+#[cfg(test)]
+mod testing;
+mod voters;
 
+pub use balance::{STEP, balance};
 pub use change::{ClusterChange, Move, Outcome, Stale};
-pub use member::{Liveness, Member, NodeId};
+pub use member::{Liveness, MAX_ADDRESS_BYTES, MAX_MEMBERS, MAX_NAME_BYTES, MAX_SIP_ADDRESSES, Member, NodeId};
+pub use observers::{OBSERVERS, observers};
 pub use shard::{PAST, SHARDS, Shard, shard_of};
+pub use voters::{GONE, voters};
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The replicated state of the cluster. A clone is cheap enough for every change: some tens of kilobytes.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(try_from = "Stored")]
 pub struct Cluster {
     /// Names the cluster for ever; empty before it is founded.
     pub id: String,
@@ -77,5 +86,32 @@ impl Cluster {
     #[must_use]
     pub fn owner_at(&self, shard: u16, epoch: u32) -> Option<NodeId> {
         self.shard(shard).owner_at(epoch)
+    }
+}
+
+/// A [`Cluster`] as it is written, before it is believed: a snapshot comes from a peer.
+#[derive(Deserialize)]
+struct Stored {
+    id: String,
+    secret: [u8; 32],
+    version: u64,
+    members: BTreeMap<NodeId, Member>,
+    shards: Vec<Shard>,
+    last_id: NodeId,
+}
+
+impl TryFrom<Stored> for Cluster {
+    type Error = String;
+
+    fn try_from(stored: Stored) -> Result<Self, String> {
+        let Stored { id, secret, version, members, shards, last_id } = stored;
+        if shards.len() != usize::from(SHARDS) || shards.iter().any(|shard| shard.past.len() > PAST) {
+            return Err(format!("a cluster has {SHARDS} shards with {PAST} earlier owners each at most"));
+        }
+        if members.len() > MAX_MEMBERS || members.iter().any(|(id, member)| *id != member.id || *id > last_id) {
+            return Err(format!("a cluster has {MAX_MEMBERS} members at most, each under its number"));
+        }
+        members.values().try_for_each(Member::check)?;
+        Ok(Self { id, secret, version, members, shards, last_id })
     }
 }

@@ -66,6 +66,20 @@ impl Prefix {
         self.len() <= number.len() && (self.0 ^ number.0) & mask(self.len()) == 0
     }
 
+    /// Its first `len` symbols.
+    #[must_use]
+    pub const fn first(self, len: usize) -> Self {
+        if len >= self.len() { self } else { Self((self.0 & mask(len)) | len as u64) }
+    }
+
+    /// How many symbols it and `other` begin with alike.
+    #[must_use]
+    pub const fn common(self, other: Self) -> usize {
+        let (shorter, alike) = (if self.len() < other.len() { self } else { other }, self.0 ^ other.0);
+        let alike = (alike >> 4).leading_zeros() as usize / 4 - 1;
+        if alike < shorter.len() { alike } else { shorter.len() }
+    }
+
     /// The packed word, ordered as the digits are.
     #[must_use]
     pub const fn word(self) -> u64 {

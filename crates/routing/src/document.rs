@@ -4,6 +4,7 @@
 
 mod fields;
 mod people;
+mod portable;
 mod routes;
 mod source;
 mod trunk;
@@ -15,6 +16,7 @@ use crate::row::{Kind, Row, RowKey};
 use fields::Fields;
 use rustc_hash::FxHashMap;
 use source::Source;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use toml::Spanned;
@@ -45,7 +47,7 @@ pub struct Document {
 }
 
 /// The lines of keys of one row.
-type Marks = Vec<(&'static str, u32)>;
+type Marks = Vec<(Cow<'static, str>, u32)>;
 
 impl Document {
     /// Reads files, each a path for messages and its text. Rows may be spread over the files in any order.

@@ -1,12 +1,13 @@
 //! What can be wrong with a document or a change, said with the place and the way to mend it.
 
 use crate::row::RowKey;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
 /// A line of a file.
-#[derive(Clone, PartialEq, Eq, Debug, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, Debug, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Place {
     /// The file as it was named.
     pub file: Arc<Path>,
@@ -21,13 +22,27 @@ impl fmt::Display for Place {
 }
 
 /// Why a document or a change is refused.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error, Serialize, Deserialize)]
 pub enum Error {
     /// Something written in a file.
     #[error("{place}: {what}; {mend}")]
     Written {
         /// Where.
         place: Place,
+        /// What is wrong.
+        what: String,
+        /// How to mend it.
+        mend: String,
+    },
+    /// Something written in one cell of a file of columns.
+    #[error("{place}, column {column} `{header}`: {what}; {mend}")]
+    Cell {
+        /// Where: the line on which the record begins.
+        place: Place,
+        /// Counted from 1.
+        column: u32,
+        /// Its header.
+        header: String,
         /// What is wrong.
         what: String,
         /// How to mend it.

@@ -227,6 +227,7 @@ fn trunk(to: &mut Section, row: &Trunk) {
     to.optional("account", row.account.as_ref());
     to.unless("channels", row.channels, 0);
     to.unless("cps", row.cps, 0);
+    to.text("without_leader", row.without_leader);
     to.unless("max_call_seconds", row.max_call_seconds, 0);
     to.text("media", row.media);
     to.text("srtp", row.srtp);

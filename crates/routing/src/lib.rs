@@ -4,6 +4,7 @@
 //! Pure: no file is read, no clock, no randomness. A document comes in as text, time as [`sip::clock::Wall`], chance as a
 //! seed. What is published to the calls is a [`View`], immutable, shared and built beside the path of calls.
 
+pub mod block;
 pub mod change;
 pub mod cluster;
 pub mod digits;
@@ -11,10 +12,12 @@ pub mod document;
 pub mod error;
 mod export;
 pub mod hours;
+pub mod import;
 pub mod index;
 pub mod model;
 pub mod plan;
 pub mod row;
+mod runs;
 pub mod tables;
 mod time;
 mod validate;

@@ -13,16 +13,17 @@ mod user;
 mod word;
 
 pub use account::{Account, Billing, Currency};
-pub use deck::{Deck, Rate};
+pub use deck::{Deck, Price, Rate};
 pub use number::{Destination, Number, Ported};
 pub use plan::{Order, PlanHead, Route, RouteTrunk};
 pub use screen::{Emergency, Screen};
 pub(crate) use trunk::split_host_port;
 pub use trunk::{
     CallerPolicy, Cidr, Egress, Gateway, Ingress, Media, Redirect, Referral, Registration, Srtp, Transport, Trunk,
+    WithoutLeader,
 };
 pub use user::User;
-pub(crate) use word::words;
+pub(crate) use word::{check_words, is_name, words};
 
 use std::sync::Arc;
 

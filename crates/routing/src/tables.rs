@@ -3,13 +3,18 @@
 //! A clone shares everything; a change copies only the maps that it touches.
 
 mod bodies;
+mod deck;
+mod ported;
 
-pub use bodies::{DeckRows, Opening, PlanRows};
+pub use bodies::{Opening, PlanRows};
+pub use deck::DeckRows;
+pub(crate) use deck::Rates;
+pub use ported::PortedRows;
 
 use crate::change::Change;
 use crate::digits::E164;
 use crate::error::Error;
-use crate::model::{Account, Name, Number, Ported, Screen, Trunk, User};
+use crate::model::{Account, Name, Number, Ported, Price, Screen, Trunk, User};
 use crate::row::{Row, RowKey};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,7 +28,7 @@ pub struct Tables {
     trunks: Arc<BTreeMap<Name, Arc<Trunk>>>,
     numbers: Arc<BTreeMap<E164, Arc<Number>>>,
     users: Arc<BTreeMap<Name, Arc<User>>>,
-    ported: Arc<BTreeMap<E164, E164>>,
+    ported: Arc<PortedRows>,
     screens: Arc<BTreeMap<Name, Arc<Screen>>>,
 }
 
@@ -66,7 +71,7 @@ impl Tables {
 
     /// The routing numbers of ported numbers.
     #[must_use]
-    pub fn ported(&self) -> &BTreeMap<E164, E164> {
+    pub fn ported(&self) -> &PortedRows {
         &self.ported
     }
 
@@ -82,7 +87,9 @@ impl Tables {
         match key {
             RowKey::Account(name) => self.accounts.get(name).cloned().map(Row::Account),
             RowKey::Deck(name) => self.decks.get(name).map(|deck| Row::Deck(deck.head.clone())),
-            RowKey::Rate { deck, prefix, from } => self.decks.get(deck)?.rate(*prefix, *from).cloned().map(Row::Rate),
+            RowKey::Rate { deck, prefix, from } => {
+                self.decks.get(deck)?.rate(*prefix, *from).map(|rate| Row::Rate(rate.into()))
+            }
             RowKey::Plan(name) => self.plans.get(name).map(|plan| Row::Plan(plan.head().clone())),
             RowKey::Route { plan, prefix, hours } => {
                 self.plans.get(plan)?.route(*prefix, hours.as_deref()).map(Row::Route)
@@ -90,9 +97,7 @@ impl Tables {
             RowKey::Trunk(name) => self.trunks.get(name).cloned().map(Row::Trunk),
             RowKey::Number(number) => self.numbers.get(number).cloned().map(Row::Number),
             RowKey::User(name) => self.users.get(name).cloned().map(Row::User),
-            RowKey::Ported(number) => {
-                self.ported.get(number).map(|lrn| Row::Ported(Ported { number: *number, lrn: *lrn }))
-            }
+            RowKey::Ported(number) => self.ported.get(*number).map(|lrn| Row::Ported(Ported { number: *number, lrn })),
             RowKey::Screen(name) => self.screens.get(name).cloned().map(Row::Screen),
         }
     }
@@ -102,14 +107,13 @@ impl Tables {
         let accounts = self.accounts.values().cloned().map(Row::Account);
         let trunks = self.trunks.values().cloned().map(Row::Trunk);
         let users = self.users.values().cloned().map(Row::User);
-        let ported = self.ported.iter().map(|(number, lrn)| Row::Ported(Ported { number: *number, lrn: *lrn }));
         accounts
             .chain(self.decks.values().flat_map(|deck| deck.rows()))
             .chain(self.plans.values().flat_map(|plan| plan.rows()))
             .chain(trunks)
             .chain(self.numbers.values().cloned().map(Row::Number))
             .chain(users)
-            .chain(ported)
+            .chain(self.ported.iter().map(Row::Ported))
             .chain(self.screens.values().cloned().map(Row::Screen))
     }
 
@@ -159,7 +163,7 @@ impl Tables {
             }
             Row::Rate(row) => {
                 if let Some(deck) = self.decks.get_mut(&row.deck) {
-                    Arc::make_mut(deck).put(row);
+                    Arc::make_mut(deck).put(&row.price());
                 }
             }
             Row::Plan(head) => {
@@ -177,8 +181,34 @@ impl Tables {
             Row::Trunk(row) => drop(Arc::make_mut(&mut self.trunks).insert(row.name.clone(), row)),
             Row::Number(row) => drop(Arc::make_mut(&mut self.numbers).insert(row.number, row)),
             Row::User(row) => drop(Arc::make_mut(&mut self.users).insert(row.name.clone(), row)),
-            Row::Ported(row) => drop(Arc::make_mut(&mut self.ported).insert(row.number, row.lrn)),
+            Row::Ported(row) => Arc::make_mut(&mut self.ported).put(row),
             Row::Screen(row) => drop(Arc::make_mut(&mut self.screens).insert(row.name.clone(), row)),
+        }
+    }
+
+    /// Puts many rates of a deck without a row for each; without the deck nothing happens. Those in order are quickest.
+    pub fn put_rates(&mut self, deck: &str, prices: impl IntoIterator<Item = Price>) {
+        if let Some(deck) = self.decks.get_mut(deck) {
+            let deck = Arc::make_mut(deck);
+            prices.into_iter().for_each(|price| deck.put(&price));
+        }
+    }
+
+    /// Puts many ported numbers without a row for each. Those in order are quickest.
+    pub fn put_ported(&mut self, ported: impl IntoIterator<Item = Ported>) {
+        let rows = Arc::make_mut(&mut self.ported);
+        ported.into_iter().for_each(|row| rows.put(row));
+    }
+
+    /// Deletes every ported number.
+    pub fn clear_ported(&mut self) {
+        self.ported = Arc::default();
+    }
+
+    /// Deletes every rate of a deck, and keeps its head.
+    pub fn clear_rates(&mut self, deck: &str) {
+        if let Some(deck) = self.decks.get_mut(deck) {
+            *deck = Arc::new(DeckRows::new(deck.head.clone()));
         }
     }
 
@@ -201,7 +231,7 @@ impl Tables {
             RowKey::Trunk(name) => drop(Arc::make_mut(&mut self.trunks).remove(name)),
             RowKey::Number(number) => drop(Arc::make_mut(&mut self.numbers).remove(number)),
             RowKey::User(name) => drop(Arc::make_mut(&mut self.users).remove(name)),
-            RowKey::Ported(number) => drop(Arc::make_mut(&mut self.ported).remove(number)),
+            RowKey::Ported(number) => Arc::make_mut(&mut self.ported).delete(*number),
             RowKey::Screen(name) => drop(Arc::make_mut(&mut self.screens).remove(name)),
         }
     }

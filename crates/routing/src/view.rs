@@ -8,12 +8,13 @@ pub(crate) use plans::PlanIndex;
 pub(crate) use screening::Screening;
 
 use crate::change::Change;
-use crate::digits::E164;
-use crate::model::{Account, Name, Number, Trunk, User};
+use crate::digits::{E164, Prefix};
+use crate::model::{Account, Name, Number, Price, Trunk, User};
 use crate::plan::{Plan, Query, Refusal};
 use crate::row::{Kind, Row, RowKey};
 use crate::tables::Tables;
 use rustc_hash::{FxHashMap, FxHashSet};
+use sip::clock::Wall;
 use sources::Sources;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -128,7 +129,14 @@ impl View {
     /// The routing number of a number that moved to another network.
     #[must_use]
     pub fn lrn(&self, number: E164) -> Option<E164> {
-        self.tables.ported().get(&number).copied()
+        self.tables.ported().get(number)
+    }
+
+    /// What `deck` charges for calls to `number` that begin at `at`: of the longest prefix that has a rate then, the one
+    /// that began last.
+    #[must_use]
+    pub fn price(&self, deck: &str, number: Prefix, at: Wall) -> Option<Price> {
+        self.tables.decks().get(deck)?.price(number, at)
     }
 
     /// Whether `account` owns `number`: it is one of its served numbers, or the caller number of one of its lines.

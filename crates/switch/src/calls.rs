@@ -5,6 +5,7 @@
 
 pub mod actor;
 pub mod directory;
+pub mod lingering;
 mod shard;
 
 use crate::alarm::Alarms;
@@ -15,26 +16,24 @@ use crate::supervise::{Child, Plan, Strategy};
 use ::call::CallId;
 use actor::{Arguments, CallActor, CallMessage};
 use bytes::Bytes;
-use directory::{CallCell, CallRef, Directory, InviteKey};
+use directory::{CallCell, CallRef, Directory, InviteKey, Place};
 use parking_lot::Mutex;
 use ractor::{ActorCell, ActorRuntime, RpcReplyPort};
+use rand::SeedableRng;
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
 use sip::Flow;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Supervisors of calls in this node.
 const SHARDS: usize = 16;
-/// Shards of the cluster. One node owns them all.
-const CLUSTER_SHARDS: u16 = 1024;
 
 /// What everyone holds who speaks to calls.
 pub struct Calls {
     /// Who owns which message.
     pub directory: Directory,
     /// Wakes them.
-    pub alarms: Alarms<CallRef>,
+    pub alarms: Alarms<CallId>,
     shards: Vec<Mutex<Option<ActorCell>>>,
     random: Mutex<StdRng>,
     limit: usize,
@@ -47,6 +46,8 @@ pub enum NoCall {
     Full,
     /// Its supervisor is just starting anew.
     NoSupervisor,
+    /// This node has no shard of the cluster yet, or none any more.
+    NoShard,
 }
 
 impl Calls {
@@ -70,9 +71,9 @@ impl Calls {
         if self.directory.len() >= self.limit {
             return Err(NoCall::Full);
         }
-        let id = self.mint();
-        let (call, new) = self.directory.find_or_spawn(key, id, || self.spawn(shell, id, key))?;
-        call.tell(CallMessage::Sip { bytes, flow });
+        let id = shell.cluster.mint(&mut *self.random.lock()).ok_or(NoCall::NoShard)?;
+        let (id, call, new) = self.directory.find_or_spawn(key, id, || self.spawn(shell, id, key))?;
+        call.tell(shell, id, CallMessage::Sip { bytes, flow });
         Ok(new)
     }
 
@@ -83,12 +84,6 @@ impl Calls {
         let spawned = ActorRuntime::spawn_linked_instant(None, CallActor, arguments, supervisor);
         let (actor, _) = spawned.map_err(|_| NoCall::NoSupervisor)?;
         Ok(CallRef { actor, cell })
-    }
-
-    /// A name that nobody can guess, in a shard that this node owns.
-    fn mint(&self) -> CallId {
-        let mut random = self.random.lock();
-        CallId { shard: random.random_range(0..CLUSTER_SHARDS), epoch: 1, call: random.random() }
     }
 
     /// Up to `limit` calls as they are now. A call that does not answer in time is left out.
@@ -104,14 +99,14 @@ impl Calls {
 
     /// One call as it is now.
     pub async fn show_one(&self, id: CallId) -> Option<::call::Summary> {
-        ask(&self.directory.find(id)?).await
+        ask(self.directory.find(id)?.actor()?).await
     }
 
     /// Ends a call; `false` if there is none of that name.
     pub fn hangup(&self, id: CallId, reason: &'static str) -> bool {
-        self.directory
-            .find(id)
-            .is_some_and(|call| call.tell(CallMessage::Input(Box::new(::call::Input::Hangup { reason }))))
+        let place = self.directory.find(id);
+        let call = place.as_ref().and_then(Place::actor);
+        call.is_some_and(|call| call.tell(CallMessage::Input(Box::new(::call::Input::Hangup { reason }))))
     }
 }
 

@@ -14,7 +14,7 @@ use crate::clock;
 use crate::door::Door;
 use crate::error::Error;
 use ::call::record::{Record, Row};
-use outbox::Outbox;
+use outbox::{Outbox, Pace};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -135,7 +135,7 @@ impl Actor for Cdrs {
                 myself.send_after(GROUP, || Tick::Sync);
             }
             Tick::Export => {
-                let written = tokio::task::spawn_blocking(move || outbox.export()).await?;
+                let written = tokio::task::spawn_blocking(move || outbox.export(Pace::steady())).await?;
                 match written {
                     Ok(rows) => metrics::counter!("tandem_cdr_written_total").increment(rows),
                     // The rows stay in the outbox; a full disk is told once a second and mended from outside.
@@ -149,7 +149,7 @@ impl Actor for Cdrs {
 
     async fn post_stop(&self, _: ActorRef<Tick>, state: &mut Handle) -> Result<(), ActorProcessingErr> {
         let outbox = Arc::clone(&state.outbox);
-        tokio::task::spawn_blocking(move || outbox.sync().and_then(|()| outbox.export())).await??;
+        tokio::task::spawn_blocking(move || outbox.sync().and_then(|()| outbox.export(Pace::hurried()))).await??;
         Ok(())
     }
 }

@@ -58,7 +58,7 @@ pub(crate) async fn request(shell: &Arc<Shell>, branch: &str, bytes: Bytes, to: 
     let (sender, mut responses) = mpsc::channel(RESPONSES);
     shell.clients.waiting.lock().insert(branch.into(), sender);
     let _waiting = Waiting { shell, branch };
-    let timers = &shell.settings.timers;
+    let timers = &shell.settings().timers;
     let mut transaction = ClientNonInvite::new(clock::now().mono, bytes.clone(), to.transport.is_reliable(), timers);
     if shell.send(bytes, &to) == Sent::Unreachable {
         return Err(NoAnswer);

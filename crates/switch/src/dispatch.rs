@@ -1,12 +1,14 @@
 //! Whose message is it? Peek, look up, hand over. Nothing is parsed here that belongs to a call.
 //!
 //! Order matters: a message of a live call passes before the gate is asked, so that a flood of new requests never costs
-//! an established call its BYE.
+//! an established call its BYE. A message whose call lives on another node goes there.
 
 use crate::calls::NoCall;
 use crate::calls::actor::CallMessage;
+use crate::calls::directory::Place;
 use crate::clients::Clients;
 use crate::clock;
+use crate::cluster::Carried;
 use crate::counters::Way;
 use crate::gate::Gate;
 use crate::registrations::Registrations;
@@ -37,9 +39,24 @@ impl Dispatcher {
         Self { shell, registrations, gate: Gate::default() }
     }
 
-    fn response(&self, peek: &Peek<'_>, bytes: &[u8], flow: Flow) {
-        if let Some(call) = CallId::in_branch(peek.branch).and_then(|id| self.shell.calls.directory.find(id)) {
-            call.tell(CallMessage::Sip { bytes: Bytes::copy_from_slice(bytes), flow });
+    /// A message that another node has passed on: its call was here when that node looked.
+    pub(crate) fn carried(&self, carried: Carried) {
+        let Carried { bytes, flow, hops } = carried;
+        let Some(peek) = Peek::of(&bytes) else { return self.shell.reject("not_sip") };
+        match peek.method {
+            Some(method) => self.in_dialog(method, &peek, &bytes, flow, hops),
+            None => self.response(&peek, &bytes, flow, hops),
+        }
+    }
+
+    fn response(&self, peek: &Peek<'_>, bytes: &[u8], flow: Flow, hops: u8) {
+        let id = CallId::in_branch(peek.branch);
+        if let Some(id) = id
+            && let Some(call) = self.shell.calls.directory.find(id)
+        {
+            return self.hand(id, &call, bytes, flow);
+        }
+        if id.is_some_and(|id| self.pass_on(id, bytes, flow, hops)) {
             return;
         }
         let ours = Clients::is_ours(peek.branch)
@@ -49,23 +66,19 @@ impl Dispatcher {
         }
     }
 
+    fn hand(&self, id: CallId, call: &Place, bytes: &[u8], flow: Flow) {
+        call.tell(&self.shell, id, CallMessage::Sip { bytes: Bytes::copy_from_slice(bytes), flow });
+    }
+
     fn request(&self, method: Method, peek: &Peek<'_>, bytes: &[u8], flow: Flow) {
         let directory = &self.shell.calls.directory;
         if !peek.to_tag.is_empty() {
-            match CallId::in_tag(peek.to_tag).and_then(|id| directory.find(id)) {
-                Some(call) => {
-                    call.tell(CallMessage::Sip { bytes: Bytes::copy_from_slice(bytes), flow });
-                }
-                None => self.stray(method, bytes, flow),
-            }
-            return;
+            return self.in_dialog(method, peek, bytes, flow, 0);
         }
         match method {
             Method::Invite => self.invite(peek, bytes, flow),
             Method::Cancel => match directory.find_invite(directory.key(peek)) {
-                Some(call) => {
-                    call.tell(CallMessage::Sip { bytes: Bytes::copy_from_slice(bytes), flow });
-                }
+                Some((id, call)) => self.hand(id, &call, bytes, flow),
                 None => self.stray(method, bytes, flow),
             },
             // An ACK that acknowledges nothing of ours.
@@ -84,12 +97,33 @@ impl Dispatcher {
         }
     }
 
+    /// A request within a dialog goes to its call, wherever that is.
+    fn in_dialog(&self, method: Method, peek: &Peek<'_>, bytes: &[u8], flow: Flow, hops: u8) {
+        let id = CallId::in_tag(peek.to_tag);
+        if let Some(id) = id
+            && let Some(call) = self.shell.calls.directory.find(id)
+        {
+            self.hand(id, &call, bytes, flow);
+        } else if !id.is_some_and(|id| self.pass_on(id, bytes, flow, hops)) {
+            self.stray(method, bytes, flow);
+        }
+    }
+
+    /// Passes a message on to the node that has its call; `false` if there is no such node.
+    fn pass_on(&self, id: CallId, bytes: &[u8], flow: Flow, hops: u8) -> bool {
+        let cluster = &self.shell.cluster;
+        let carried = cluster.holder_of(id).is_some_and(|node| cluster.carry(node, bytes, flow, hops));
+        if carried {
+            metrics::counter!("tandem_sip_carried_total").increment(1);
+        }
+        carried
+    }
+
     fn invite(&self, peek: &Peek<'_>, bytes: &[u8], flow: Flow) {
         let calls = &self.shell.calls;
         let key = calls.directory.key(peek);
-        if let Some(call) = calls.directory.find_invite(key) {
-            call.tell(CallMessage::Sip { bytes: Bytes::copy_from_slice(bytes), flow });
-            return;
+        if let Some((id, call)) = calls.directory.find_invite(key) {
+            return self.hand(id, &call, bytes, flow);
         }
         if !self.admit(flow) {
             return;
@@ -100,7 +134,7 @@ impl Dispatcher {
         }
         match calls.invite(&self.shell, key, Bytes::copy_from_slice(bytes), flow) {
             Ok(_) => {}
-            Err(NoCall::Full | NoCall::NoSupervisor) => {
+            Err(NoCall::Full | NoCall::NoSupervisor | NoCall::NoShard) => {
                 self.shell.reject("overload");
                 self.busy(bytes, flow);
             }
@@ -223,7 +257,7 @@ impl Inbox for Dispatcher {
             }
             (None, code) => {
                 self.shell.messages.count(Way::In, peek.cseq_method.unwrap_or(Method::Other), code);
-                self.response(&peek, bytes, flow);
+                self.response(&peek, bytes, flow, 0);
             }
         }
     }
@@ -232,7 +266,7 @@ impl Inbox for Dispatcher {
         if let Sender::Call(id, mark) = sender
             && let Some(call) = self.shell.calls.directory.find(id)
         {
-            call.tell(CallMessage::Input(Box::new(Input::Unreachable { mark })));
+            call.tell(&self.shell, id, CallMessage::Input(Box::new(Input::Unreachable { mark })));
         }
     }
 }

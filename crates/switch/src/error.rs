@@ -39,6 +39,9 @@ pub enum Error {
     /// The tables cannot be opened.
     #[error("tables: {0}")]
     Tables(#[from] tables::Error),
+    /// The other nodes cannot be joined.
+    #[error("cluster: {0}")]
+    Mesh(#[from] mesh::Error),
     /// An actor did not start.
     #[error("actor: {0}")]
     Spawn(#[from] ractor::SpawnErr),

@@ -8,6 +8,7 @@ pub mod calls;
 pub mod cdr;
 mod clients;
 pub mod clock;
+pub mod cluster;
 mod counters;
 mod data_dir;
 mod dispatch;
@@ -19,9 +20,9 @@ pub mod node;
 pub mod registrations;
 mod resolver;
 pub mod shell;
-pub mod supervise;
 pub mod transport;
 pub mod trunks;
 
 pub use error::Error;
 pub use node::{Node, Options};
+pub use supervise;

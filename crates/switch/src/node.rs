@@ -4,6 +4,7 @@ use crate::calls::{self, Calls};
 use crate::cdr;
 use crate::clients::Clients;
 use crate::clock;
+use crate::cluster::{self, Cluster, Inward, Knock, Teller};
 use crate::counters::Messages;
 use crate::data_dir::Claim;
 use crate::dispatch::Dispatcher;
@@ -15,14 +16,13 @@ use crate::supervise::{Child, Plan, Strategy, Supervisor};
 use crate::transport::{self, Inbox, Transports};
 use crate::trunks::{self, Trunks};
 use ::call::{Local, Locals, Settings};
+use mesh::Mesh;
 use ractor::{Actor, ActorCell, ActorRef};
-use rand::rngs::StdRng;
-use rand::{RngCore, SeedableRng};
 use sip::digest::Challenger;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
@@ -33,7 +33,7 @@ const CALLS: usize = 200_000;
 const NONCE: Duration = Duration::from_secs(3600);
 
 /// What one node is made of.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
     /// Unique in the cluster.
     pub name: String,
@@ -47,6 +47,8 @@ pub struct Options {
     pub media: relay::Options,
     /// Name servers; empty for those of the system.
     pub name_servers: Vec<SocketAddr>,
+    /// How it finds the other nodes; `None` for a node alone. Its SIP addresses and its clock are filled in here.
+    pub mesh: Option<mesh::Options>,
 }
 
 /// A running node.
@@ -56,50 +58,60 @@ pub struct Node {
     ended: JoinHandle<()>,
     options: Options,
     registrations: Registrations,
+    inward: Arc<Inward>,
     #[allow(dead_code, reason = "held as long as the node runs")]
     claim: Claim,
 }
 
 impl Node {
-    /// Binds every port, opens every store, then starts the actors. Nothing runs if anything of it fails.
+    /// Binds every port, opens every store, then starts the actors. Nothing runs if anything of it fails. Returns when the node
+    /// takes part in its cluster: a node that joins waits for that as long as it takes.
     ///
     /// # Errors
     /// [`Error`] says which part, and why.
     pub async fn start(options: Options) -> Result<Self, Error> {
         let claim = Claim::new(&options.data_dir)?;
         let transports = Transports::bind(options.sip.clone())?;
+        let locals = locals(&transports);
         let mut media = options.media.clone();
         media.clock = || clock::now().mono;
         let relay = relay::Handle::prepare(media)?;
-        let (keeper, tables) = open_tables(options.data_dir.join("tables")).await?;
+        let inward = Arc::new(Inward::default());
+        let others = Others::open(&options, &locals, &inward).await?;
         let cdr = cdr::Handle::open(cdr::Options {
             data_dir: options.data_dir.clone(),
             node: options.name.clone(),
             site: options.site.clone(),
         })?;
-        let contacts = Contacts::default();
-        let locals = locals(&transports);
         let shell = Arc::new(Shell {
             calls: Calls::new(CALLS),
             resolver: Resolver::open(&options.name_servers, &locals)?,
             locals,
             transports,
-            tables,
+            cluster: Cluster::new(others.tables.clone(), others.mesh.as_ref().map(mesh::Service::handle)),
+            tables: others.tables.clone(),
             trunks: Trunks::default(),
-            contacts: contacts.clone(),
+            contacts: Contacts::default(),
             relay,
             cdr,
             clients: Clients::default(),
             messages: Messages::default(),
-            settings: settings(),
+            settings: OnceLock::new(),
             stopping: AtomicBool::new(false),
             records_fail: AtomicBool::new(false),
             random: Shell::random(),
         });
         let registrations = Registrations::new(Arc::clone(&shell));
-        let plan = tree(&shell, &registrations, keeper);
+        let dispatcher = Arc::new(Dispatcher::new(Arc::clone(&shell), registrations.clone()));
+        inward.open(Arc::clone(&shell), Arc::clone(&dispatcher), registrations.clone());
+        let plan = tree(&shell, &registrations, dispatcher, others);
         let (root, ended) = Actor::spawn(None, Supervisor, plan).await?;
-        Ok(Self { shell, root, ended, options, registrations, claim })
+        Ok(Self { shell, root, ended, options, registrations, inward, claim })
+    }
+
+    /// Who answers questions of other nodes about what is alive here.
+    pub fn answer_with(&self, teller: Arc<dyn Teller>) {
+        self.inward.answer_with(teller);
     }
 
     /// What everything shares.
@@ -126,9 +138,20 @@ impl Node {
         &self.options
     }
 
-    /// Returns when the tree has given up: the process should end then, and be started anew.
-    pub async fn failed(&mut self) {
-        let _ = (&mut self.ended).await;
+    /// Returns when the node cannot go on: its tree has given up, and the process should be started anew, or the cluster
+    /// refuses it for good, which is said.
+    pub async fn failed(&mut self) -> Option<Error> {
+        let mesh = self.shell.cluster.mesh().cloned();
+        let expelled = async {
+            match mesh {
+                Some(mesh) => mesh.expelled().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = &mut self.ended => None,
+            error = expelled => Some(error.into()),
+        }
     }
 
     /// Ends every call with BYE and record, waits for them at most `patience`, and stops the tree.
@@ -145,10 +168,40 @@ impl Node {
     }
 }
 
-/// Reads every row, which may take seconds: on a thread that may block.
-async fn open_tables(dir: PathBuf) -> Result<(tables::Tables, tables::Handle), Error> {
-    let opened = tokio::task::spawn_blocking(move || tables::Tables::open(&tables::Options::new(dir))).await;
-    Ok(opened.map_err(std::io::Error::other)??)
+/// The tables, and what connects them with those of other nodes.
+struct Others {
+    keeper: tables::Tables,
+    tables: tables::Handle,
+    mesh: Option<mesh::Service>,
+}
+
+impl Others {
+    /// Reads every row, which may take seconds: on a thread that may block.
+    async fn open(options: &Options, locals: &Locals, inward: &Arc<Inward>) -> Result<Self, Error> {
+        let folder = options.data_dir.join("tables");
+        let mesh = options.mesh.clone().map(|options| Mesh::new(surrounded(options, locals))).transpose()?;
+        let (stored, transport) = match &mesh {
+            Some(mesh) => (tables::Options::meshed(tables::Storage::Disk(folder)), mesh.transport()),
+            None => {
+                let alone = Some(tables::member(&options.name, &options.site, ""));
+                let stored = tables::Options { alone, ..tables::Options::new(folder) };
+                (stored, Arc::new(tables::Alone) as Arc<dyn tables::Transport>)
+            }
+        };
+        let opened = tokio::task::spawn_blocking(move || tables::Tables::open(&stored, transport)).await;
+        let (keeper, tables) = opened.map_err(std::io::Error::other)??;
+        let mesh = mesh.map(|mesh| mesh.service(tables.clone(), Arc::clone(inward) as Arc<dyn mesh::Receiver>));
+        Ok(Self { keeper, tables, mesh })
+    }
+}
+
+/// What the mesh has to know of SIP: where others knock when they do not hear us, and the clock that actors read.
+fn surrounded(mut options: mesh::Options, locals: &Locals) -> mesh::Options {
+    let udp = locals.sip.iter().filter(|local| local.transport == sip::Transport::Udp);
+    options.sip = udp.map(|local| local.advertised.to_string()).collect();
+    options.clock = Arc::new(|| clock::now().mono);
+    options.knock = Arc::new(Knock);
+    options
 }
 
 fn locals(transports: &Transports) -> Locals {
@@ -160,22 +213,58 @@ fn locals(transports: &Transports) -> Locals {
     Locals { sip: transports.locals().into_iter().map(local).collect() }
 }
 
-fn settings() -> Settings {
-    let mut secret = [0; 32];
-    StdRng::from_os_rng().fill_bytes(&mut secret);
-    Settings { challenger: Challenger::new(secret, routing::REALM, NONCE), ..Settings::default() }
+/// What calls are told, once the cluster is known: all nodes sign challenges alike, so that one may check what another asked.
+fn settle(shell: &Shell) {
+    let secret = shell.cluster.replicated().secret;
+    let settings = Settings { challenger: Challenger::new(secret, routing::REALM, NONCE), ..Settings::default() };
+    // After a restart of the tree it is there already, and the same.
+    let _ = shell.settings.set(settings);
+    shell.cluster.refresh();
+}
+
+/// Waits until the cluster is known: at once for a node that was part of it before, so that it goes on from its last tables
+/// while the others are out of reach; for a new one when it is taken in.
+async fn enter(shell: &Shell) -> Result<(), Error> {
+    let mut changes = shell.tables.cluster_watch();
+    while shell.cluster.replicated().id.is_empty() {
+        let changed = async { changes.changed().await.map_err(|_| Error::Tables(tables::Error::Stopped)) };
+        match shell.cluster.mesh() {
+            Some(mesh) => tokio::select! {
+                error = mesh.expelled() => return Err(error.into()),
+                changed = changed => changed?,
+            },
+            None => changed.await?,
+        }
+    }
+    settle(shell);
+    Ok(())
 }
 
 type Started = Result<ActorCell, Error>;
 
 /// Start order is the order of dependency; what fails takes down what was started after it.
-fn tree(shell: &Arc<Shell>, registrations: &Registrations, keeper: tables::Tables) -> Plan {
+fn tree(shell: &Arc<Shell>, registrations: &Registrations, inbox: Arc<Dispatcher>, others: Others) -> Plan {
+    let Others { keeper, mesh, .. } = others;
     let tables = Child::new("tables", move |up| {
         let keeper = keeper.clone();
-        async move { Ok(Actor::spawn_linked(None, keeper, (), up).await?.0.get_cell()) }
+        async move { Ok::<_, Error>(Actor::spawn_linked(None, keeper, (), up).await?.0.get_cell()) }
+    });
+    let mesh = mesh.map(|service| {
+        Child::new("mesh", move |up| {
+            let service = service.clone();
+            async move { Ok::<_, Error>(service.spawn(up).await?) }
+        })
     });
     let relay = child(shell, "relay", |shell, up| async move { supervised(relay_plan(&shell), up).await });
     let shared = registrations.clone();
+    let followed = registrations.clone();
+    let follower = child(shell, "cluster", move |shell, up| {
+        let registrations = followed.clone();
+        async move {
+            enter(&shell).await?;
+            cluster::spawn_follower(shell, registrations, up).await
+        }
+    });
     let registrations_child = Child::new("registrations", move |up| {
         let shared = shared.clone();
         async move { supervised(registrations::plan(&shared), up).await }
@@ -183,12 +272,13 @@ fn tree(shell: &Arc<Shell>, registrations: &Registrations, keeper: tables::Table
     let trunks = child(shell, "trunks", |shell, up| async move { trunks::spawn(shell, up).await });
     let cdrs = child(shell, "cdrs", |shell, up| async move { shell.cdr.spawn(up).await });
     let calls = child(shell, "calls", |shell, up| async move { supervised(calls::plan(&shell), up).await });
-    let inbox: Arc<dyn Inbox> = Arc::new(Dispatcher::new(Arc::clone(shell), registrations.clone()));
+    let inbox: Arc<dyn Inbox> = inbox;
     let transports = child(shell, "transports", move |shell, up| {
         let inbox = Arc::clone(&inbox);
         async move { supervised(transport::plan(&shell.transports, &inbox), up).await }
     });
-    let children = vec![tables, relay, registrations_child, trunks, cdrs, calls, transports];
+    let first = std::iter::once(tables).chain(mesh);
+    let children = first.chain([follower, relay, registrations_child, trunks, cdrs, calls, transports]).collect();
     Plan { name: "node", strategy: Strategy::RestForOne, children }
 }
 
@@ -212,7 +302,7 @@ fn relay_plan(shell: &Arc<Shell>) -> Plan {
         let relay = shell.relay.clone();
         Child::new("relay_shard", move |up| {
             let relay = relay.clone();
-            async move { Ok(relay::spawn_shard(&relay, index, up).await?.get_cell()) }
+            async move { Ok::<_, Error>(relay::spawn_shard(&relay, index, up).await?.get_cell()) }
         })
     });
     Plan { name: "relay", strategy: Strategy::OneForOne, children: shards.collect() }

@@ -1,27 +1,30 @@
 //! What performs the effects of calls, shared by all of them.
 
 use crate::calls::Calls;
+use crate::calls::actor::CallMessage;
 use crate::calls::directory::{CallCell, CallRef};
 use crate::clients::Clients;
+use crate::cluster::Cluster;
 use crate::counters::Messages;
-use crate::registrations::Contacts;
+use crate::registrations::{self, Contacts, trunk_aor, user_aor};
 use crate::resolver::{Hops, Resolver};
 use crate::transport::{Sender, Sent, Transports};
-use crate::trunks::Trunks;
+use crate::trunks::{Acquired, Purpose, Trunks};
 use crate::{cdr, media};
 use ::call::input::Refused;
 use ::call::record::Record;
 use ::call::{Call, CallId, Context, Effect, Input, Locals, Settings};
 use bytes::Bytes;
 use parking_lot::Mutex;
+use ractor::ActorRef;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use routing::Target;
 use routing::model::Trunk;
 use sip::clock::Now;
 use sip::{Flow, Message};
 use smallvec::SmallVec;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// Everything that a call's effects need.
 pub struct Shell {
@@ -31,6 +34,8 @@ pub struct Shell {
     pub transports: Arc<Transports>,
     /// The tables.
     pub tables: tables::Handle,
+    /// The other nodes.
+    pub cluster: Cluster,
     /// Capacity and gateways of trunks.
     pub trunks: Trunks,
     /// Who is registered where.
@@ -45,8 +50,8 @@ pub struct Shell {
     pub messages: Messages,
     /// DNS.
     pub resolver: Resolver,
-    /// What calls are told.
-    pub settings: Settings,
+    /// What calls are told; known once the node takes part in its cluster.
+    pub settings: OnceLock<Settings>,
     /// Our addresses.
     pub locals: Locals,
     /// The node ends, and takes no new calls.
@@ -90,6 +95,9 @@ impl Shell {
         if self.stopping.load(Ordering::Relaxed) {
             return Err("stopping");
         }
+        if !self.cluster.has_shards() {
+            return Err("no_shard");
+        }
         if self.records_fail.load(Ordering::Relaxed) {
             self.cdr.probe().map_err(|_| "no_records")?;
             self.records_fail.store(false, Ordering::Relaxed);
@@ -113,7 +121,16 @@ impl Shell {
     /// Runs `with` on the tables as they are now.
     pub fn with_context<R>(&self, with: impl FnOnce(&Context<'_>) -> R) -> R {
         let view = self.tables.view();
-        with(&Context { view: &view, settings: &self.settings, locals: &self.locals })
+        with(&Context { view: &view, settings: self.settings(), locals: &self.locals })
+    }
+
+    /// The settings of calls.
+    ///
+    /// # Panics
+    /// Before the node takes part in its cluster; nothing that reads them is started before.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        self.settings.get().expect("set before anything that reads it is started")
     }
 
     /// A call from its checkpoint.
@@ -131,8 +148,17 @@ impl Shell {
 
     /// Sends a message that belongs to no call.
     pub fn send(&self, bytes: Bytes, to: &Flow) -> Sent {
+        self.hand(bytes, to, Sender::Nobody)
+    }
+
+    /// Hands a message to the socket that its flow names: one of ours, or another node's.
+    fn hand(&self, bytes: Bytes, to: &Flow, sender: Sender) -> Sent {
+        if self.cluster.is_elsewhere(to) {
+            // The node that sends it counts it.
+            return if self.cluster.send_through(bytes, *to) { Sent::Handed } else { Sent::Unreachable };
+        }
         self.messages.count_sent(&bytes);
-        self.transports.send(bytes, to, Sender::Nobody)
+        self.transports.send(bytes, to, sender)
     }
 
     /// Sends a response of no call back the way of its request (RFC 3261 §18.2.2, RFC 3581 §4).
@@ -141,27 +167,41 @@ impl Shell {
     }
 
     /// Performs one effect of a call.
-    pub(crate) fn perform(self: &Arc<Self>, id: CallId, me: &CallRef, now: Now, effect: Effect) -> Performed {
+    ///
+    /// A call without an actor is over and holds nothing; should it ask for something all the same, it does not get it.
+    pub(crate) fn perform(
+        self: &Arc<Self>,
+        id: CallId,
+        cell: &Arc<CallCell>,
+        actor: Option<&ActorRef<CallMessage>>,
+        now: Now,
+        effect: Effect,
+    ) -> Performed {
         match effect {
-            Effect::Send { bytes, to, mark } => {
-                self.messages.count_sent(&bytes);
-                match self.transports.send(bytes, &to, Sender::Call(id, mark)) {
-                    Sent::Handed => Performed::Done,
-                    Sent::Unreachable => Performed::Answer(Input::Unreachable { mark }),
-                }
-            }
-            Effect::Admit { trunk } => Performed::Answer(Input::Admitted(self.acquire(me, &trunk, now))),
-            Effect::Seize { attempt, target, seed } => self.seize(me, now, attempt, target, seed),
-            Effect::Leave { trunk } => self.done(|| self.release(&me.cell, &trunk.name)),
+            Effect::Send { bytes, to, mark } => match self.hand(bytes, &to, Sender::Call(id, mark)) {
+                Sent::Handed => Performed::Done,
+                Sent::Unreachable => Performed::Answer(Input::Unreachable { mark }),
+            },
+            Effect::Admit { trunk } => match me(cell, actor) {
+                Some(me) => self.admit(&me, &trunk, now),
+                None => Performed::Answer(Input::Admitted(Err(Refused::Gone))),
+            },
+            Effect::Seize { attempt, target, seed } => match me(cell, actor) {
+                Some(me) => self.seize(&me, now, attempt, target, seed),
+                None => Performed::Answer(Input::Seized { attempt, result: Err(Refused::Gone) }),
+            },
+            Effect::Leave { trunk } => self.done(|| self.release(cell, &trunk.name)),
             Effect::Surrender { target } => {
-                self.done(|| target.trunk().into_iter().for_each(|trunk| self.release(&me.cell, &trunk.name)))
+                self.done(|| target.trunk().into_iter().for_each(|trunk| self.release(cell, &trunk.name)))
             }
             Effect::Outcome { trunk, gateway, outcome } => {
                 self.done(|| self.trunks.outcome(&trunk, &gateway, outcome, now.mono))
             }
-            Effect::Anchor { streams } => Performed::Answer(Input::Anchored(self.anchor(me, streams))),
-            Effect::Steer(steer) => self.done(|| self.steer(me, &steer)),
-            Effect::FreeMedia => self.free_media(me),
+            Effect::Anchor { streams } => {
+                Performed::Answer(Input::Anchored(me(cell, actor).and_then(|me| self.anchor(&me, streams))))
+            }
+            Effect::Steer(steer) => self.done(|| self.steer(cell, &steer)),
+            Effect::FreeMedia => self.free_media(cell),
             Effect::Record(record) => self.done(|| self.record(id, &record)),
             Effect::Event(event) => self.done(|| self.trunks.count(&event)),
             // The actor keeps these two to itself.
@@ -169,25 +209,35 @@ impl Shell {
         }
     }
 
+    fn admit(self: &Arc<Self>, me: &CallRef, trunk: &Arc<Trunk>, now: Now) -> Performed {
+        match self.acquire(me, trunk, now, Purpose::Admit) {
+            Acquired::Now(_) => Performed::Answer(Input::Admitted(Ok(()))),
+            Acquired::Refused(refused) => Performed::Answer(Input::Admitted(Err(refused))),
+            Acquired::Later => Performed::Done,
+        }
+    }
+
     /// Takes a channel for a call, and notes it where it outlives the call's actor.
-    fn acquire(&self, me: &CallRef, trunk: &Trunk, now: Now) -> Result<(), Refused> {
-        self.trunks.acquire(trunk, now.mono)?;
-        me.cell.took(&trunk.name);
-        Ok(())
+    fn acquire(self: &Arc<Self>, me: &CallRef, trunk: &Arc<Trunk>, now: Now, purpose: Purpose) -> Acquired {
+        let acquired = self.trunks.acquire(self, trunk, now.mono, me, purpose);
+        if let Acquired::Now(_) = acquired {
+            me.cell.took(&trunk.name);
+        }
+        acquired
     }
 
     /// Gives a channel back, once.
-    fn release(&self, cell: &CallCell, trunk: &str) {
+    pub(crate) fn release(self: &Arc<Self>, cell: &CallCell, trunk: &str) {
         if cell.gave(trunk) {
-            self.trunks.release(trunk);
+            self.trunks.release(self, trunk);
         }
     }
 
     /// Forgets a call, and gives back whatever it still holds: nothing, unless it failed.
-    pub fn forget(&self, id: CallId, cell: &CallCell) {
+    pub fn forget(self: &Arc<Self>, id: CallId, cell: &CallCell) {
         self.calls.directory.remove(id);
         for trunk in cell.gave_all() {
-            self.trunks.release(&trunk);
+            self.trunks.release(self, &trunk);
         }
         if let Some(session) = cell.media.lock().take() {
             self.relay.release(session);
@@ -199,44 +249,70 @@ impl Shell {
         Performed::Done
     }
 
-    /// Takes a channel, and finds out where the attempt can be sent: at once, or after DNS.
+    /// Takes a channel, and finds out where the attempt can be sent: at once where this node knows, or after it has asked.
     fn seize(self: &Arc<Self>, me: &CallRef, now: Now, attempt: u32, target: Target, seed: u64) -> Performed {
-        let answer = |result| Performed::Answer(Input::Seized { attempt, result });
         let trunk = match &target {
-            Target::User(user) => {
-                let hops = self.contacts.hops(&crate::registrations::user_aor(user), now);
-                return answer(if hops.is_empty() { Err(Refused::NotRegistered) } else { Ok(hops) });
-            }
-            Target::Trunk(trunk) | Target::Registered(trunk) => trunk,
+            Target::User(user) => return self.at_contacts(me, attempt, None, user_aor(user)),
+            Target::Trunk(trunk) | Target::Registered(trunk) => Arc::clone(trunk),
+        };
+        let purpose = Purpose::Seize { attempt, target, seed };
+        match self.acquire(me, &trunk, now, purpose) {
+            Acquired::Now(purpose) => self.seized(me, now, &trunk, purpose),
+            Acquired::Refused(refused) => Performed::Answer(Input::Seized { attempt, result: Err(refused) }),
+            Acquired::Later => Performed::Done,
+        }
+    }
+
+    /// The channel of an attempt is there; now its place.
+    pub(crate) fn seized(self: &Arc<Self>, me: &CallRef, now: Now, trunk: &Arc<Trunk>, purpose: Purpose) -> Performed {
+        let Purpose::Seize { attempt, target, seed } = purpose else {
+            return Performed::Answer(Input::Admitted(Ok(())));
         };
         if let Target::Registered(_) = target {
-            let hops = self.contacts.hops(&crate::registrations::trunk_aor(trunk), now);
-            if hops.is_empty() {
-                return answer(Err(Refused::NotRegistered));
-            }
-            return answer(self.acquire(me, trunk, now).map(|()| hops));
-        }
-        if let Err(refused) = self.acquire(me, trunk, now) {
-            return answer(Err(refused));
+            return self.at_contacts(me, attempt, Some(Arc::clone(trunk)), trunk_aor(trunk));
         }
         let gateways = self.trunks.candidates(trunk, now.mono, seed);
         if let Some(hops) = crate::resolver::literal(&gateways) {
-            return answer(self.or_release(&me.cell, trunk, hops));
+            let result = self.or_release(&me.cell, Some(trunk), hops, Refused::Unresolvable);
+            return Performed::Answer(Input::Seized { attempt, result });
         }
         let (shell, me, trunk) = (Arc::clone(self), me.clone(), Arc::clone(trunk));
         tokio::spawn(async move {
             let hops = shell.resolver.hops(&gateways, seed).await;
-            let result = shell.or_release(&me.cell, &trunk, hops);
-            me.tell(crate::calls::actor::CallMessage::Input(Box::new(Input::Seized { attempt, result })));
+            let result = shell.or_release(&me.cell, Some(&trunk), hops, Refused::Unresolvable);
+            me.tell(CallMessage::Input(Box::new(Input::Seized { attempt, result })));
+        });
+        Performed::Done
+    }
+
+    /// Sends an attempt to whoever is registered. A channel that is held is given back where nobody is.
+    fn at_contacts(self: &Arc<Self>, me: &CallRef, attempt: u32, trunk: Option<Arc<Trunk>>, aor: String) -> Performed {
+        if let Some(hops) = registrations::known(self, &aor) {
+            let result = self.or_release(&me.cell, trunk.as_deref(), hops, Refused::NotRegistered);
+            return Performed::Answer(Input::Seized { attempt, result });
+        }
+        let (shell, me) = (Arc::clone(self), me.clone());
+        tokio::spawn(async move {
+            let hops = registrations::find(&shell, &aor).await;
+            let result = shell.or_release(&me.cell, trunk.as_deref(), hops, Refused::NotRegistered);
+            me.tell(CallMessage::Input(Box::new(Input::Seized { attempt, result })));
         });
         Performed::Done
     }
 
     /// A channel is held only by an attempt that has somewhere to go.
-    fn or_release(&self, cell: &CallCell, trunk: &Trunk, hops: Hops) -> Result<Hops, Refused> {
+    fn or_release(
+        self: &Arc<Self>,
+        cell: &CallCell,
+        trunk: Option<&Trunk>,
+        hops: Hops,
+        why: Refused,
+    ) -> Result<Hops, Refused> {
         if hops.is_empty() {
-            self.release(cell, &trunk.name);
-            return Err(Refused::Unresolvable);
+            if let Some(trunk) = trunk {
+                self.release(cell, &trunk.name);
+            }
+            return Err(why);
         }
         Ok(hops)
     }
@@ -255,8 +331,8 @@ impl Shell {
         }
     }
 
-    fn steer(&self, me: &CallRef, steer: &::call::effect::Steer) {
-        let session = *me.cell.media.lock();
+    fn steer(&self, cell: &CallCell, steer: &::call::effect::Steer) {
+        let session = *cell.media.lock();
         if let Some(session) = session
             && self.relay.update(session, media::update(steer)).is_err()
         {
@@ -265,12 +341,17 @@ impl Shell {
     }
 
     /// Answered when the worker has closed the session; at once if there never was one.
-    fn free_media(&self, me: &CallRef) -> Performed {
-        match me.cell.media.lock().take() {
+    fn free_media(&self, cell: &CallCell) -> Performed {
+        match cell.media.lock().take() {
             Some(session) => self.done(|| self.relay.release(session)),
             None => Performed::Answer(Input::MediaFreed(Box::default())),
         }
     }
+}
+
+/// The way back to a call that has an actor.
+fn me(cell: &Arc<CallCell>, actor: Option<&ActorRef<CallMessage>>) -> Option<CallRef> {
+    Some(CallRef { actor: actor?.clone(), cell: Arc::clone(cell) })
 }
 
 /// The way back of a response: the connection that the request came over, or for UDP the address that its Via asks for.

@@ -166,7 +166,7 @@ pub fn plan(transports: &Arc<Transports>, inbox: &Arc<dyn Inbox>) -> Plan {
         let (shared, taker) = (Arc::clone(&shared), Arc::clone(&taker));
         async move {
             let (actor, _) = Actor::spawn_linked(None, stream::Streams, (shared, taker), supervisor).await?;
-            Ok(actor.get_cell())
+            Ok::<_, Error>(actor.get_cell())
         }
     }));
     for index in 0..transports.udp.len() {
@@ -175,7 +175,7 @@ pub fn plan(transports: &Arc<Transports>, inbox: &Arc<dyn Inbox>) -> Plan {
             let args = (Arc::clone(&shared), index, Arc::clone(&taker));
             async move {
                 let (actor, _) = Actor::spawn_linked(None, udp::Udp, args, supervisor).await?;
-                Ok(actor.get_cell())
+                Ok::<_, Error>(actor.get_cell())
             }
         }));
     }

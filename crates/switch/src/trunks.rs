@@ -1,22 +1,31 @@
 //! Trunks: their capacity and the health of their gateways, read by calls without waiting; one actor each, which pings,
 //! registers with carriers and follows the tables.
 
+mod fencings;
 mod figures;
+mod leading;
 mod probe;
+mod said;
+mod share;
 mod supervisor;
 mod trunk_actor;
 
 use crate::clock;
+use crate::cluster::Cluster;
 use crate::door::Door;
+use crate::shell::Shell;
 use ::call::effect::{Event, Outcome};
-use ::call::input::Refused;
-use ::trunk::capacity::{Capacity, Refusal};
 use ::trunk::gateway::{self, GatewaySet};
+use ::trunk::quota::Limits;
 use arc_swap::ArcSwap;
+use fencings::Fencings;
 use figures::Figures;
+use leading::Leading;
 use parking_lot::Mutex;
 use routing::model::{self, Trunk};
 use rustc_hash::FxHashMap;
+use share::Share;
+pub use share::{Acquired, Purpose};
 use sip::clock::Instant;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +38,9 @@ const LEAVE: Duration = Duration::from_secs(1);
 
 /// What calls see of one trunk.
 pub(crate) struct Gate {
-    capacity: Mutex<Capacity>,
+    name: Arc<str>,
+    share: Mutex<Share>,
+    leading: Mutex<Leading>,
     pub(crate) gateways: Mutex<GatewaySet>,
     pub(crate) figures: Figures,
     pub(crate) door: Door<Ask>,
@@ -42,6 +53,7 @@ pub(crate) struct Gate {
 pub struct Trunks {
     gates: ArcSwap<FxHashMap<Arc<str>, Arc<Gate>>>,
     adding: Mutex<()>,
+    fencings: Fencings,
 }
 
 /// How a trunk stands, for listings.
@@ -63,7 +75,7 @@ pub struct Standing {
 
 impl Trunks {
     /// The gate of a trunk, made if this is the first to ask.
-    pub(crate) fn gate(&self, trunk: &Trunk) -> Arc<Gate> {
+    pub(crate) fn gate(&self, trunk: &Trunk, cluster: &Cluster) -> Arc<Gate> {
         if let Some(gate) = self.gates.load().get(&trunk.name) {
             return Arc::clone(gate);
         }
@@ -72,7 +84,9 @@ impl Trunks {
             return Arc::clone(gate);
         }
         let gate = Arc::new(Gate {
-            capacity: Mutex::new(Capacity::of(trunk)),
+            name: Arc::clone(&trunk.name),
+            share: Mutex::new(Share::new(trunk, cluster)),
+            leading: Mutex::default(),
             gateways: Mutex::new(GatewaySet::default()),
             figures: Figures::new(&trunk.name),
             door: Door::default(),
@@ -90,33 +104,15 @@ impl Trunks {
     }
 
     /// A changed row: limits and gateways follow it, calls in progress stay.
-    pub(crate) fn reconfigure(&self, trunk: &Trunk) {
-        configure(&self.gate(trunk), trunk);
-    }
-
-    /// Takes a channel within the rate.
-    ///
-    /// # Errors
-    /// The limit that is reached.
-    pub fn acquire(&self, trunk: &Trunk, now: Instant) -> Result<(), Refused> {
-        let taken = self.gate(trunk).capacity.lock().try_acquire(now);
-        taken.map_err(|refusal| match refusal {
-            Refusal::Channels => Refused::Channels,
-            Refusal::Rate => Refused::Rate,
-        })
-    }
-
-    /// Gives a channel back.
-    pub fn release(&self, name: &str) {
-        if let Some(gate) = self.known(name) {
-            gate.capacity.lock().release();
-        }
+    pub(crate) fn reconfigure(&self, shell: &Arc<Shell>, trunk: &Trunk) {
+        configure(&self.gate(trunk, &shell.cluster), trunk);
+        self.resize(shell, trunk);
     }
 
     /// The gateways that a call should try, in order.
     #[must_use]
     pub fn candidates(&self, trunk: &Trunk, now: Instant, seed: u64) -> Vec<model::Gateway> {
-        let gate = self.gate(trunk);
+        let Some(gate) = self.known(&trunk.name) else { return Vec::new() };
         let gateways = gate.gateways.lock();
         let order = gateways.candidates(now, seed);
         order.into_iter().filter_map(|index| gateways.gateways().get(index)).map(|g| g.row().clone()).collect()
@@ -191,29 +187,27 @@ impl Trunks {
     }
 
     fn standing(&self, trunk: &Trunk) -> Standing {
-        let gate = self.gate(trunk);
-        let capacity = gate.capacity.lock();
+        let gate = self.known(&trunk.name);
+        let (used, limits) = gate.as_ref().map_or((0, Limits::of(trunk)), |gate| {
+            let share = gate.share.lock();
+            (share.used(), share.limits())
+        });
         let wants_registration = trunk.egress.as_ref().is_some_and(|egress| egress.register.is_some());
         Standing {
             name: Arc::clone(&trunk.name),
-            used: capacity.used(),
-            channels: capacity.channels(),
-            cps: capacity.cps(),
-            gateways: gate
-                .gateways
-                .lock()
-                .gateways()
-                .iter()
-                .map(|g| (Arc::clone(&g.row().address), g.state()))
-                .collect(),
-            registered: wants_registration.then(|| gate.registered.lock().is_some()),
+            used,
+            channels: limits.channels,
+            cps: limits.cps,
+            gateways: gate.as_ref().map_or_else(Vec::new, |gate| {
+                let gateways = gate.gateways.lock();
+                gateways.gateways().iter().map(|g| (Arc::clone(&g.row().address), g.state())).collect()
+            }),
+            registered: wants_registration.then(|| gate.is_some_and(|gate| gate.registered.lock().is_some())),
         }
     }
 }
 
 fn configure(gate: &Gate, trunk: &Trunk) {
-    let limits = Capacity::of(trunk);
-    gate.capacity.lock().resize(limits.channels(), limits.cps());
     gate.figures.limit(trunk.channels);
     let rows = trunk.egress.as_ref().map_or(&[][..], |egress| &egress.gateways);
     gate.gateways.lock().reconfigure(rows, clock::now().mono, fastrand(trunk));

@@ -9,9 +9,10 @@ use routing::{Change, Document, Row, RowKey};
 use std::error::Error;
 use std::fmt::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::time::{Duration, Instant};
-use tables::{Apply, Handle, Options, Proposal, Tables};
+use tables::{Alone, Apply, Handle, Options, Proposal, Tables};
 
 const TRUNKS: usize = 20;
 
@@ -35,10 +36,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 async fn measure(dir: &Path) -> Result<(), Box<dyn Error>> {
     let clock = Clock::start();
-    drop(Tables::open(&Options::new(dir))?);
+    drop(Tables::open(&Options::new(dir), Arc::new(Alone))?);
     println!("open, from log    {clock}");
     let clock = Clock::start();
-    let (service, handle) = Tables::open(&Options::new(dir))?;
+    let (service, handle) = Tables::open(&Options::new(dir), Arc::new(Alone))?;
     println!("open              {clock}");
     println!("memory            {} MB, peak {} MB", status_mb("VmRSS:"), status_mb("VmHWM:"));
     let (actor, task) = Actor::spawn(None, service, ()).await?;
@@ -52,7 +53,7 @@ async fn measure(dir: &Path) -> Result<(), Box<dyn Error>> {
 }
 
 async fn fill(dir: &Path, prefixes: u32) -> Result<(), Box<dyn Error>> {
-    let (service, handle) = Tables::open(&Options::new(dir))?;
+    let (service, handle) = Tables::open(&Options::new(dir), Arc::new(Alone))?;
     let (actor, task) = Actor::spawn(None, service, ()).await?;
     let text = document(prefixes);
     let clock = Clock::start();

@@ -81,6 +81,39 @@ pub enum Error {
     /// The disk did not take the change, which then did not happen.
     #[error("the change could not be written: {0}")]
     Write(String),
+    /// No quorum can be reached: the leader is gone and no other could be elected in time.
+    #[error(
+        "the change cannot be made now: no quorum of the cluster answers ({what}). Calls go on from the last tables; try \
+         again when more than half of the voters reach each other"
+    )]
+    NoQuorum {
+        /// What was tried last.
+        what: String,
+    },
+    /// The folder belongs to no cluster yet.
+    #[error("this node belongs to no cluster yet; found one or join one first")]
+    NotFounded,
+    /// The folder belongs to another node or another cluster.
+    #[error(
+        "the data folder belongs to {found}, not to {asked}; give the node its own folder, or an empty one to join with"
+    )]
+    Identity {
+        /// Whose it is.
+        found: String,
+        /// Who was to use it.
+        asked: String,
+    },
+    /// A message from another node that does not read, or comes from a version that is not known.
+    #[error("a message from node {from} cannot be read: {what}; run versions that know each other")]
+    Message {
+        /// Who sent it.
+        from: u64,
+        /// What is wrong.
+        what: String,
+    },
+    /// A change of the voters or learners that cannot be made.
+    #[error("the members of the quorum cannot be changed so: {0}")]
+    Membership(String),
     /// The service is not running.
     #[error("the tables are not running")]
     Stopped,

@@ -1,19 +1,22 @@
 //! What everybody else holds of the tables.
 
-use crate::actor::{Message, Reply, Request, Shared, Tables, blocking};
+mod cluster;
+
+use crate::actor::{Shared, Tables, blocking};
+use crate::ask::{Ask, Done};
 use crate::history::{Revision, RevisionInfo};
+use crate::plan::change_of;
 use crate::proposal::{Applied, Apply, Proposal, Signature};
-use crate::{Error, Options};
+use crate::{Error, Options, Transport, front};
 use arc_swap::Guard;
 use ractor::{Actor, ActorCell};
 use routing::{Document, View};
 use std::sync::Arc;
-use tokio::sync::oneshot;
 
 /// Reads the published view, and asks for changes. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Handle {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl Handle {
@@ -25,8 +28,9 @@ impl Handle {
     ///
     /// # Errors
     /// As [`Tables::open`].
-    pub async fn open(options: Options) -> Result<Self, Error> {
-        blocking(move || Tables::open(&options)).await.map(|(_, handle)| handle)
+    pub async fn open(options: Options, transport: Arc<dyn Transport>) -> Result<Self, Error> {
+        let opened = tokio::task::spawn_blocking(move || Tables::open(&options, transport)).await;
+        opened.map_err(|stopped| Error::Fault(stopped.to_string()))?.map(|(_, handle)| handle)
     }
 
     /// Starts the actor that takes proposals, under its supervisor; again after it has failed.
@@ -42,13 +46,13 @@ impl Handle {
     /// The current view. Never waits.
     #[must_use]
     pub fn view(&self) -> Arc<View> {
-        self.shared.revisions.publisher().view()
+        self.shared.core.replica.publisher.view()
     }
 
     /// The current view for a short look, without counting a reference: for the path of calls. Not to be held over an await.
     #[must_use]
     pub fn load(&self) -> Guard<Arc<View>> {
-        self.shared.revisions.publisher().guard()
+        self.shared.core.replica.publisher.guard()
     }
 
     /// The current revision.
@@ -60,7 +64,7 @@ impl Handle {
     /// The revisions that are kept, the oldest first.
     #[must_use]
     pub fn history(&self) -> Vec<RevisionInfo> {
-        self.shared.revisions.history()
+        self.shared.core.replica.publisher.history()
     }
 
     /// The current tables as TOML. Takes a second for a million rows: not for the path of calls.
@@ -69,13 +73,15 @@ impl Handle {
         self.view().tables().to_toml()
     }
 
-    /// Makes a change as one revision. When this returns the change is durable and [`Handle::view`] shows it. A change that
-    /// changes nothing makes no revision.
+    /// Makes a change as one revision, from any node. When this returns the change is durable on a quorum and
+    /// [`Handle::view`] shows it. A change that changes nothing makes no revision.
     ///
     /// # Errors
-    /// [`Error::Refused`] with every reason, [`Error::Moved`], [`Error::Busy`], [`Error::Write`]: nothing has changed.
+    /// [`Error::Refused`] with every reason, [`Error::Moved`], [`Error::Busy`]: nothing has changed. [`Error::Write`],
+    /// [`Error::NoQuorum`]: it is not known to have been made; it may yet be, once.
     pub async fn propose(&self, proposal: Proposal) -> Result<Revision, Error> {
-        self.ask(|reply| Request::Propose(proposal, reply)).await
+        let Proposal { change, by, expect } = proposal;
+        self.ask(Ask::Propose { change, by, expect }).await?.revision()
     }
 
     /// Makes the tables as the document says, in one revision, or says what that would change.
@@ -83,11 +89,12 @@ impl Handle {
     /// # Errors
     /// As [`Handle::propose`].
     pub async fn apply(&self, document: Document, apply: Apply) -> Result<Applied, Error> {
-        if apply.dry_run {
-            let revisions = self.shared.revisions.clone();
-            return blocking(move || revisions.apply(&document, &apply)).await;
+        let Apply { prune, dry_run, by, expect } = apply;
+        if dry_run {
+            let view = self.view();
+            return blocking(&self.shared.core.replica, move || would_apply(&view, &document, prune, expect)).await;
         }
-        self.ask(|reply| Request::Apply(Box::new((document, apply)), reply)).await
+        self.ask(Ask::Apply { document, prune, by, expect }).await?.applied()
     }
 
     /// Makes the tables as they were at `to`, as a new revision, or says what that would change.
@@ -95,7 +102,16 @@ impl Handle {
     /// # Errors
     /// [`Error::NoRevision`], or as [`Handle::propose`].
     pub async fn rollback(&self, to: Revision, by: Signature, dry_run: bool) -> Result<Applied, Error> {
-        self.ask(|reply| Request::Rollback { to, by, dry_run, reply }).await
+        if dry_run {
+            let (view, replica) = (self.view(), Arc::clone(&self.shared.core.replica));
+            let job = move || {
+                let target = replica.tables_at(view.tables(), view.revision, to)?;
+                let lines = view.tables().diff(&target).lines(view.tables());
+                Ok(Applied { revision: view.revision, lines })
+            };
+            return blocking(&self.shared.core.replica, job).await;
+        }
+        self.ask(Ask::Rollback { to, by }).await?.applied()
     }
 
     /// What the revision changed, a line a row.
@@ -103,21 +119,26 @@ impl Handle {
     /// # Errors
     /// [`Error::NoRevision`], or the history cannot be read.
     pub async fn show(&self, revision: Revision) -> Result<Vec<String>, Error> {
-        let revisions = self.shared.revisions.clone();
-        blocking(move || revisions.show(revision)).await
+        let replica = Arc::clone(&self.shared.core.replica);
+        blocking(&self.shared.core.replica, move || replica.show(revision)).await
     }
 
-    async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, Error> {
-        let place = self.shared.queue.clone().try_acquire_owned().map_err(|_| self.refuse())?;
-        let (to, answer) = oneshot::channel();
-        let message = Message(request(Reply { to, place }));
-        let actor = self.shared.actor.load_full().ok_or(Error::Stopped)?;
-        actor.send_message(message).map_err(|_| Error::Stopped)?;
-        answer.await.map_err(|_| Error::Stopped)?
+    /// Asks the leader for a place in this node's queue.
+    async fn ask(&self, ask: Ask) -> Result<Done, Error> {
+        if self.shared.actor.load().is_none() {
+            return Err(Error::Stopped);
+        }
+        let place = self.shared.queue.clone().try_acquire_owned().map_err(|_| self.shared.refuse())?;
+        front::ask(&self.shared, ask, Some(place)).await
     }
+}
 
-    fn refuse(&self) -> Error {
-        metrics::counter!("tandem_queue_full_total", "queue" => "tables").increment(1);
-        Error::Busy
+fn would_apply(view: &View, document: &Document, prune: bool, expect: Option<Revision>) -> Result<Applied, Error> {
+    if let Some(expected) = expect
+        && expected != view.revision
+    {
+        return Err(Error::Moved { expected, found: view.revision });
     }
+    let lines = change_of(view.tables(), document, prune)?.lines(view.tables());
+    Ok(Applied { revision: view.revision, lines })
 }

@@ -1,41 +1,95 @@
-//! The replicated tables in their local form: rows in RocksDB, one atomic and durable revision a change, and the published
-//! [`View`](routing::View) that calls read.
+//! The replicated tables: one Raft group over all nodes, everything of it in one RocksDB a node, one atomic and durable
+//! revision a change, and the published [`View`](routing::View) that calls read.
 //!
 //! What a row is, which rows fit each other and how a view is built is decided in `routing`; this crate orders the changes,
-//! keeps them and publishes. A reader never waits: [`Handle::view`] is one atomic load. Nothing per call is ever written here.
+//! keeps them and publishes. A reader never waits: [`Handle::view`] is one atomic load, quorum or not. Nothing per call is
+//! ever written here, and no socket is opened: messages to other nodes go through a [`Transport`].
 
 mod actor;
+mod ask;
+mod command;
+mod delta;
 mod error;
+mod front;
 mod handle;
 mod history;
+mod identity;
+mod import;
+mod lead;
+mod leadership;
+mod plan;
 mod proposal;
 mod publisher;
-mod revisions;
+mod raft;
+mod replica;
 mod store;
+mod sweep;
+mod transport;
 
 pub use actor::{Message, Tables};
 pub use error::Error;
 pub use handle::Handle;
 pub use history::{Revision, RevisionInfo};
+pub use import::{Import, Progress};
+pub use leadership::{Identity, Leadership};
 pub use proposal::{Applied, Apply, Proposal, Signature};
+pub use transport::{Alone, Answering, RaftCall, Transport, Unreachable};
 
+use routing::cluster::{Liveness, Member};
 use std::path::PathBuf;
+
+/// Where everything is kept.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Storage {
+    /// In RocksDB in this folder; it is created, and used by nothing else.
+    Disk(PathBuf),
+    /// In memory, without a thread of its own: for simulations.
+    Memory,
+}
 
 /// Where the tables live and how much of the past they keep.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The folder; it is created, and used by nothing else.
-    pub dir: PathBuf,
-    /// How many revisions can be listed and returned to; the oldest go. At least 1.
+    /// Where everything is kept.
+    pub storage: Storage,
+    /// How many revisions can be listed and returned to; the oldest go. At least 1. The same on every node of a cluster.
     pub revisions_kept: usize,
     /// How many proposals may wait; one more is refused as [`Error::Busy`]. At least 1.
     pub queue: usize,
+    /// Set for a node without a mesh: it founds a cluster of one by itself, and starts as this member. `None`: whoever opens
+    /// it calls [`Handle::found`], [`Handle::start`] or [`Handle::join_as`].
+    pub alone: Option<Member>,
+    /// Seeds what Raft leaves to chance, the times of elections; `None` for real chance.
+    pub seed: Option<u64>,
 }
 
 impl Options {
-    /// The usual limits: 1,000 revisions, 64 waiting proposals.
+    /// A node alone on a folder, with the usual limits: 1,000 revisions, 64 waiting proposals.
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), revisions_kept: 1000, queue: 64 }
+        Self { alone: Some(member("node", "here", "")), ..Self::meshed(Storage::Disk(dir.into())) }
+    }
+
+    /// A node that a mesh connects with others, with the usual limits.
+    #[must_use]
+    pub const fn meshed(storage: Storage) -> Self {
+        Self { storage, revisions_kept: 1000, queue: 64, alone: None, seed: None }
+    }
+}
+
+/// A member with the least that it needs: its name, its site, and host and port of its gRPC.
+#[must_use]
+pub fn member(name: &str, site: &str, mesh: &str) -> Member {
+    Member {
+        id: 0,
+        name: name.into(),
+        site: site.into(),
+        mesh: mesh.into(),
+        http: "".into(),
+        sip: Vec::new(),
+        witness: false,
+        incarnation: 0,
+        liveness: Liveness::Up,
+        protocol: 1,
     }
 }

@@ -2,9 +2,10 @@
 
 use crate::Revision;
 use routing::Change;
+use serde::{Deserialize, Serialize};
 
 /// Who asks, and why: kept with the revision.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Signature {
     /// A person or a program.
     pub who: String,

@@ -38,7 +38,7 @@ impl Reach {
 enum Command {
     /// Run one node.
     Node(node_command::Arguments),
-    /// Run a node with built-in partners that call through it with real audio.
+    /// Run three sites with built-in partners that call through them with real audio.
     Demo(demo::Arguments),
     /// Change the tables: diff, one atomic revision.
     Apply(ApplyArguments),
@@ -73,6 +73,16 @@ enum Command {
     Registrations(Reach),
     /// The nodes of the cluster.
     Nodes(Reach),
+    /// The cluster and who belongs to it.
+    Cluster {
+        #[command(subcommand)]
+        what: Cluster,
+        #[command(flatten)]
+        reach: Reach,
+    },
+    /// Import a file of CSV: one atomic revision, or nothing.
+    #[command(subcommand)]
+    Import(client::imports::Import),
     /// Call records.
     Cdr(client::cdr::Arguments),
     /// Generate calls and audio.
@@ -90,6 +100,20 @@ enum Calls {
     Hangup {
         /// Its id.
         id: String,
+    },
+}
+
+#[derive(Subcommand)]
+enum Cluster {
+    /// Who leads, who is up, who owns what.
+    Status,
+    /// Make an authority and a certificate for each node, as files.
+    Certs(client::cluster::Certs),
+    /// Remove a node for good.
+    Remove {
+        /// Its name.
+        #[arg(value_name = "NODE")]
+        name: String,
     },
 }
 
@@ -136,6 +160,31 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Numbers(reach) => client::lists::numbers(&reach.client()),
         Command::Registrations(reach) => client::lists::registrations(&reach.client()),
         Command::Nodes(reach) => client::lists::nodes(&reach.client()),
+        Command::Cluster { what, reach } => match what {
+            Cluster::Status => client::cluster::status(&reach.client()),
+            Cluster::Certs(certs) => client::cluster::certs(&certs, reach.json),
+            Cluster::Remove { name } => client::cluster::remove(&reach.client(), &name),
+        },
+        Command::Import(import) => client::imports::run(&import),
         Command::Cdr(arguments) => client::cdr::run(&arguments.reach.client(), &arguments),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_node_that_goes_is_not_the_node_that_is_asked() {
+        let words = ["tandem", "cluster", "remove", "ams-1", "--node", "http://127.0.2.1:8060"];
+        let Command::Cluster { what: Cluster::Remove { name }, reach } = Cli::parse_from(words).command else {
+            panic!("it is cluster remove");
+        };
+        assert_eq!((name.as_str(), reach.node.as_str()), ("ams-1", "http://127.0.2.1:8060"));
+    }
+
+    #[test]
+    fn the_commands_are_sound() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
     }
 }

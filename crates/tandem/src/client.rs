@@ -1,14 +1,20 @@
 //! The commands that ask a running node, over its HTTP API.
 
+mod bar;
 pub(crate) mod cdr;
+pub(crate) mod cluster;
+pub(crate) mod imports;
 pub(crate) mod lists;
 pub(crate) mod route;
 pub(crate) mod tables;
 mod text_table;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, bail};
 use serde_json::Value;
 use std::time::Duration;
+
+/// How long an import may take: as long as the node lets it.
+const UPLOAD: Duration = Duration::from_secs(920);
 
 /// One node, and how its answers are printed.
 pub(crate) struct Client {
@@ -23,13 +29,19 @@ impl Client {
     /// For the node at `base`, such as `http://127.0.0.1:8060`.
     #[must_use]
     pub(crate) fn new(base: &str, token: Option<&str>, json: bool) -> Self {
+        Self { token: token.map(str::to_owned), json, ..Self::with_patience(base, Duration::from_secs(600)) }
+    }
+
+    /// Without a token, for short looks: gives up after `patience`.
+    #[must_use]
+    pub(crate) fn with_patience(base: &str, patience: Duration) -> Self {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
-            .timeout_connect(Some(Duration::from_secs(5)))
-            .timeout_global(Some(Duration::from_secs(600)))
+            .timeout_connect(Some(patience.min(Duration::from_secs(5))))
+            .timeout_global(Some(patience))
             .build();
         let base = base.trim_end_matches('/').to_owned();
-        Self { agent: config.into(), base, token: token.map(str::to_owned), json }
+        Self { agent: config.into(), base, token: None, json: false }
     }
 
     /// Reads a resource below `/api/v1/`.
@@ -85,6 +97,21 @@ impl Client {
         if response.status().is_success() { Ok(()) } else { Err(refusal(response.status().as_u16(), &text)) }
     }
 
+    /// Sends a file of CSV with POST as it is read; a refusal that needs no look into it comes before it is sent.
+    ///
+    /// # Errors
+    /// The file cannot be read, the node cannot be reached or refuses.
+    pub(crate) fn upload(&self, path: &str, mut file: impl std::io::Read) -> anyhow::Result<Value> {
+        let request =
+            self.agent.post(self.url(path)).header("content-type", "text/csv").header("expect", "100-continue");
+        let request = match &self.token {
+            Some(token) => request.header("authorization", format!("Bearer {token}")),
+            None => request,
+        };
+        let request = request.config().timeout_global(Some(UPLOAD)).build();
+        self.read(request.send(ureq::SendBody::from_reader(&mut file)))
+    }
+
     fn url(&self, path: &str) -> String {
         format!("{}/api/v1/{path}", self.base)
     }
@@ -104,14 +131,36 @@ impl Client {
     }
 }
 
-/// What the node said was wrong: `error`, `where` and `mend` of its JSON, a line for each problem.
+/// A node's answer that is no success, a line for each problem.
+#[derive(Debug)]
+struct Refused {
+    status: u16,
+    text: String,
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// Whether a node said that it could not, as without a quorum, and not that the input was wrong.
+pub(crate) fn is_fault_of_node(error: &anyhow::Error) -> bool {
+    error.chain().filter_map(|cause| cause.downcast_ref::<Refused>()).any(|refused| refused.status >= 500)
+}
+
+/// What the node said was wrong: `error`, `where` and `mend` of its JSON.
 fn refusal(status: u16, text: &str) -> anyhow::Error {
-    let Ok(value) = serde_json::from_str::<Value>(text) else {
-        return anyhow!("the node answered {status}");
+    let text = match serde_json::from_str::<Value>(text) {
+        Ok(value) => {
+            let more = value.get("more").and_then(Value::as_array).cloned().unwrap_or_default();
+            std::iter::once(&value).chain(&more).map(problem).collect::<Vec<_>>().join("\n")
+        }
+        Err(_) => format!("the node answered {status}"),
     };
-    let more = value.get("more").and_then(Value::as_array).cloned().unwrap_or_default();
-    let lines: Vec<String> = std::iter::once(&value).chain(&more).map(problem).collect();
-    anyhow!(lines.join("\n"))
+    Refused { status, text }.into()
 }
 
 fn problem(value: &Value) -> String {
@@ -157,5 +206,27 @@ pub(crate) fn rows(value: Value, name: &str) -> anyhow::Result<Vec<Value>> {
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
             bail!("the node's answer has no list of {name}")
         }
+    }
+}
+
+/// Who asks, as the history of the tables shows it.
+pub(crate) fn who() -> String {
+    std::env::var("USER").ok().filter(|name| !name.is_empty()).unwrap_or_else(|| "unknown".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_node_cannot_do_is_told_apart_from_wrong_input() {
+        let text = r#"{"error":"no quorum answers","mend":"try again","more":[{"error":"x","where":"a.toml:3"}]}"#;
+        let error = refusal(503, text);
+        assert_eq!(error.to_string(), "no quorum answers; try again\na.toml:3: x");
+        assert!(is_fault_of_node(&error));
+        assert!(is_fault_of_node(&refusal(503, text).context("while applying")));
+        assert!(!is_fault_of_node(&refusal(422, text)));
+        assert!(!is_fault_of_node(&anyhow::anyhow!("no such file")));
+        assert_eq!(refusal(500, "<html>").to_string(), "the node answered 500");
     }
 }

@@ -107,12 +107,6 @@ impl Config {
             lines
                 .push(format!("[sip] {name}: this version does not listen there yet; {count} address(es) stay closed"));
         }
-        if !self.cluster.join.is_empty() {
-            lines.push("[cluster] join: this version runs as one node; the others are not contacted".to_owned());
-        }
-        if self.node.witness {
-            lines.push("[node] witness: this version runs as one node and carries calls all the same".to_owned());
-        }
         lines
     }
 }

@@ -1,14 +1,18 @@
-//! `tandem demo`: a node as a process of its own, sample tables, partners that call through it with real audio, a live
-//! view, and a report that says whether everything held.
+//! `tandem demo`: three sites as three processes, tables applied at one of them, partners that call into all three with
+//! real audio, a live view, and a report that says whether everything held.
 
 mod partners;
-mod reconcile;
+mod promises;
+mod records;
+mod scene;
 mod stage;
 mod view;
 
 use crate::logging::say;
 use clap::Args;
 use partners::Partners;
+use promises::{Facts, Promise};
+use scene::Scene;
 use stage::Stage;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -27,39 +31,102 @@ pub(crate) struct Arguments {
 /// How often the view is drawn.
 const FRAME: Duration = Duration::from_millis(500);
 
-/// Runs it. Exit code 0 only if every call did what it was meant to, with clean audio and its record.
+/// Runs it. Exit code 0 only if the sites became one switch and every call did what it was meant to, with clean audio
+/// and its record.
 ///
 /// # Errors
-/// The node does not start, for instance because a port is taken.
+/// A node does not start, for instance because a port is taken.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     crate::limits::raise_open_files();
-    say("tandem demo: one node on 127.0.1.1, a PBX on 127.0.9.1, carriers on 127.0.9.10 and 127.0.9.20");
     let mut stage = Stage::start()?;
-    say(&format!("node is up: API and metrics on {}", stage.url()));
-    stage.apply_tables()?;
-    say("tables are applied: acme-pbx may call +44 through alpha, and through beta when alpha is busy elsewhere");
-    let began = Instant::now();
-    let mut partners = Partners::start(arguments.calls)?;
-    let mut view = view::View::default();
-    while !partners.finished() {
-        std::thread::sleep(FRAME);
-        stage.check_alive()?;
-        view.draw(&view::Frame::take(&partners, &stage, began.elapsed()));
-    }
-    view.finish();
-    let report = partners.report()?;
-    say(&report.to_string());
-    let promises = reconcile::check(&stage, &report, arguments.calls);
+    say(&format!("tandem demo: three sites, each its own process: {}", stage.sites()));
+    let formed = match stage.wait_formed()? {
+        Ok(formed) => formed,
+        Err(missing) => {
+            say(&format!("BROKEN  the sites did not become one switch: {missing}"));
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    say(&format!(
+        "one cluster after {:.1} s: every node sees the others, and each acts for its share of shards",
+        formed.as_secs_f64()
+    ));
+    let visible = stage.apply_tables()?;
+    say(&format!(
+        "tables applied at {}, and in force at all three sites {} ms later",
+        stage.entrance(),
+        visible.as_millis()
+    ));
+    let facts = perform(&mut stage, arguments.calls, visible)?;
+    summary(&facts.usual).iter().for_each(|line| say(line));
     say("");
-    for promise in &promises {
-        say(&format!("  {}  {}", if promise.held { "held  " } else { "BROKEN" }, promise.text));
-    }
+    let promises = promises::of(&facts);
+    promises.iter().for_each(|promise| say(&shown(promise)));
     let held = promises.iter().all(|promise| promise.held);
     say(if held { "\nEverything that was promised held." } else { "\nSomething that was promised did not hold." });
     if !arguments.exit {
-        say(&format!("\nThe node stays up. Try:  TANDEM_NODE={} tandem trunks   (Ctrl-C ends it)", stage.url()));
+        say(&format!("\nThe sites stay up (Ctrl-C ends them). Try:\n{}", stage.hints()));
         stage.wait();
     }
     stage.stop();
     Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The calls of everyday in a few lines; what counts is checked by the promises below them.
+fn summary(report: &load::Report) -> Vec<String> {
+    let load::Report { offered, answered, failed, elapsed_seconds, .. } = report;
+    let refused = report.busy + report.cancelled + report.not_answered;
+    #[allow(clippy::cast_precision_loss, reason = "shown with one digit")]
+    let ms = |us: u64| us as f64 / 1000.0;
+    let (setup, ringing) = (&report.setup_us, &report.post_dial_delay_us);
+    let mut lines = vec![
+        format!(
+            "calls   {offered} placed in {elapsed_seconds:.1} s, {answered} answered, {refused} refused as meant, \
+             {failed} failed"
+        ),
+        format!(
+            "times   ringing after {:.1} ms (p99 {:.1}), answered after {:.0} ms (p99 {:.0})",
+            ms(ringing.p50),
+            ms(ringing.p99),
+            ms(setup.p50),
+            ms(setup.p99)
+        ),
+    ];
+    if let Some(audio) = &report.audio {
+        lines.push(format!(
+            "audio   {} legs, {} packets sent, {} received; longest gap {} ms (up to {} ms of it ours)",
+            audio.legs, audio.packets_sent, audio.packets_received, audio.longest_gap_ms.max, audio.own_pause_ms
+        ));
+    }
+    lines
+}
+
+fn shown(promise: &Promise) -> String {
+    format!("  {}  {}", if promise.held { "held  " } else { "BROKEN" }, promise.text)
+}
+
+/// The calls: those of everyday, and amid them more at once for the small carrier than it has channels.
+fn perform(stage: &mut Stage, calls: u64, visible: Duration) -> anyhow::Result<Facts> {
+    let began = Instant::now();
+    let entrances = stage.entrances();
+    let mut usual = Partners::usual(calls, &entrances)?;
+    let mut burst: Option<Partners> = None;
+    let mut view = view::View::open();
+    while !usual.finished() || !burst.as_ref().is_some_and(Partners::finished) {
+        std::thread::sleep(FRAME);
+        stage.check_alive()?;
+        if burst.is_none() && (usual.snapshot().offered >= calls / 3 || usual.finished()) {
+            burst = Some(Partners::burst(&entrances)?);
+        }
+        let answers = stage.ask();
+        let burst = burst.as_ref().map(Partners::snapshot);
+        view.draw(&Scene::of(&stage.names(), &answers, began.elapsed(), usual.snapshot(), burst));
+    }
+    view.close();
+    let burst = burst.as_mut().map(Partners::report).transpose()?.unwrap_or_default();
+    let usual = usual.report()?;
+    let offered = usual.offered + burst.offered;
+    let finals = records::finals(&stage.records(), offered);
+    let limit = stage.limit_of(partners::SMALL);
+    Ok(Facts { calls, usual, burst, limit, visible, finals, nodes: stage.entrances_by_node(), idle: stage.wait_idle() })
 }

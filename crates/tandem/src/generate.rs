@@ -12,9 +12,9 @@ use std::time::Duration;
 /// `tandem load`
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// The switch under test.
-    #[arg(long)]
-    target: SocketAddr,
+    /// The switch under test; given several times, calls go to each in turn.
+    #[arg(long, required = true)]
+    target: Vec<SocketAddr>,
     /// Where the callers send from; their audio uses the same address.
     #[arg(long, default_value = "127.0.9.1:5060")]
     caller: SocketAddr,
@@ -99,7 +99,9 @@ fn options(arguments: &Arguments) -> anyhow::Result<Options> {
             bail!("--{name} {seconds}: give seconds between 0 and 86400");
         }
     }
-    let mut options = Options::new(arguments.caller, arguments.callee, arguments.target);
+    let [target, more @ ..] = &arguments.target[..] else { bail!("--target: name the switch under test") };
+    let mut options = Options::new(arguments.caller, arguments.callee, *target);
+    options.more_targets = more.to_vec();
     options.rate = arguments.rate;
     options.calls = arguments.calls;
     options.duration = Duration::from_secs_f64(arguments.seconds);

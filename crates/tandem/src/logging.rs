@@ -11,9 +11,12 @@ pub(crate) enum Format {
     Json,
 }
 
+/// ractor opens a span around every poll of every actor, which nothing here reads.
+const USUAL: &str = "info,ractor=warn,hickory_resolver=warn";
+
 /// Starts logging at `TANDEM_LOG`, or INFO. Numbers and addresses of calls appear at DEBUG only.
 pub(crate) fn start(format: Format) {
-    let filter = EnvFilter::try_from_env("TANDEM_LOG").unwrap_or_else(|_| EnvFilter::new("info,hickory_resolver=warn"));
+    let filter = EnvFilter::try_from_env("TANDEM_LOG").unwrap_or_else(|_| EnvFilter::new(USUAL));
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     let started = match format {
         Format::Text => lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),

@@ -26,7 +26,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             logging::complain(&error);
-            ExitCode::from(2)
+            ExitCode::from(if client::is_fault_of_node(&error) { 1 } else { 2 })
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::switchboard::{self, Board};
 use anyhow::Context as _;
 use clap::Args;
 use console::{Console, Recorder};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -94,6 +95,21 @@ fn options(config: &Config) -> switch::Options {
         },
         media: media(config),
         name_servers: Vec::new(),
+        mesh: config.cluster.listen.map(|listen| mesh_options(config, listen)),
+    }
+}
+
+fn mesh_options(config: &Config, listen: SocketAddr) -> mesh::Options {
+    mesh::Options {
+        join: config.cluster.join.iter().map(ToString::to_string).collect(),
+        tls: config.cluster.tls.as_ref().map(|tls| mesh::Files {
+            ca: tls.ca.clone(),
+            cert: tls.cert.clone(),
+            key: tls.key.clone(),
+        }),
+        witness: config.node.witness,
+        http: config.http.listen.to_string(),
+        ..mesh::Options::new(&config.node.name, &config.node.site, listen)
     }
 }
 
@@ -111,8 +127,11 @@ async fn serve(config: &Config, http: console::Options) -> anyhow::Result<ExitCo
     tracing::info!(node = %config.node.name, site = %config.node.site, http = %address, "takes calls");
     let mut term = signal(SignalKind::terminate())?;
     let code = tokio::select! {
-        () = node.failed() => {
-            tracing::error!("the node gave up: its actors kept failing");
+        why = node.failed() => {
+            match why {
+                Some(error) => tracing::error!(%error, "the node cannot take part in the cluster"),
+                None => tracing::error!("the node gave up: its actors kept failing"),
+            }
             return Ok(ExitCode::FAILURE);
         }
         _ = term.recv() => ExitCode::SUCCESS,

@@ -1,7 +1,10 @@
 //! What the console asks of everything alive, answered from the switch.
 
+mod cluster;
+mod imports;
+
 use console::api::{self, Cdr};
-use console::{Answer, Problem, Switchboard, show_time};
+use console::{Answer, Import, Problem, Switchboard, show_time};
 use std::sync::Arc;
 use std::time::Duration;
 use switch::Node;
@@ -57,7 +60,9 @@ impl Board {
             State::Unknown => "unknown",
         };
         let view = self.shell.tables.view();
+        let share = api::Share { node: self.name.clone(), channels_used: standing.used, channels_leased: None };
         api::Trunk {
+            nodes: vec![share],
             account: view.trunk(&standing.name).and_then(|trunk| trunk.account.as_ref().map(ToString::to_string)),
             name: standing.name.to_string(),
             channels_used: standing.used,
@@ -116,7 +121,8 @@ impl Switchboard for Board {
 
     fn registrations(&self, limit: usize) -> Answer<'_, Vec<api::Registration>> {
         Box::pin(async move {
-            let listed = self.shell.contacts.list(limit, clock::now());
+            let owned = self.shell.cluster.owned();
+            let listed = self.shell.contacts.list(limit, clock::now(), owned);
             let shown = listed.into_iter().map(|one| api::Registration {
                 name: one.name,
                 contact: one.contact,
@@ -136,19 +142,19 @@ impl Switchboard for Board {
     }
 
     fn nodes(&self) -> Answer<'_, Vec<api::Node>> {
-        Box::pin(async move {
-            Ok(vec![api::Node {
-                name: self.name.clone(),
-                site: self.site.clone(),
-                state: "up".to_owned(),
-                calls: self.shell.calls.directory.len() as u64,
-                registrations: self.shell.contacts.len() as u64,
-                relay_sessions: self.shell.relay.gauges().sessions,
-                revision: self.shell.tables.revision(),
-                started: self.started.clone(),
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-            }])
-        })
+        Box::pin(async move { Ok(vec![self.node()]) })
+    }
+
+    fn cluster(&self) -> Answer<'_, api::Cluster> {
+        Box::pin(async move { Ok(self.seen().await) })
+    }
+
+    fn remove(&self, name: String) -> Answer<'_, ()> {
+        Box::pin(async move { self.take_out(&name).await })
+    }
+
+    fn import(&self, import: Import) -> Answer<'_, api::Imported> {
+        Box::pin(imports::run(self.shell.tables.clone(), import))
     }
 
     fn cdrs(&self, filter: api::CdrFilter) -> Answer<'_, Vec<Cdr>> {

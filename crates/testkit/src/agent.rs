@@ -42,6 +42,8 @@ pub struct Seen {
     pub tags: Vec<String>,
     /// ACKs to a 2xx, retransmissions included.
     pub acks: u32,
+    /// What NOTIFYs told of a transfer: the code, and whether nothing more follows.
+    pub notified: Vec<(u16, bool)>,
     /// It was told, or told the other side, that the call is over.
     pub ended: bool,
     /// Its 2xx was never acknowledged, or its request never answered.

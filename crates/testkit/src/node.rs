@@ -225,6 +225,13 @@ impl Node {
         }
     }
 
+    /// Every call is looked after once, as its shell does after a restore.
+    pub fn poke(&mut self, now: Now, net: &mut Net) {
+        for at in (0..self.calls.len()).rev() {
+            self.perform(now, net, at);
+        }
+    }
+
     fn replace(&mut self, now: Now, at: usize) {
         if !self.calls[at].is_held() {
             return;

@@ -44,6 +44,31 @@ prefix = "33"
 trunks = ["egress"]
 "#;
 
+/// Four partners who may all call each other and whose REFER is followed: `one` to `four` at 192.0.2.1 to 192.0.2.4. 44 leads
+/// to `two`, 49 to `three`, 33 to `three` and then `four`; 7 is denied to all, 8 leads nowhere.
+#[must_use]
+pub fn transfers() -> View {
+    transfers_with("")
+}
+
+/// [`transfers`], with further lines of each trunk.
+#[must_use]
+pub fn transfers_with(more: &str) -> View {
+    let mut toml = String::from("[[account]]\nname = \"acme\"\ncurrency = \"EUR\"\n");
+    for (last, name) in (1..).zip(["one", "two", "three", "four"]) {
+        toml += &format!(
+            "[[trunk]]\nname = \"{name}\"\naccount = \"acme\"\nchannels = 10\nrefer = \"follow\"\n{more}\n\
+             [trunk.ingress]\nfrom = [\"192.0.2.{last}/32\"]\nplan = \"all\"\ncaller_policy = \"pass\"\ndeny = [\"7\"]\n\
+             [trunk.egress]\ngateways = [ {{ address = \"192.0.2.{last}:5060\" }} ]\ntimeout_seconds = 4\n"
+        );
+    }
+    toml += "[[plan]]\nname = \"all\"\norder = \"priority\"\n";
+    for (prefix, trunks) in [("44", "\"two\""), ("49", "\"three\""), ("33", "\"three\", \"four\"")] {
+        toml += &format!("[[plan.route]]\nprefix = \"{prefix}\"\ntrunks = [{trunks}]\n");
+    }
+    view(&toml)
+}
+
 /// A view of the tables that `toml` describes.
 ///
 /// # Panics

@@ -5,6 +5,7 @@ use crate::net::{Faults, Net};
 use crate::node::{Books, Node};
 use crate::tables::{PARTNERS, view};
 use sip::clock::{Instant, Now, Wall};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -125,7 +126,12 @@ impl World {
         assert_eq!(node.books, Books::default(), "everything is given back\n{trace}");
         let finals = node.rows.iter().filter(|row| row.is_final).count() as u64;
         assert_eq!(finals, node.made, "one final row a call\n{trace}");
-        assert!(node.opened.len() as u64 <= node.made, "a record opens once\n{trace}");
+        let opened: BTreeSet<_> = node.opened.iter().map(|row| (row.call, row.attempt)).collect();
+        let begun = node.opened.iter().filter(|row| row.is_final).count();
+        assert_eq!(begun, opened.len(), "an answered row opens once as the last one\n{trace}");
+        let closed: BTreeSet<_> = node.rows.iter().map(|row| (row.call, row.attempt)).collect();
+        assert_eq!(closed.len(), node.rows.len(), "a row closes once\n{:?}\n{trace}", node.rows);
+        assert!(opened.is_subset(&closed), "what was opened is closed\n{:?}\n{trace}", node.rows);
     }
 
     /// The ladder of everything that was sent, for a failed test.

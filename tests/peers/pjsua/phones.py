@@ -273,7 +273,34 @@ def digits(stage):
     return {"sent": sent, "heard_rfc4733": heard_rfc, "heard_info": heard_info}
 
 
-SCENARIOS = {"register": register, "talk": talk, "hold": hold, "digits": digits}
+def called(stage):
+    """Alice is called by somebody else, who ends the call."""
+    alice = stage.phones["alice"]
+    stage.until("alice is called", lambda: alice.calls and alice.calls[-1].confirmed())
+    stage.until("the call has ended", alice.calls[-1].ended)
+    return {}
+
+
+def transferred(stage):
+    """Alice is called by somebody who transfers her to bob; the two talk, and she hangs up."""
+    alice, bob = stage.phones["alice"], stage.phones["bob"]
+    stage.until("alice is called", lambda: alice.calls and alice.calls[-1].confirmed())
+    stage.until("bob is called", lambda: bob.calls and bob.calls[-1].confirmed())
+    ours, theirs = alice.calls[-1], bob.calls[-1]
+    active = pj.PJSUA_CALL_MEDIA_ACTIVE
+    # Alice hears by re-INVITE whom she was joined with; what was connected to her media before would be lost.
+    stage.run(1)
+    stage.until("audio on both sides",
+                lambda: ours.media_status() == active and theirs.media_status() == active)
+    players = [stage.play("spoken-by-caller", ours), stage.play("spoken-by-callee", theirs)]
+    stage.record(("heard-by-alice", "heard-by-bob"), (ours, theirs), 4)
+    del players
+    stage.hang_up(ours, theirs)
+    return {}
+
+
+SCENARIOS = {"register": register, "talk": talk, "hold": hold, "digits": digits, "called": called,
+             "transferred": transferred}
 
 
 def main():

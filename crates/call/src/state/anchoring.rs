@@ -22,7 +22,7 @@ impl Anchoring {
     /// Asks for ports if the attempt needs them and the call has none.
     pub(super) fn enter(core: &mut Core, env: &Env<'_>, mut attempt: Try) -> State {
         egress::prepare(core, env, &mut attempt);
-        let relays = core.caller.as_ref().is_some_and(|caller| egress::is_relayed(caller, &attempt));
+        let relays = core.caller.as_ref().is_some_and(|caller| egress::is_relayed(caller.source.trunk(), &attempt));
         let streams = core.invite.as_ref().map_or(0, |invite| streams_of(invite));
         if !relays || core.ledger.is_anchored() || streams == 0 {
             return start(core, env, attempt);

@@ -106,13 +106,7 @@ fn unusable(core: &mut Core, env: &Env<'_>, attempt: &Try, code: u16) -> State {
 /// Opens the record, before the caller hears that it is connected.
 fn open(core: &mut Core, env: &Env<'_>, attempt: &Try) -> Connected {
     let mut callee = Callee::of(attempt);
-    callee.answered = Some(env.now.wall);
-    callee.answered_mono = Some(env.now.mono);
-    if callee.pdd_ms.is_none() {
-        let delay = env.now.mono.since(attempt.started.mono);
-        callee.pdd_ms = Some(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX));
-        core.out.push_back(Effect::Event(Count::Rang { trunk: attempt.metric(), delay }));
-    }
+    callee.answer(core, env, attempt);
     let mut limit = env.settings.max_call;
     if let Some(caller) = &core.caller {
         let ending = Ending::new(200, 16, EndedBy::Switch, "");
@@ -127,5 +121,5 @@ fn open(core: &mut Core, env: &Env<'_>, attempt: &Try) -> Connected {
     }
     core.out.push_back(Effect::Event(Count::Answered { trunk: attempt.metric(), direction: Direction::Egress }));
     core.out.push_back(Effect::Checkpoint(Point::C2));
-    Connected::new(callee, env.now.mono + limit)
+    Connected::new(callee, env.now.mono, env.now.mono + limit)
 }

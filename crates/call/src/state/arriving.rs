@@ -122,6 +122,7 @@ fn describe(core: &mut Core, env: &Env<'_>, source: Source, server: u32, invite:
         caller_in: caller_in.into(),
         called_in: dialled.into(),
         called: called.into(),
+        hidden: identity.privacy || identity.from.is_none(),
         identity,
         lrn: Box::default(),
         call_id: invite.call_id().into(),

@@ -4,12 +4,12 @@
 use super::{Connected, State};
 use crate::attempt::Try;
 use crate::core::{Core, Env, Request};
-use crate::effect::{Direction, Effect, Event as Count, MediaSide, Point};
+use crate::effect::{Direction, Effect, MediaSide, Point};
 use crate::event::Event;
-use crate::ingress;
 use crate::record::{EndedBy, Record, Row};
 use crate::records::{self, Callee, Ending};
 use crate::transactions::{Cancelling, Purpose};
+use crate::{ingress, parting};
 use sip::clock::Instant;
 use sip::{Message, Method, Name};
 use smallvec::SmallVec;
@@ -134,6 +134,8 @@ impl Clearing {
         let unacknowledged =
             core.tx.answers.iter().any(|answer| answer.side == MediaSide::A && !answer.machine.is_over());
         core.cancel_reinvites(env);
+        core.rejoin = None;
+        parting::end_now(core, env);
         let mut bye_waits = None;
         for side in [MediaSide::A, MediaSide::B].into_iter().filter(|side| Some(*side) != from) {
             if side == MediaSide::A && unacknowledged {
@@ -146,14 +148,24 @@ impl Clearing {
             // Its BYE says that the 200 came; no ACK will follow.
             core.tx.answers.clear();
         }
-        let duration = call.callee.duration(env.now.mono).unwrap_or_default();
-        if let Some(caller) = &core.caller {
-            let trunk = caller.source.metric();
-            core.out.push_back(Effect::Event(Count::Ended { trunk, direction: Direction::Ingress, duration }));
+        for side in [MediaSide::A, MediaSide::B] {
+            if let Some(leg) = core.paths.first().map(|path| path.leg(side).clone()) {
+                core.count_end(&call.end_of(side, env), &leg, side, &call);
+            }
         }
-        let trunk = call.callee.metric.clone();
-        core.out.push_back(Effect::Event(Count::Ended { trunk, direction: Direction::Egress, duration }));
-        let row = core.caller.as_ref().map(|caller| records::row(core, env, caller, &call.callee, &ending, true));
+        // A row is that of a called leg: to each, the one on the other side called it.
+        let by = |side| match from {
+            Some(from) if from == side => EndedBy::Callee,
+            Some(_) => EndedBy::Caller,
+            None => ending.by,
+        };
+        if let Some(other) = &call.other {
+            let side = call.side.other();
+            core.close_row(&call.end_of(side, env), other, &Ending { by: by(side), ..ending.clone() });
+        }
+        let then = call.end_of(call.side, env);
+        let ending = Ending { by: by(call.side), ..ending };
+        let row = core.caller.as_ref().map(|caller| records::row(core, &then, caller, &call.callee, &ending, true));
         Self::enter(core, env, row.map(Box::new), bye_waits)
     }
 
@@ -235,9 +247,14 @@ impl Clearing {
         }
     }
 
+    /// Whether something has to come yet: figures, an answer, an acknowledgement.
+    pub(crate) fn waits(&self, core: &Core) -> bool {
+        self.row.is_some() || self.bye_waits.is_some() || core.tx.is_needed() || core.ledger.is_waiting()
+    }
+
     /// Over, if nothing is left to wait for.
     fn settle(self, core: &mut Core, env: &Env<'_>) -> State {
-        let waits = self.row.is_some() || self.bye_waits.is_some() || core.tx.is_needed() || core.ledger.is_waiting();
+        let waits = self.waits(core);
         let lingers = !core.tx.is_empty() && env.now.mono < self.linger_until;
         if (waits || lingers) && env.now.mono < self.patience_until {
             return State::Clearing(Box::new(self));
@@ -251,6 +268,9 @@ impl Clearing {
 impl Core {
     /// Ends a leg.
     pub(crate) fn bye(&mut self, env: &Env<'_>, side: MediaSide, reason: Option<&str>) {
+        if self.paths.first().is_some_and(|path| path.leg(side).gone) {
+            return;
+        }
         let request = Request {
             path: 0,
             method: Method::Bye.token(),
@@ -278,9 +298,9 @@ impl Core {
     }
 
     /// Nobody is left to hear what becomes of a re-INVITE, and one that its peer only thinks about would never end.
-    fn cancel_reinvites(&mut self, env: &Env<'_>) {
+    pub(crate) fn cancel_reinvites(&mut self, env: &Env<'_>) {
         let pending = self.tx.clients.iter().filter(|client| {
-            let within = matches!(client.purpose, Purpose::Bridge { .. } | Purpose::Refresh(_));
+            let within = matches!(client.purpose, Purpose::Bridge { .. } | Purpose::Refresh(_) | Purpose::Rejoin(_));
             client.method == Method::Invite && within && client.is_needed()
         });
         let pending: SmallVec<[u32; 2]> = pending.map(|client| client.id).collect();

@@ -1,34 +1,68 @@
 //! The call is up: requests pass from leg to leg, session timers and limits run, until somebody ends it.
 
-use super::{Clearing, State};
+use super::{Clearing, State, Transferring};
 use crate::core::{Core, Env};
 use crate::effect::{Effect, MediaSide, Point};
 use crate::event::Event;
 use crate::record::EndedBy;
 use crate::records::{Callee, Ending};
-use crate::refer;
-use crate::timers;
 use crate::transactions::Purpose;
-use crate::{forward, orphan};
-use sip::clock::Instant;
+use crate::{forward, orphan, parting, refer, rejoin, timers};
+use routing::model::Referral;
+use sip::clock::{Instant, Now};
 use sip::{Message, Method, Name};
 use std::sync::Arc;
 
 /// An answered call.
 #[derive(Clone, Debug)]
 pub(crate) struct Connected {
+    /// The row that was opened last, which becomes the final one.
     pub(crate) callee: Callee,
+    /// The side of its leg.
+    pub(crate) side: MediaSide,
+    /// The row of the other leg, where that one was called as well.
+    pub(crate) other: Option<Box<Callee>>,
     /// The longest that it may last.
     pub(crate) until: Instant,
+    /// When it was answered first.
+    pub(crate) answered: Instant,
+    /// Who left it to be transferred, and when.
+    pub(crate) left: Option<(MediaSide, Now)>,
 }
 
 impl Connected {
-    pub(crate) const fn new(callee: Callee, until: Instant) -> Self {
-        Self { callee, until }
+    pub(crate) const fn new(callee: Callee, answered: Instant, until: Instant) -> Self {
+        Self { callee, side: MediaSide::B, other: None, until, answered, left: None }
+    }
+
+    /// The row of a side's leg, if we called it.
+    pub(crate) fn callee_of(&self, side: MediaSide) -> Option<&Callee> {
+        if side == self.side { Some(&self.callee) } else { self.other.as_deref() }
+    }
+
+    /// The rows of the legs that we called.
+    pub(crate) fn into_callees(self) -> [Option<Box<Callee>>; 2] {
+        let last = Some(Box::new(self.callee));
+        match self.side {
+            MediaSide::A => [last, self.other],
+            MediaSide::B => [self.other, last],
+        }
+    }
+
+    /// The moment at which the leg of a side ends that ends now, unless it left before.
+    pub(crate) fn end_of<'a>(&self, side: MediaSide, env: &Env<'a>) -> Env<'a> {
+        let left = self.left.filter(|(left, _)| *left == side);
+        Env { now: left.map_or(env.now, |(_, at)| at), ..*env }
     }
 
     pub(super) fn poll_timeout(&self, core: &Core) -> Option<Instant> {
-        timers::poll_timeout(core).into_iter().chain([self.until]).min()
+        let lost = self.is_lost(core).then_some(Instant::ORIGIN);
+        timers::poll_timeout(core).into_iter().chain(lost).chain([self.until]).min()
+    }
+
+    /// Whether the call came back from a checkpoint without the transfer for which one party had left it.
+    fn is_lost(&self, core: &Core) -> bool {
+        self.left.is_none() && core.paths.first().is_some_and(|path| path.legs.iter().any(|leg| leg.gone))
     }
 
     pub(super) fn on_event(self, core: &mut Core, env: &Env<'_>, event: Event) -> State {
@@ -38,6 +72,12 @@ impl Connected {
                 match about.purpose {
                     Purpose::Bridge { server } => forward::response(core, env, about, server, &message),
                     Purpose::Refresh(side) => return self.on_refreshed(core, env, side, about.client, &message),
+                    Purpose::Rejoin(side) => {
+                        if let Err(reason) = rejoin::on_response(core, env, side, about.client, &message) {
+                            return self.end(core, env, 88, reason);
+                        }
+                    }
+                    Purpose::Notify => parting::end(core, env),
                     Purpose::Setup | Purpose::Orphan | Purpose::Farewell => {}
                 }
                 State::Connected(Box::new(self))
@@ -49,6 +89,11 @@ impl Connected {
                 }
                 // RFC 4028 §10: a refresh without answer means that the other side is gone.
                 Purpose::Refresh(side) => self.expired(core, env, side, "session refresh unanswered"),
+                Purpose::Rejoin(side) => self.expired(core, env, side, "party does not answer"),
+                Purpose::Notify => {
+                    parting::end(core, env);
+                    State::Connected(Box::new(self))
+                }
                 Purpose::Setup | Purpose::Orphan | Purpose::Farewell => State::Connected(Box::new(self)),
             },
             Event::Acknowledged { side, late, message } => {
@@ -85,7 +130,10 @@ impl Connected {
     ) -> State {
         match message.method() {
             Method::Bye => return self.on_bye(core, env, server, side, message),
-            Method::Refer if let Some(code) = refer::refusal(core, side) => core.refuse(env, server, code),
+            Method::Refer if refer::policy(core, side) == Referral::Refuse => core.refuse(env, server, 603),
+            Method::Refer if refer::policy(core, side) == Referral::Follow => {
+                return Transferring::begin(self, core, env, server, side, message);
+            }
             Method::Invite
             | Method::Ack
             | Method::Cancel
@@ -106,13 +154,11 @@ impl Connected {
 
     fn on_bye(self, core: &mut Core, env: &Env<'_>, server: u32, side: MediaSide, message: &Message) -> State {
         core.refuse(env, server, 200);
-        let by = match side {
-            MediaSide::A => EndedBy::Caller,
-            MediaSide::B => EndedBy::Callee,
-        };
         let q850 = message.q850().unwrap_or(16);
         let reason = message.get(Name::Reason);
-        Clearing::release(core, env, self, Some(side), Ending::new(200, q850, by, "bye"), reason)
+        // Who that was to each row, release finds out.
+        let ending = Ending::new(200, q850, EndedBy::Switch, "bye");
+        Clearing::release(core, env, self, Some(side), ending, reason)
     }
 
     /// Our refresh of a leg was answered.
@@ -136,6 +182,9 @@ impl Connected {
     }
 
     fn on_alarm(self, core: &mut Core, env: &Env<'_>) -> State {
+        if self.is_lost(core) {
+            return self.end(core, env, 41, "transfer lost");
+        }
         if env.now.mono >= self.until {
             return self.end(core, env, 16, "duration limit");
         }

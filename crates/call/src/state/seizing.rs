@@ -39,7 +39,13 @@ impl Seizing {
         if let Err(refused) = admitted
             && !planned.as_ref().is_ok_and(|plan| plan.emergency)
         {
-            let (q850, reason) = if refused == Refused::Rate { (42, "over the rate") } else { (34, "no channel free") };
+            let (q850, reason) = match refused {
+                Refused::Rate => (42, "over the rate"),
+                Refused::NoLeader => (41, "the trunk's limits cannot be asked"),
+                Refused::Channels | Refused::NotRegistered | Refused::Unresolvable | Refused::Gone => {
+                    (34, "no channel free")
+                }
+            };
             return Clearing::refused(core, env, 503, q850, reason);
         }
         match planned {
@@ -59,17 +65,9 @@ impl Seizing {
 
     /// Begins the next attempt, if one is left.
     pub(super) fn next(core: &mut Core, env: &Env<'_>) -> Option<State> {
-        let route = core.route.as_mut()?;
-        if route.made >= env.settings.max_attempts {
-            return None;
-        }
-        let plan = route.attempts.pop_front()?;
-        route.made += 1;
-        let number = route.made;
-        let seed = core.chance.next();
-        core.ledger.seize(&mut core.out, number, plan.target.clone(), seed);
+        let attempt = core.begin_attempt(env)?;
         let until = env.now.mono + env.settings.max_wait;
-        Some(State::Seizing(Box::new(Self { until, attempt: Try::new(number, plan, env.now) })))
+        Some(State::Seizing(Box::new(Self { until, attempt })))
     }
 
     /// An attempt failed by a final response: the next one, or the caller hears of it.

@@ -99,7 +99,7 @@ pub struct Trunk {
     /// Its account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
-    /// Channels in use.
+    /// Channels in use in the whole cluster.
     pub channels_used: u32,
     /// The limit of channels; absent is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -107,11 +107,25 @@ pub struct Trunk {
     /// The limit of calls a second; absent is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cps_limit: Option<u32>,
+    /// Who uses them: each node that answers.
+    pub nodes: Vec<Share>,
     /// Where calls to it go.
     pub gateways: Vec<Gateway>,
     /// Whether we are registered with the carrier; absent if we are not meant to be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registered: Option<bool>,
+}
+
+/// What one node uses of a trunk.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Share {
+    /// The node.
+    pub node: String,
+    /// Channels in use there.
+    pub channels_used: u32,
+    /// Channels that it may use without asking the trunk's leader; absent where there is no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channels_leased: Option<u32>,
 }
 
 /// A gateway of a trunk.

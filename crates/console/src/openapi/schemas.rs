@@ -17,8 +17,9 @@ const SCHEMAS: &[(&str, &str)] = &[
     (
         "Trunk",
         "name: string, account?: string, channels_used: integer, channels_limit?: integer, cps_limit?: integer, \
-         gateways: Gateway[], registered?: boolean",
+         nodes: Share[], gateways: Gateway[], registered?: boolean",
     ),
+    ("Share", "node: string, channels_used: integer, channels_leased?: integer"),
     ("Gateway", "address: string, state: string"),
     ("Registrations", "registrations: Registration[]"),
     (
@@ -52,6 +53,27 @@ const SCHEMAS: &[(&str, &str)] = &[
     ),
     ("Attempt", "target: string, called: string, plan?: string, prefix: string"),
     ("Candidate", "what: string, by: string, kept: boolean, why: string"),
+    (
+        "Cluster",
+        "id: string, me: string, leader?: string, term: integer, revision: integer, quorum: boolean, nodes: Member[]",
+    ),
+    (
+        "Member",
+        "name: string, site: string, state: string, role: string, shards_owned: integer, shards_backup: integer, \
+         lease_remaining_ms?: integer, rtt_ms?: number, calls?: integer, registrations?: integer, \
+         relay_sessions?: integer, revision?: integer, version?: string, address: string",
+    ),
+    (
+        "Imported",
+        "revision: integer, dry_run: boolean, rows: integer, added: integer, changed: integer, removed: integer, \
+         same: integer, summary: string",
+    ),
+    ("Imports", "imports: ImportState[]"),
+    (
+        "ImportState",
+        "id: string, what: string, file: string, who: string, stage: string, bytes: integer, rows: integer, \
+         written: integer, seconds: number, error?: string",
+    ),
 ];
 
 /// All of them by name.
@@ -112,6 +134,7 @@ mod tests {
         let trunk = api::Trunk { account: text(), registered: Some(true), ..api::Trunk::default() };
         compare("Trunk", &api::Trunk { channels_limit: Some(1), cps_limit: Some(1), ..trunk });
         compare("Gateway", &api::Gateway::default());
+        compare("Share", &api::Share { channels_leased: Some(1), ..api::Share::default() });
         compare("Registrations", &api::Registrations::default());
         compare("Registration", &api::Registration::default());
         compare("Nodes", &api::Nodes::default());
@@ -138,6 +161,19 @@ mod tests {
         compare("Route", &route);
         compare("Attempt", &api::Attempt { plan: text(), ..api::Attempt::default() });
         compare("Candidate", &api::Candidate::default());
-        assert_eq!(SCHEMAS.len(), 25, "a schema that no line above compares");
+        assert_eq!(SCHEMAS.len(), 31, "a schema that no line of these tests compares");
+    }
+
+    #[test]
+    fn schemas_of_the_cluster_name_what_goes_over_the_wire() {
+        let text = || Some(String::new());
+        compare("Cluster", &api::Cluster { leader: text(), ..api::Cluster::default() });
+        let member =
+            api::Member { lease_remaining_ms: Some(1), rtt_ms: Some(1.0), calls: Some(1), ..api::Member::default() };
+        let member = api::Member { registrations: Some(1), relay_sessions: Some(1), revision: Some(1), ..member };
+        compare("Member", &api::Member { version: text(), ..member });
+        compare("Imported", &api::Imported::default());
+        compare("Imports", &api::Imports::default());
+        compare("ImportState", &api::ImportState { error: text(), ..api::ImportState::default() });
     }
 }

@@ -19,7 +19,7 @@ fn operations(house: &House) -> Vec<(String, String, Option<String>)> {
     let all = paths.iter().flat_map(|(path, methods)| {
         methods.as_object().unwrap().iter().map(move |(method, operation)| {
             let scope = operation["security"][0]["token"][0].as_str().map(ToOwned::to_owned);
-            (method.to_uppercase(), path.replace("{id}", "x").replace("{revision}", "0"), scope)
+            (method.to_uppercase(), path.replace("{id}", "x").replace("{revision}", "0").replace("{name}", "x"), scope)
         })
     });
     all.collect()
@@ -48,9 +48,20 @@ fn every_operation_asks_for_its_scope() {
 #[test]
 fn the_interface_that_was_promised_is_there() {
     let document = House::new().json("/api/v1/openapi.json");
-    for path in
-        ["calls", "trunks", "registrations", "nodes", "numbers", "tables", "history", "rollback", "route", "cdrs"]
-    {
+    for path in [
+        "calls",
+        "trunks",
+        "registrations",
+        "nodes",
+        "numbers",
+        "tables",
+        "history",
+        "rollback",
+        "route",
+        "cdrs",
+        "cluster",
+        "imports",
+    ] {
         assert!(document["paths"][format!("/api/v1/{path}")].is_object(), "{path}");
     }
     let dry_run = |value: &Value| value["name"] == "dry_run";

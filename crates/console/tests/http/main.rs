@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail anywhere")]
 
 mod access;
+mod cluster;
 mod house;
+mod imports;
 mod live;
 mod rude;
 mod stop;

@@ -3,16 +3,16 @@
 use super::Change;
 use crate::digits::Prefix;
 use crate::hours::Hours;
-use crate::model::{Name, Ported};
+use crate::model::Name;
 use crate::row::{Row, RowKey};
-use crate::tables::{DeckRows, Opening, PlanRows, Tables};
+use crate::tables::{DeckRows, Opening, PlanRows, Rates, Tables};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 impl Tables {
     /// The change that leads from these tables to `after`. What both share by pointer is not looked at, so a plan of a
-    /// million routes that nobody touched costs nothing.
+    /// million routes that nobody touched costs nothing, nor do the untouched pieces of a deck of a million rates.
     #[must_use]
     pub fn diff(&self, after: &Self) -> Change {
         let mut change = Change::default();
@@ -23,9 +23,10 @@ impl Tables {
         walk(self.trunks(), after.trunks(), |_, new| c.put_or(new, Row::Trunk, RowKey::Trunk));
         walk(self.numbers(), after.numbers(), |_, new| c.put_or(new, Row::Number, RowKey::Number));
         walk(self.users(), after.users(), |_, new| c.put_or(new, Row::User, RowKey::User));
-        walk(self.ported(), after.ported(), |_, new| match new {
-            Ok((number, lrn)) => c.put.push(Row::Ported(Ported { number: *number, lrn: *lrn })),
-            Err(number) => c.delete.push(RowKey::Ported(*number)),
+        self.ported().differences(after.ported(), |was, new| match (was, new) {
+            (_, Some(row)) => c.put.push(Row::Ported(row)),
+            (Some(was), None) => c.delete.push(RowKey::Ported(was.number)),
+            (None, None) => {}
         });
         walk(self.screens(), after.screens(), |_, new| c.put_or(new, Row::Screen, RowKey::Screen));
         change
@@ -82,12 +83,13 @@ fn diff_decks(before: &Tables, after: &Tables, change: &mut Change) {
             if was.is_none_or(|was: &Arc<DeckRows>| was.head != deck.head) {
                 change.put.push(Row::Deck(deck.head.clone()));
             }
-            let none = BTreeMap::new();
-            walk(was.map_or(&none, |was| was.by_key()), deck.by_key(), |_, new| match new {
-                Ok((_, rate)) => change.put.push(Row::Rate(rate.clone())),
-                Err((prefix, from)) => {
-                    change.delete.push(RowKey::Rate { deck: name.clone(), prefix: *prefix, from: *from });
+            let none = Rates::default();
+            was.map_or(&none, |was| was.body()).differences(deck.body(), |was, new| match (was, new) {
+                (_, Some(price)) => change.put.push(Row::Rate(price.of_deck(name).into())),
+                (Some(was), None) => {
+                    change.delete.push(RowKey::Rate { deck: name.clone(), prefix: was.prefix, from: was.from });
                 }
+                (None, None) => {}
             });
         }
     });

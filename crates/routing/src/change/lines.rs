@@ -14,9 +14,7 @@ impl Change {
             RowKey::Plan(name) => {
                 with_count(key, before.plans().get(name).map_or(0, |plan| plan.iter().count()), "route")
             }
-            RowKey::Deck(name) => {
-                with_count(key, before.decks().get(name).map_or(0, |deck| deck.rates().count()), "rate")
-            }
+            RowKey::Deck(name) => with_count(key, before.decks().get(name).map_or(0, |deck| deck.len()), "rate"),
             RowKey::Rate { .. } | RowKey::Route { .. } | RowKey::Account(_) | RowKey::Trunk(_) => format!("- {key}"),
             RowKey::Number(_) | RowKey::User(_) | RowKey::Ported(_) | RowKey::Screen(_) => format!("- {key}"),
         });

@@ -6,6 +6,15 @@ use serde::{Deserialize, Serialize};
 /// The number of a node: given when it joins, never given again.
 pub type NodeId = u64;
 
+/// Most nodes of a cluster.
+pub const MAX_MEMBERS: usize = 256;
+/// Longest name of a node, a site or a cluster, in bytes.
+pub const MAX_NAME_BYTES: usize = 64;
+/// Longest address, in bytes: the longest host name, and a port.
+pub const MAX_ADDRESS_BYTES: usize = 261;
+/// Most SIP addresses of a node.
+pub const MAX_SIP_ADDRESSES: usize = 16;
+
 /// Where a node stands in the eyes of the whole cluster.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
 pub enum Liveness {
@@ -47,5 +56,25 @@ impl Member {
     #[must_use]
     pub fn carries(&self) -> bool {
         !self.witness && self.liveness == Liveness::Up
+    }
+
+    /// Whether what a peer says of itself is within bounds; if not, why.
+    ///
+    /// # Errors
+    /// A sentence that names the field.
+    pub(super) fn check(&self) -> Result<(), String> {
+        for (what, name) in [("name", &self.name), ("site", &self.site)] {
+            if name.is_empty() || name.len() > MAX_NAME_BYTES || name.chars().any(char::is_control) {
+                return Err(format!("a node's {what} has 1 to {MAX_NAME_BYTES} bytes without control characters"));
+            }
+        }
+        if self.sip.len() > MAX_SIP_ADDRESSES {
+            return Err(format!("a node has {MAX_SIP_ADDRESSES} SIP addresses at most"));
+        }
+        let mut addresses = [&self.mesh, &self.http].into_iter().chain(&self.sip);
+        if addresses.any(|address| address.len() > MAX_ADDRESS_BYTES || address.chars().any(char::is_control)) {
+            return Err(format!("an address has {MAX_ADDRESS_BYTES} bytes at most, without control characters"));
+        }
+        Ok(())
     }
 }

@@ -39,7 +39,7 @@ impl<'t, 'i> Fields<'t, 'i> {
         let value = self.table.get(key)?;
         let line = self.source.line(value.span().start);
         if line != self.source.line(self.span.start) {
-            self.marks.push((key, line));
+            self.marks.push((key.into(), line));
         }
         self.read(key, value, read)
     }

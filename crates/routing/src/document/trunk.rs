@@ -7,7 +7,7 @@ use super::value::{
 };
 use crate::model::{
     CallerPolicy, Egress, Gateway, Ingress, Media, Redirect, Referral, Registration, Srtp, Transport, Trunk,
-    split_host_port,
+    WithoutLeader, split_host_port,
 };
 use crate::row::Row;
 
@@ -19,6 +19,9 @@ pub(super) fn trunk(fields: &mut Fields<'_, '_>) -> Option<Row> {
         account,
         channels: fields.get("channels", any).unwrap_or_default(),
         cps: fields.get("cps", any).unwrap_or_default(),
+        without_leader: fields
+            .get("without_leader", |value| word(value, WithoutLeader::of_word, WithoutLeader::WORDS))
+            .unwrap_or_default(),
         max_call_seconds: fields.get("max_call_seconds", any).unwrap_or_default(),
         media: fields.get("media", |value| word(value, Media::of_word, Media::WORDS)).unwrap_or_default(),
         srtp: fields.get("srtp", |value| word(value, Srtp::of_word, Srtp::WORDS)).unwrap_or_default(),

@@ -1,7 +1,7 @@
 //! Single values: their type, their range, and what to say when they are wrong.
 
 use crate::digits::{BadDigits, Prefix};
-use crate::model::Name;
+use crate::model::{Name, check_words, is_name};
 use rust_decimal::Decimal;
 use std::fmt::Display;
 use std::ops::{Range, RangeInclusive};
@@ -50,20 +50,17 @@ pub(super) fn text<'v>(value: &'v Value<'_>) -> Read<&'v str> {
 
 /// A string that is not empty and holds no control character.
 pub(super) fn words(value: &Value<'_>) -> Read<Name> {
-    match text(value)? {
-        "" => problem(value, "it is empty", "write it, or leave the key out"),
-        text if text.chars().any(char::is_control) => problem(value, "it holds a control character", "remove it"),
-        text if text.len() > 256 => problem(value, "it is longer than 256 bytes", "shorten it"),
-        text => Ok(text.into()),
+    let text = text(value)?;
+    match check_words(text) {
+        Ok(()) => Ok(text.into()),
+        Err((what, mend)) => problem(value, what, mend),
     }
 }
 
 /// The name of a row.
 pub(super) fn name(value: &Value<'_>) -> Read<Name> {
     let text = text(value)?;
-    let inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'+');
-    let begins = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'+');
-    if begins && text.len() <= 64 && text.bytes().all(inner) {
+    if is_name(text) {
         return Ok(text.into());
     }
     problem(value, format!("{text:?} is no name"), "use 1 to 64 letters, digits, `.`, `_`, `-` or `+`")

@@ -70,7 +70,7 @@ pub struct Number {
 }
 
 /// A number that moved: calls to it are routed by another one.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Ported {
     /// The number that was dialled, its key.
     pub number: E164,

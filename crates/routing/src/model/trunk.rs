@@ -53,6 +53,16 @@ words! {
 }
 
 words! {
+    /// What a node does with new calls while the leader of the trunk's limits is out of reach.
+    WithoutLeader {
+        /// It spends what it has been granted, and refuses when that is used up.
+        Spend = "spend",
+        /// It refuses all.
+        Refuse = "refuse",
+    }
+}
+
+words! {
     /// What becomes of the number that a trunk shows as its own.
     CallerPolicy {
         /// It is believed.
@@ -85,8 +95,11 @@ pub struct Trunk {
     pub account: Option<Name>,
     /// Concurrent calls in the whole cluster, both ways together; 0 is no limit.
     pub channels: u32,
-    /// New calls a second; 0 is no limit.
+    /// New calls a second in the whole cluster; 0 is no limit.
     pub cps: u32,
+    /// What a node does while the leader of these limits is out of reach.
+    #[serde(default)]
+    pub without_leader: WithoutLeader,
     /// Longest call in seconds; 0 is no limit.
     pub max_call_seconds: u32,
     /// Whether audio passes through us.
@@ -119,6 +132,7 @@ impl Trunk {
             account: None,
             channels: 0,
             cps: 0,
+            without_leader: WithoutLeader::default(),
             max_call_seconds: 0,
             media: Media::default(),
             srtp: Srtp::default(),

@@ -1,4 +1,4 @@
-//! Enumerations that an operator writes as one word.
+//! Enumerations that an operator writes as one word, and what names and other words may consist of.
 
 /// Declares an enumeration with its words; the first one is the default.
 macro_rules! words {
@@ -45,3 +45,20 @@ macro_rules! words {
     };
 }
 pub(crate) use words;
+
+/// Whether some text may name a row.
+pub(crate) fn is_name(text: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'+');
+    let begins = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'+');
+    begins && text.len() <= 64 && text.bytes().all(inner)
+}
+
+/// What is wrong with free text and how it is mended; nothing if it may stand in a row.
+pub(crate) fn check_words(text: &str) -> Result<(), (&'static str, &'static str)> {
+    match text {
+        "" => Err(("it is empty", "write it, or leave the key out")),
+        text if text.chars().any(char::is_control) => Err(("it holds a control character", "remove it")),
+        text if text.len() > 256 => Err(("it is longer than 256 bytes", "shorten it")),
+        _ => Ok(()),
+    }
+}

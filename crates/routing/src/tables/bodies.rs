@@ -1,11 +1,10 @@
-//! The bodies of plans and decks: their routes and rates, kept small, for a plan may have a million.
+//! The bodies of plans: their routes, kept small, for a plan may have a million.
 
 use crate::digits::Prefix;
 use crate::hours::Hours;
-use crate::model::{Deck, PlanHead, Rate, Route, RouteTrunk};
+use crate::model::{PlanHead, Route, RouteTrunk};
 use crate::row::Row;
 use rustc_hash::FxHashSet;
-use sip::clock::Wall;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -117,47 +116,5 @@ impl PlanRows {
             }
         };
         self.routes.insert(prefix, list);
-    }
-}
-
-/// A deck with its rates.
-#[derive(Clone, PartialEq, Debug)]
-pub struct DeckRows {
-    /// Its name and currency.
-    pub head: Arc<Deck>,
-    rates: BTreeMap<(Prefix, Option<Wall>), Arc<Rate>>,
-}
-
-impl DeckRows {
-    pub(super) const fn new(head: Arc<Deck>) -> Self {
-        Self { head, rates: BTreeMap::new() }
-    }
-
-    /// The rates by prefix, then by begin of validity.
-    pub fn rates(&self) -> impl Iterator<Item = &Arc<Rate>> {
-        self.rates.values()
-    }
-
-    pub(crate) const fn by_key(&self) -> &BTreeMap<(Prefix, Option<Wall>), Arc<Rate>> {
-        &self.rates
-    }
-
-    /// The rate of this key.
-    #[must_use]
-    pub fn rate(&self, prefix: Prefix, from: Option<Wall>) -> Option<&Arc<Rate>> {
-        self.rates.get(&(prefix, from))
-    }
-
-    /// Its head, then its rates.
-    pub fn rows(&self) -> impl Iterator<Item = Row> + '_ {
-        std::iter::once(Row::Deck(self.head.clone())).chain(self.rates.values().cloned().map(Row::Rate))
-    }
-
-    pub(super) fn put(&mut self, rate: Arc<Rate>) {
-        self.rates.insert((rate.prefix, rate.from), rate);
-    }
-
-    pub(super) fn delete(&mut self, prefix: Prefix, from: Option<Wall>) {
-        self.rates.remove(&(prefix, from));
     }
 }

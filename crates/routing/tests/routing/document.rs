@@ -1,7 +1,7 @@
 //! What a document may say, and what is said when it may not.
 
 use crate::{EXAMPLE, complaints, read, tables_of};
-use routing::model::{CallerPolicy, Order, Redirect, Referral};
+use routing::model::{CallerPolicy, Order, Redirect, Referral, Trunk, WithoutLeader};
 use routing::{Document, REALM, Row, RowKey, Tables};
 use sip::digest::Ha1;
 
@@ -62,6 +62,26 @@ fn what_is_exported_reads_back_to_the_same() {
     assert!(again == tables, "{text}");
     assert_eq!(again.to_toml(), text);
     assert!(!text.contains("s3cret"), "a password of ours must not be exported");
+}
+
+#[test]
+fn a_trunk_says_what_a_node_does_without_the_leader_of_its_limits() {
+    let with = |line: &str| {
+        format!("[[trunk]]\nname = \"a\"\nchannels = 5\n{line}[trunk.egress]\ngateways = [{{ address = \"h\" }}]\n")
+    };
+    assert_eq!(tables_of(&with("")).trunks()["a"].without_leader, WithoutLeader::Spend);
+    let tables = tables_of(&with("without_leader = \"refuse\"\n"));
+    assert_eq!(tables.trunks()["a"].without_leader, WithoutLeader::Refuse);
+    assert!(tables.to_toml().contains("without_leader = \"refuse\""));
+    assert!(tables_of(&tables.to_toml()) == tables);
+    complains(&with("without_leader = \"hope\"\n"), 4, "write spend, refuse");
+}
+
+#[test]
+fn a_trunk_stored_before_it_could_say_so_still_reads() {
+    let mut row = serde_json::to_value(Trunk::named("a")).unwrap();
+    row.as_object_mut().unwrap().remove("without_leader");
+    assert_eq!(serde_json::from_value::<Trunk>(row).unwrap(), Trunk::named("a"));
 }
 
 #[test]

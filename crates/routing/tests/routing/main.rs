@@ -2,6 +2,7 @@
 
 mod change;
 mod document;
+mod import;
 mod index;
 mod planning;
 mod validation;

@@ -1,7 +1,7 @@
 //! What is published to the calls.
 
 use crate::{change_of, tables_of};
-use routing::{Origin, Query, Scope, View};
+use routing::{Origin, Prefix, Query, Scope, View};
 use sip::clock::Wall;
 
 const TEXT: &str = r#"
@@ -88,4 +88,20 @@ fn a_plan_that_changes_is_indexed_again_and_its_trunks_are_read_afresh() {
         view = View::rebuild(&view, &tables, &change, view.revision + 1);
     }
     assert_eq!((channels(&view, "+4420123"), channels(&view, "+4930123")), (None, Some(2)));
+}
+
+#[test]
+fn a_view_finds_what_a_deck_charges_at_a_time() {
+    let deck = "[[deck]]\nname = \"d\"\ncurrency = \"EUR\"\n\
+                [[deck.rate]]\nprefix = \"44\"\nrate = \"0.01\"\n\
+                [[deck.rate]]\nprefix = \"447\"\nrate = \"0.02\"\nfrom = \"2026-01-01T00:00:00Z\"\n";
+    let view = View::build(&tables_of(deck), 1);
+    let price = |deck: &str, number: &str, at: u64| {
+        view.price(deck, Prefix::leading(number), Wall(at)).map(|price| price.rate.to_string())
+    };
+    let new_year = 1_767_225_600_000;
+    assert_eq!(price("d", "+447700900000", new_year).as_deref(), Some("0.02"));
+    assert_eq!(price("d", "+447700900000", new_year - 1).as_deref(), Some("0.01"));
+    assert_eq!(price("d", "+4930123456", new_year), None);
+    assert_eq!(price("e", "+447700900000", new_year), None);
 }

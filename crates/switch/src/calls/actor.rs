@@ -1,12 +1,14 @@
 //! The shell of one call: parse once, hand it to the pure call, perform what comes out, arm one alarm.
 
 use super::directory::{CallCell, CallRef, Remains};
+use super::lingering::Lingering;
 use crate::clock;
 use crate::shell::{Performed, Shell};
 use ::call::{Call, CallId, Effect, Input, Summary};
 use bytes::Bytes;
+use parking_lot::Mutex;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
-use sip::clock::{Instant, Now};
+use sip::clock::Now;
 use sip::{Builder, Flow, Message};
 use std::sync::Arc;
 
@@ -59,14 +61,13 @@ pub struct CallActor;
 /// What it holds. Boxed as a whole: ractor's loop moves it through several futures, each of which would reserve its size.
 pub struct Running {
     id: CallId,
-    call: Call,
+    /// Shared with the place where it lingers, so that what waits in the mailbox then is handled as ever.
+    call: Arc<Mutex<Call>>,
     me: CallRef,
     shell: Arc<Shell>,
-    /// The earliest alarm that is set.
-    armed: Option<Instant>,
     /// Whether the pure call has seen anything yet.
     begun: bool,
-    over: bool,
+    lingers: bool,
 }
 
 impl Actor for CallActor {
@@ -89,8 +90,12 @@ impl Actor for CallActor {
                 let restored = shell.restore(&checkpoint, now);
                 let call = restored.inspect_err(|_| shell.forget(id, &cell))?;
                 let mut state = Running::new(id, call, CallRef { actor: myself, cell }, shell);
-                state.input(now, Input::Hangup { reason: "internal_error" });
-                state.settle(now);
+                state.begun = true;
+                let hangup = CallMessage::Input(Box::new(Input::Hangup { reason: "internal_error" }));
+                if state.turn(|turn| turn.take(now, hangup)) {
+                    state.shell.forget(state.id, &state.me.cell);
+                    state.me.actor.stop(None);
+                }
                 Ok(state)
             }
         }
@@ -103,24 +108,16 @@ impl Actor for CallActor {
         state: &mut Box<Running>,
     ) -> Result<(), ActorProcessingErr> {
         state.me.cell.taken();
-        let now = clock::now();
-        match message {
-            CallMessage::Sip { bytes, flow } => state.receive(now, bytes, flow),
-            CallMessage::Alarm => {
-                state.armed = None;
-                let shell = Arc::clone(&state.shell);
-                shell.with_context(|cx| state.call.handle_timeout(cx, now));
-            }
-            CallMessage::Input(input) => state.input(now, *input),
-            CallMessage::Fail => panic!("a test asked for it"),
-            CallMessage::Show(reply) => {
-                let _ = reply.send(state.call.summary(now));
-            }
-        }
-        state.settle(now);
-        if state.over {
+        let over = state.turn(|turn| turn.take(clock::now(), message));
+        if over {
             state.shell.forget(state.id, &state.me.cell);
             myself.stop(None);
+        } else if !state.lingers && state.call.lock().is_lingering() {
+            state.lingers = true;
+            let lingering = Lingering::new(state.id, Arc::clone(&state.call), Arc::clone(&state.me.cell));
+            state.shell.calls.directory.linger(state.id, lingering);
+            // What waits in the mailbox is handled first; what comes now finds the call in the directory.
+            myself.get_cell().drain()?;
         }
         Ok(())
     }
@@ -128,13 +125,49 @@ impl Actor for CallActor {
 
 impl Running {
     fn new(id: CallId, call: Call, me: CallRef, shell: Arc<Shell>) -> Box<Self> {
-        Box::new(Self { id, call, me, shell, armed: None, begun: false, over: false })
+        Box::new(Self { id, call: Arc::new(Mutex::new(call)), me, shell, begun: false, lingers: false })
+    }
+
+    /// Takes a turn; whether the call is over.
+    fn turn(&mut self, take: impl FnOnce(&mut Turn<'_>)) -> bool {
+        let (cell, actor) = (&self.me.cell, Some(&self.me.actor));
+        let (call, shell) = (&self.call, &self.shell);
+        let mut turn = Turn { id: self.id, call, cell, actor, shell, begun: self.begun, over: false };
+        take(&mut turn);
+        self.begun = turn.begun;
+        turn.over
+    }
+}
+
+/// One turn of a call, with or without an actor: something comes in, effects go out, the alarm is set.
+pub(super) struct Turn<'a> {
+    pub(super) id: CallId,
+    pub(super) call: &'a Mutex<Call>,
+    pub(super) cell: &'a Arc<CallCell>,
+    pub(super) actor: Option<&'a ActorRef<CallMessage>>,
+    pub(super) shell: &'a Arc<Shell>,
+    pub(super) begun: bool,
+    pub(super) over: bool,
+}
+
+impl Turn<'_> {
+    /// The whole of it.
+    pub(super) fn take(&mut self, now: Now, message: CallMessage) {
+        match message {
+            CallMessage::Sip { bytes, flow } => self.receive(now, bytes, flow),
+            CallMessage::Alarm => self.shell.with_context(|cx| self.call.lock().handle_timeout(cx, now)),
+            CallMessage::Input(input) => self.input(now, *input),
+            CallMessage::Fail => panic!("a test asked for it"),
+            CallMessage::Show(reply) => {
+                let _ = reply.send(self.call.lock().summary(now));
+            }
+        }
+        self.settle(now);
     }
 
     fn input(&mut self, now: Now, input: Input) {
         self.begun = true;
-        let shell = Arc::clone(&self.shell);
-        shell.with_context(|cx| self.call.handle_input(cx, now, input));
+        self.shell.with_context(|cx| self.call.lock().handle_input(cx, now, input));
     }
 
     fn receive(&mut self, now: Now, bytes: Bytes, flow: Flow) {
@@ -145,7 +178,7 @@ impl Running {
             return;
         };
         if !self.begun {
-            *self.me.cell.remains.lock() = Remains::Invite(message.bytes().clone(), flow);
+            *self.cell.remains.lock() = Remains::Invite(message.bytes().clone(), flow);
         }
         let message = if message.is_request() { message.from_source(flow.remote) } else { message };
         if let Err(refusal) = message.check() {
@@ -163,7 +196,8 @@ impl Running {
 
     /// Performs everything that the call wants done, then arms the alarm.
     fn settle(&mut self, now: Now) {
-        while let Some(effect) = self.call.poll_effect() {
+        loop {
+            let Some(effect) = self.call.lock().poll_effect() else { break };
             match effect {
                 Effect::Ended => self.over = true,
                 Effect::Checkpoint(_) => self.checkpoint(now),
@@ -177,27 +211,23 @@ impl Running {
                 | Effect::Steer(_)
                 | Effect::FreeMedia
                 | Effect::Record(_)
-                | Effect::Event(_)) => match self.shell.perform(self.id, &self.me, now, other) {
+                | Effect::Event(_)) => match self.shell.perform(self.id, self.cell, self.actor, now, other) {
                     Performed::Done => {}
                     Performed::Answer(input) => self.input(now, input),
                 },
             }
         }
-        if self.over {
-            return;
-        }
-        if let Some(deadline) = self.call.poll_timeout()
-            && self.armed.is_none_or(|armed| deadline < armed)
+        if !self.over
+            && let Some(at) = self.cell.wants(self.call.lock().poll_timeout())
         {
-            self.shell.calls.alarms.arm(deadline, self.me.clone());
-            self.armed = Some(deadline);
+            self.shell.calls.alarms.arm(at, self.id);
         }
     }
 
     /// Keeps what is needed to clean up after a panic of this call.
     fn checkpoint(&mut self, now: Now) {
-        let checkpoint = self.call.checkpoint(now);
+        let checkpoint = self.call.lock().checkpoint(now);
         let remains = if checkpoint.is_empty() { Remains::Nothing } else { Remains::Checkpoint(checkpoint.into()) };
-        *self.me.cell.remains.lock() = remains;
+        *self.cell.remains.lock() = remains;
     }
 }

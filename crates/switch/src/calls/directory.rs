@@ -1,14 +1,17 @@
-//! Who owns a message: from call names and initial INVITEs to call actors.
+//! Who owns a message: from call names and initial INVITEs to call actors, and to calls that linger without one.
 //!
 //! Bounded by the number of live calls, of which [`super::Calls`] holds the limit. Never a network look-up.
 
 use super::actor::CallMessage;
+use super::lingering::Lingering;
+use crate::shell::Shell;
 use bytes::Bytes;
 use call::CallId;
 use parking_lot::Mutex;
-use ractor::ActorRef;
+use ractor::{ActorRef, MessagingErr};
 use rustc_hash::{FxBuildHasher, FxHashMap};
 use sip::Flow;
+use sip::clock::Instant;
 use sip::peek::Peek;
 use smallvec::SmallVec;
 use std::hash::{BuildHasher, RandomState};
@@ -31,6 +34,16 @@ pub struct CallCell {
     pub media: Mutex<Option<relay::SessionId>>,
     /// The key of the initial INVITE.
     pub key: Option<InviteKey>,
+    alarm: Mutex<Alarm>,
+}
+
+/// When a call wants to be woken, and what the wheel knows of that.
+#[derive(Default)]
+struct Alarm {
+    /// What the call wants.
+    deadline: Option<Instant>,
+    /// The earliest alarm that is set.
+    armed: Option<Instant>,
 }
 
 /// The way to one call.
@@ -46,13 +59,62 @@ impl CallRef {
     /// Hands a message over; `false` if the call is gone, or its mailbox is full of what peers and operators sent.
     /// Alarms and answers to the call's own effects always pass: the call has asked for each of them.
     pub fn tell(&self, message: CallMessage) -> bool {
+        self.try_tell(message).is_ok()
+    }
+
+    /// [`Self::tell`]; the message comes back where the actor takes none any more.
+    fn try_tell(&self, message: CallMessage) -> Result<(), Option<CallMessage>> {
         let bounded = matches!(message, CallMessage::Sip { .. } | CallMessage::Show(_));
         if self.cell.pending.fetch_add(1, Ordering::Relaxed) >= PENDING && bounded {
             self.cell.pending.fetch_sub(1, Ordering::Relaxed);
             metrics::counter!("tandem_queue_full_total", "queue" => "call").increment(1);
-            return false;
+            return Err(None);
         }
-        self.actor.cast(message).is_ok()
+        self.actor.cast(message).map_err(|error| match error {
+            MessagingErr::SendErr(message) => Some(message),
+            MessagingErr::ChannelClosed | MessagingErr::InvalidActorType => None,
+        })
+    }
+}
+
+/// Where a call lives.
+#[derive(Clone)]
+pub enum Place {
+    /// With its actor.
+    Actor(CallRef),
+    /// Without: it is over but for what comes again.
+    Lingering(Arc<Lingering>),
+}
+
+impl Place {
+    /// Its actor, if it has one.
+    #[must_use]
+    pub fn actor(&self) -> Option<&CallRef> {
+        match self {
+            Self::Actor(call) => Some(call),
+            Self::Lingering(_) => None,
+        }
+    }
+
+    /// What outlives its actor.
+    pub(super) fn cell(&self) -> &CallCell {
+        match self {
+            Self::Actor(call) => &call.cell,
+            Self::Lingering(call) => call.cell(),
+        }
+    }
+
+    /// Hands a message over; see [`CallRef::tell`]. A call that has just given its actor back takes it all the same.
+    pub fn tell(&self, shell: &Arc<Shell>, id: CallId, message: CallMessage) -> bool {
+        let refused = match self {
+            Self::Lingering(call) => return call.take(shell, message),
+            Self::Actor(call) => call.try_tell(message),
+        };
+        let Err(message) = refused else { return true };
+        match (message, shell.calls.directory.find(id)) {
+            (Some(message), Some(Self::Lingering(call))) => call.take(shell, message),
+            (_, Some(_) | None) => false,
+        }
     }
 }
 
@@ -94,10 +156,44 @@ impl CallCell {
         Self { key: Some(key), ..Self::default() }
     }
 
+    /// Notes when the call wants to be woken. Answers when the wheel has to ring for that, if it would not in time.
+    ///
+    /// The wheel is told once: a deadline that has moved back by the time that it rings costs the call nothing.
+    #[must_use]
+    pub fn wants(&self, deadline: Option<Instant>) -> Option<Instant> {
+        let mut alarm = self.alarm.lock();
+        alarm.deadline = deadline;
+        let sooner = deadline.filter(|deadline| alarm.armed.is_none_or(|armed| *deadline < armed))?;
+        alarm.armed = Some(sooner);
+        Some(sooner)
+    }
+
+    /// The wheel has rung: whether something is due, or else when to ring again.
+    pub(super) fn rung(&self, now: Instant) -> Rung {
+        let mut alarm = self.alarm.lock();
+        alarm.armed = alarm.deadline.filter(|deadline| *deadline > now);
+        match (alarm.armed, alarm.deadline) {
+            (Some(later), _) => Rung::Later(later),
+            (None, Some(_)) => Rung::Due,
+            (None, None) => Rung::Never,
+        }
+    }
+
     /// The actor has taken one message out of its mailbox.
     pub fn taken(&self) {
         self.pending.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// What an alarm meant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Rung {
+    /// The deadline has passed.
+    Due,
+    /// It has moved to here.
+    Later(Instant),
+    /// The call wants none any more.
+    Never,
 }
 
 /// Names an initial INVITE and its retransmissions and CANCEL (RFC 3261 §17.2.3): a keyed hash, so that nobody can aim at
@@ -109,7 +205,7 @@ type Stripe<K, V> = Mutex<std::collections::HashMap<K, V, FxBuildHasher>>;
 
 /// The table.
 pub struct Directory {
-    by_id: Vec<Stripe<CallId, CallRef>>,
+    by_id: Vec<Stripe<CallId, Place>>,
     by_invite: Vec<Stripe<InviteKey, CallId>>,
     keys: [RandomState; 2],
     live: AtomicUsize,
@@ -137,15 +233,15 @@ impl Directory {
 
     /// The call of that name.
     #[must_use]
-    pub fn find(&self, id: CallId) -> Option<CallRef> {
+    pub fn find(&self, id: CallId) -> Option<Place> {
         self.stripe(id).lock().get(&id).cloned()
     }
 
     /// The call that an INVITE of that key began.
     #[must_use]
-    pub fn find_invite(&self, key: InviteKey) -> Option<CallRef> {
+    pub fn find_invite(&self, key: InviteKey) -> Option<(CallId, Place)> {
         let id = *self.by_invite[stripe_of(key.0)].lock().get(&key)?;
-        self.find(id)
+        Some((id, self.find(id)?))
     }
 
     /// Finds the call of an INVITE, or makes it with `spawn`, exactly once however many copies arrive at once.
@@ -157,51 +253,57 @@ impl Directory {
         key: InviteKey,
         id: CallId,
         spawn: impl FnOnce() -> Result<CallRef, E>,
-    ) -> Result<(CallRef, bool), E> {
+    ) -> Result<(CallId, Place, bool), E> {
         let mut invites = self.by_invite[stripe_of(key.0)].lock();
-        if let Some(found) = invites.get(&key).and_then(|id| self.find(*id)) {
-            return Ok((found, false));
+        if let Some((id, found)) = invites.get(&key).and_then(|id| Some((*id, self.find(*id)?))) {
+            return Ok((id, found, false));
         }
-        let call = spawn()?;
+        let call = Place::Actor(spawn()?);
         self.stripe(id).lock().insert(id, call.clone());
         invites.insert(key, id);
         self.live.fetch_add(1, Ordering::Relaxed);
-        Ok((call, true))
+        Ok((id, call, true))
     }
 
     /// Replaces the actor of a call whose first one failed.
     pub fn replace(&self, id: CallId, call: CallRef) {
-        self.stripe(id).lock().insert(id, call);
+        self.stripe(id).lock().insert(id, Place::Actor(call));
+    }
+
+    /// From now on the call is here without its actor.
+    pub(super) fn linger(&self, id: CallId, call: Lingering) {
+        self.stripe(id).lock().insert(id, Place::Lingering(Arc::new(call)));
     }
 
     /// Forgets a call.
     pub fn remove(&self, id: CallId) {
         let Some(call) = self.stripe(id).lock().remove(&id) else { return };
         self.live.fetch_sub(1, Ordering::Relaxed);
-        if let Some(key) = call.cell.key {
+        if let Some(key) = call.cell().key {
             self.by_invite[stripe_of(key.0)].lock().remove(&key);
         }
     }
 
-    /// Live calls.
+    /// Calls, those that linger included.
     #[must_use]
     pub fn len(&self) -> usize {
         self.live.load(Ordering::Relaxed)
     }
 
-    /// Whether no call lives.
+    /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Up to `limit` calls, in no order.
+    /// Up to `limit` calls that have an actor, in no order.
     #[must_use]
     pub fn some(&self, limit: usize) -> Vec<(CallId, CallRef)> {
         let mut out = Vec::new();
         for stripe in &self.by_id {
             let stripe = stripe.lock();
-            out.extend(stripe.iter().take(limit - out.len()).map(|(id, call)| (*id, call.clone())));
+            let live = stripe.iter().filter_map(|(id, place)| Some((*id, place.actor()?.clone())));
+            out.extend(live.take(limit - out.len()));
             if out.len() == limit {
                 break;
             }
@@ -209,7 +311,7 @@ impl Directory {
         out
     }
 
-    fn stripe(&self, id: CallId) -> &Stripe<CallId, CallRef> {
+    fn stripe(&self, id: CallId) -> &Stripe<CallId, Place> {
         &self.by_id[stripe_of(id.call)]
     }
 }

@@ -1,7 +1,8 @@
 //! Supervises calls: sixteen of these share them, so that no supervisor's mailbox becomes the node's.
 
-use super::actor::{Arguments, CallActor, CallMessage};
+use super::actor::{Arguments, CallActor};
 use super::directory::{CallRef, Remains};
+use super::lingering::ring;
 use super::{Spawned, install};
 use crate::alarm::TICK;
 use crate::clock;
@@ -105,8 +106,8 @@ impl Actor for Clock {
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
             loop {
                 ticks.tick().await;
-                for call in shell.calls.alarms.turn(clock::now().mono) {
-                    call.tell(CallMessage::Alarm);
+                for id in shell.calls.alarms.turn(clock::now().mono) {
+                    ring(&shell, id);
                 }
             }
         }))

@@ -3,6 +3,7 @@
 use super::{Options, row_id};
 use ::call::record::{EndedBy, Row};
 use jiff::Timestamp;
+use jiff::tz::Offset;
 use sip::clock::Wall;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -150,10 +151,28 @@ fn record(options: &Options, row: &Row) -> [String; 40] {
     ]
 }
 
-/// RFC 3339 in UTC with milliseconds.
+/// RFC 3339 in UTC with milliseconds. Written digit by digit: every row has four, and a format string is read anew each time.
 pub(super) fn time(at: Wall) -> String {
-    let ms = i64::try_from(at.0).unwrap_or(i64::MAX);
-    Timestamp::from_millisecond(ms).map_or_else(|_| String::new(), |t| t.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string())
+    let Ok(t) = Timestamp::from_millisecond(i64::try_from(at.0).unwrap_or(i64::MAX)) else { return String::new() };
+    let t = Offset::UTC.to_datetime(t);
+    let mut out = *b"0000-00-00T00:00:00.000Z";
+    let milliseconds = i32::from(t.millisecond());
+    let parts = [
+        (0, 4, i32::from(t.year())),
+        (5, 2, t.month().into()),
+        (8, 2, t.day().into()),
+        (11, 2, t.hour().into()),
+        (14, 2, t.minute().into()),
+        (17, 2, t.second().into()),
+        (20, 3, milliseconds),
+    ];
+    for (from, digits, mut rest) in parts {
+        for place in (from..from + digits).rev() {
+            out[place] = b'0' + u8::try_from(rest.rem_euclid(10)).unwrap_or(0);
+            rest /= 10;
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 #[cfg(test)]
@@ -163,6 +182,8 @@ mod tests {
     #[test]
     fn times_are_rfc_3339_with_milliseconds() {
         assert_eq!(time(Wall(1_767_225_600_007)), "2026-01-01T00:00:00.007Z");
+        assert_eq!(time(Wall(1_798_761_599_999)), "2026-12-31T23:59:59.999Z");
+        assert_eq!(time(Wall(u64::MAX)), "");
         assert_eq!(name("fra-1", Wall(1_767_225_600_007), 9), "fra-1-20260101T000000Z-000000000009.csv");
     }
 

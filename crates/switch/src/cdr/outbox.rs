@@ -1,6 +1,9 @@
 //! The outbox itself: which keys RocksDB holds, and how they change together.
 //!
-//! `o` + call: what the call comes to if nobody closes it: its answered row, or the row after its failed attempts.
+//! `o` + sequence: what a call comes to if nobody closes it: its answered row, or the row after its failed attempts; beside
+//! it, not final, each further answered row of it: a leg that a transfer has left standing. Which row has which sequence
+//! number is known in memory only: keys in the order of their writing are found where the last one was written, a key of
+//! the call's own random name costs a walk through the whole table.
 //! `r` + sequence: a finished row. `f`: the range of rows whose file is being written, so that a crash between naming the
 //! file and deleting its rows does not write them twice. `h`: when this process was last alive, to the second. `n`: the
 //! next sequence number once the outbox was emptied, so that no two files are ever named alike. `x` + key: what could not
@@ -12,13 +15,19 @@ use crate::error::Error;
 use ::call::CallId;
 use ::call::record::{EndedBy, Row};
 use parking_lot::Mutex;
-use rocksdb::{DB, Direction, IteratorMode, WriteBatch};
+use rocksdb::{DB, DBCompressionType, Direction, IteratorMode, WriteBatch};
+use rustc_hash::FxHashMap;
 use sip::clock::Wall;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 /// Rows of one file at the most.
 pub(super) const FILE_ROWS: usize = 50_000;
+/// See [`Pace`].
+const WORK: u32 = 128;
+const REST: u32 = 2;
+const LONGEST_REST: Duration = Duration::from_millis(10);
 const FILE_KEY: &[u8] = b"f";
 const HEARTBEAT_KEY: &[u8] = b"h";
 const NEXT_KEY: &[u8] = b"n";
@@ -29,12 +38,46 @@ pub(super) struct Outbox {
     options: Options,
     /// The next sequence number. Held while a row is written, so that rows appear in the order of their numbers.
     next: Mutex<u64>,
+    /// The open rows.
+    open: Mutex<Open>,
     pending: AtomicU64,
     dirty: AtomicBool,
     /// When the heartbeat was last written, in seconds.
     beaten: AtomicU64,
     /// The oldest sequence number that may still be there: what was deleted before it need not be walked over again.
     exporting: Mutex<u64>,
+}
+
+/// Where the open rows of live calls are: one entry a call and one a transfer of it, so bounded by the calls of the node.
+#[derive(Default)]
+struct Open {
+    next: u64,
+    rows: FxHashMap<RowName, OpenRow>,
+}
+
+/// An open row: of a call, its last one as [`FINAL`], any other by its attempt.
+type RowName = (CallId, u32);
+
+/// Attempts are counted from 1.
+const FINAL: u32 = 0;
+
+/// What is remembered of an open row.
+#[derive(Clone, Copy)]
+struct OpenRow {
+    sequence: u64,
+    attempt: u32,
+    is_answered: bool,
+}
+
+impl Open {
+    /// Where this row is, or will be.
+    fn place(&mut self, name: RowName) -> &mut OpenRow {
+        let next = &mut self.next;
+        self.rows.entry(name).or_insert_with(|| {
+            *next += 1;
+            OpenRow { sequence: *next, attempt: 0, is_answered: false }
+        })
+    }
 }
 
 fn failed(error: impl std::fmt::Display) -> Error {
@@ -52,11 +95,14 @@ impl Outbox {
         settings.set_max_background_jobs(1);
         settings.set_max_total_wal_size(64 << 20);
         settings.set_keep_log_file_num(4);
+        // Rows live for seconds: most are deleted before they would be compressed for nothing.
+        settings.set_compression_type(DBCompressionType::None);
         let db = DB::open(&settings, folder).map_err(failed)?;
         let outbox = Self {
             db,
             options,
             next: Mutex::new(0),
+            open: Mutex::new(Open::default()),
             pending: AtomicU64::new(0),
             dirty: AtomicBool::new(false),
             beaten: AtomicU64::new(0),
@@ -82,11 +128,14 @@ impl Outbox {
         }
         for entry in self.db.iterator(IteratorMode::From(b"r", Direction::Forward)) {
             let (key, _) = entry.map_err(failed)?;
-            let Some(sequence) = sequence_of(&key) else { break };
+            let Some(sequence) = sequence_of(b"r", &key) else { break };
             next = next.max(sequence + 1);
             self.pending.fetch_add(1, Ordering::Relaxed);
         }
         *self.next.lock() = next;
+        // Behind whatever an earlier process left open.
+        let last = self.db.iterator(IteratorMode::From(b"p", Direction::Reverse)).next().transpose().map_err(failed)?;
+        self.open.lock().next = last.and_then(|(key, _)| sequence_of(b"o", &key)).unwrap_or(0);
         Ok(())
     }
 
@@ -106,7 +155,9 @@ impl Outbox {
             match postcard::from_bytes::<Row>(&value) {
                 Ok(mut row) => {
                     close_orphan(&mut row, last_alive);
-                    self.put_closed(&row)?;
+                    let mut batch = WriteBatch::default();
+                    batch.delete(&key);
+                    self.append(batch, &row)?;
                     orphans += 1;
                 }
                 Err(error) => self.set_aside(&key, &value, &error)?,
@@ -128,19 +179,38 @@ impl Outbox {
 
     pub(super) fn put_open(&self, row: &Row) -> Result<(), Error> {
         let bytes = postcard::to_allocvec(row).map_err(failed)?;
-        self.db.put(open_key(row.call), bytes).map_err(failed)?;
+        let sequence = {
+            let mut open = self.open.lock();
+            let place = open.place(name_of(row));
+            (place.attempt, place.is_answered) = (row.attempt, row.answered.is_some());
+            place.sequence
+        };
+        self.db.put(open_key(sequence), bytes).map_err(failed)?;
         self.dirty.store(true, Ordering::Release);
         Ok(())
     }
 
     pub(super) fn put_closed(&self, row: &Row) -> Result<(), Error> {
-        let bytes = postcard::to_allocvec(row).map_err(failed)?;
         let mut batch = WriteBatch::default();
-        if row.is_final {
-            batch.delete(open_key(row.call));
-        } else if let Some(open) = self.after_attempt(row)? {
-            batch.put(open_key(row.call), postcard::to_allocvec(&open).map_err(failed)?);
+        let name = name_of(row);
+        let ends = row.is_final || row.answered.is_some();
+        let closed = ends.then(|| self.open.lock().rows.get(&name).copied()).flatten();
+        if let Some(open) = closed {
+            batch.delete(open_key(open.sequence));
+        } else if let Some((sequence, open)) = self.after_attempt(row) {
+            batch.put(open_key(sequence), postcard::to_allocvec(&open).map_err(failed)?);
         }
+        self.append(batch, row)?;
+        // Not before the row is kept: a disk that refused it leaves the open row to whoever starts next.
+        if closed.is_some() {
+            self.open.lock().rows.remove(&name);
+        }
+        Ok(())
+    }
+
+    /// Writes a finished row and what goes with it.
+    fn append(&self, mut batch: WriteBatch, row: &Row) -> Result<(), Error> {
+        let bytes = postcard::to_allocvec(row).map_err(failed)?;
         let mut next = self.next.lock();
         batch.put(row_key(*next), bytes);
         self.db.write(batch).map_err(failed)?;
@@ -153,16 +223,20 @@ impl Outbox {
     }
 
     /// What a call comes to after a failed attempt if the process dies now: a call with a row has a final one. Nothing if
-    /// the call is open as answered.
-    fn after_attempt(&self, row: &Row) -> Result<Option<Row>, Error> {
-        let known = self.db.get(open_key(row.call)).map_err(failed)?;
-        let known = known.and_then(|bytes| postcard::from_bytes::<Row>(&bytes).ok());
-        if known.as_ref().is_some_and(|known| known.answered.is_some()) {
-            return Ok(None);
+    /// the call is open as answered, or if this was its last row.
+    fn after_attempt(&self, row: &Row) -> Option<(u64, Row)> {
+        if row.is_final || row.answered.is_some() {
+            return None;
         }
-        let attempt = known.map_or(0, |known| known.attempt).max(row.attempt.saturating_add(1));
-        Ok(Some(Row {
-            attempt,
+        let mut open = self.open.lock();
+        let place = open.place((row.call, FINAL));
+        if place.is_answered {
+            return None;
+        }
+        place.attempt = place.attempt.max(row.attempt.saturating_add(1));
+        let open = Row {
+            attempt: place.attempt,
+            is_final: true,
             started: row.ended,
             ringing: None,
             answered: None,
@@ -171,7 +245,8 @@ impl Outbox {
             egress_account: "".into(),
             egress_call_id: "".into(),
             ..row.clone()
-        }))
+        };
+        Some((place.sequence, open))
     }
 
     pub(super) fn pending(&self) -> u64 {
@@ -205,14 +280,13 @@ impl Outbox {
         self.db.put(HEARTBEAT_KEY, postcard::to_allocvec(&wall.0).map_err(failed)?).map_err(failed)
     }
 
-    /// Writes every finished row into closed files. Answers how many rows.
-    pub(super) fn export(&self) -> Result<u64, Error> {
+    /// Writes every finished row into closed files, at this pace. Answers how many rows.
+    pub(super) fn export(&self, mut pace: Pace) -> Result<u64, Error> {
         let mut oldest = self.exporting.lock();
         let mut written = 0;
-        while let Some((first, last)) = self.bounds(*oldest)? {
-            let rows = self.finished(first, last)?;
+        while let Some(Batch { first, last, rows }) = self.finished(*oldest, &mut pace)? {
             if !rows.is_empty() {
-                self.write_file(first, last, &rows)?;
+                self.write_file(first, last, &rows, &mut pace)?;
             }
             self.forget(first, last)?;
             self.pending.fetch_sub(rows.len() as u64, Ordering::Relaxed);
@@ -222,64 +296,87 @@ impl Outbox {
         Ok(written)
     }
 
-    fn write_file(&self, first: u64, last: u64, rows: &[Row]) -> Result<(), Error> {
+    fn write_file(&self, first: u64, last: u64, rows: &[Row], pace: &mut Pace) -> Result<(), Error> {
         let name = csv_file::name(&self.options.node, clock::now().wall, first);
         let intent = postcard::to_allocvec(&(first, last, &name)).map_err(failed)?;
         self.db.put(FILE_KEY, intent).map_err(failed)?;
         self.db.flush_wal(true).map_err(failed)?;
         std::fs::create_dir_all(self.folder()).map_err(failed)?;
-        csv_file::write(&self.folder().join(name), &self.options, rows.iter()).map_err(failed)
+        csv_file::write(&self.folder().join(name), &self.options, rows.iter().inspect(|_| pace.step())).map_err(failed)
     }
 
-    /// The sequence numbers of the next file: the oldest rows.
-    fn bounds(&self, oldest: u64) -> Result<Option<(u64, u64)>, Error> {
-        let mut bounds = None;
-        let from = row_key(oldest);
-        for entry in self.db.iterator(IteratorMode::From(&from, Direction::Forward)).take(FILE_ROWS) {
-            let (key, _) = entry.map_err(failed)?;
-            let Some(sequence) = sequence_of(&key) else { break };
-            bounds = Some((bounds.map_or(sequence, |(first, _)| first), sequence));
-        }
-        Ok(bounds)
-    }
-
-    /// The rows of one file. What cannot be read is set aside.
-    fn finished(&self, first: u64, last: u64) -> Result<Vec<Row>, Error> {
-        let mut rows = Vec::new();
-        for entry in self.db.iterator(IteratorMode::From(&row_key(first), Direction::Forward)) {
+    /// The rows of the next file, from the oldest on; nothing if none waits. What cannot be read is set aside.
+    fn finished(&self, oldest: u64, pace: &mut Pace) -> Result<Option<Batch>, Error> {
+        let mut batch: Option<Batch> = None;
+        for entry in self.db.iterator(IteratorMode::From(&row_key(oldest), Direction::Forward)).take(FILE_ROWS) {
             let (key, value) = entry.map_err(failed)?;
-            if sequence_of(&key).is_none_or(|sequence| sequence > last) {
-                break;
-            }
+            let Some(sequence) = sequence_of(b"r", &key) else { break };
+            let batch = batch.get_or_insert_with(|| Batch { first: sequence, last: sequence, rows: Vec::new() });
+            batch.last = sequence;
+            pace.step();
             match postcard::from_bytes(&value) {
-                Ok(row) => rows.push(row),
+                Ok(row) => batch.rows.push(row),
                 Err(error) => {
                     self.set_aside(&key, &value, &error)?;
                     self.pending.fetch_sub(1, Ordering::Relaxed);
                 }
             }
         }
-        Ok(rows)
+        Ok(batch)
     }
 
+    /// Deletes the rows of a file that has its name: one mark for them all.
     fn forget(&self, first: u64, last: u64) -> Result<(), Error> {
         let mut batch = WriteBatch::default();
-        for sequence in first..=last {
-            batch.delete(row_key(sequence));
-        }
+        batch.delete_range(row_key(first), row_key(last + 1));
         batch.delete(FILE_KEY);
         batch.put(NEXT_KEY, postcard::to_allocvec(&(last + 1)).map_err(failed)?);
         self.db.write(batch).map_err(failed)
     }
 }
 
+/// How much of the processor an export may take: thousands of rows in one go would take it from the calls for as long as
+/// a retransmission takes.
+pub(super) struct Pace {
+    rests: bool,
+    rows: u32,
+    since: Instant,
+}
+
+impl Pace {
+    /// As fast as it goes: nobody calls any more.
+    pub(super) fn hurried() -> Self {
+        Self { rests: false, rows: 0, since: Instant::now() }
+    }
+
+    /// [`WORK`] rows, then a rest of [`REST`] times as long.
+    pub(super) fn steady() -> Self {
+        Self { rests: true, ..Self::hurried() }
+    }
+
+    fn step(&mut self) {
+        self.rows += 1;
+        if self.rests && self.rows.is_multiple_of(WORK) {
+            std::thread::sleep((self.since.elapsed() * REST).min(LONGEST_REST));
+            self.since = Instant::now();
+        }
+    }
+}
+
+/// The rows of one file and their range of sequence numbers.
+struct Batch {
+    first: u64,
+    last: u64,
+    rows: Vec<Row>,
+}
+
 #[cfg(test)]
 impl Outbox {
     /// An export that dies when its file has just got its name.
     pub(super) fn stop_after_naming(&self) -> Result<(), Error> {
-        let Some((first, last)) = self.bounds(0)? else { return Ok(()) };
-        let rows = self.finished(first, last)?;
-        self.write_file(first, last, &rows)
+        let mut pace = Pace::hurried();
+        let Some(Batch { first, last, rows }) = self.finished(0, &mut pace)? else { return Ok(()) };
+        self.write_file(first, last, &rows, &mut pace)
     }
 
     /// A row that no version can read.
@@ -299,27 +396,30 @@ fn close_orphan(row: &mut Row, last_alive: Wall) {
     row.duration_ms = talking.map_or(0, |answered| row.ended.0 - answered.0);
     row.ended_by = EndedBy::Switch;
     row.reason = "process_died".into();
-    row.is_final = true;
     if talking.is_none() {
         // 41, temporary failure (Q.850): the caller heard nothing final from us.
         (row.sip_code, row.q850) = (500, 41);
     }
 }
 
-fn open_key(call: CallId) -> [u8; 15] {
-    let mut key = [b'o'; 15];
-    key[1..3].copy_from_slice(&call.shard.to_be_bytes());
-    key[3..7].copy_from_slice(&call.epoch.to_be_bytes());
-    key[7..].copy_from_slice(&call.call.to_be_bytes());
-    key
+fn open_key(sequence: u64) -> [u8; 9] {
+    key(b'o', sequence)
+}
+
+fn name_of(row: &Row) -> RowName {
+    (row.call, if row.is_final { FINAL } else { row.attempt })
 }
 
 fn row_key(sequence: u64) -> [u8; 9] {
-    let mut key = [b'r'; 9];
+    key(b'r', sequence)
+}
+
+fn key(kind: u8, sequence: u64) -> [u8; 9] {
+    let mut key = [kind; 9];
     key[1..].copy_from_slice(&sequence.to_be_bytes());
     key
 }
 
-fn sequence_of(key: &[u8]) -> Option<u64> {
-    key.strip_prefix(b"r")?.try_into().ok().map(u64::from_be_bytes)
+fn sequence_of(kind: &[u8; 1], key: &[u8]) -> Option<u64> {
+    key.strip_prefix(kind)?.try_into().ok().map(u64::from_be_bytes)
 }

@@ -1,6 +1,6 @@
 //! The outbox on a real disk: what survives what.
 
-use super::outbox::Outbox;
+use super::outbox::{Outbox, Pace};
 use super::*;
 use crate::clock;
 use ::call::CallId;
@@ -69,7 +69,7 @@ fn a_final_row_closes_the_open_one() {
     outbox.put_open(&row(1, 1)).expect("kept");
     outbox.put_closed(&row(1, 1)).expect("kept");
     assert_eq!(outbox.close_orphans().expect("reads"), 0);
-    assert_eq!((outbox.pending(), outbox.export().expect("exports"), outbox.pending()), (1, 1, 0));
+    assert_eq!((outbox.pending(), outbox.export(Pace::hurried()).expect("exports"), outbox.pending()), (1, 1, 0));
     assert_eq!(all(dir.path()).len(), 1);
 }
 
@@ -89,7 +89,7 @@ fn a_call_with_a_failed_attempt_has_one_final_row_whatever_happens() {
     drop(outbox);
     let outbox = Outbox::open(options(dir.path())).expect("opens again");
     assert_eq!(outbox.close_orphans().expect("reads"), 2);
-    outbox.export().expect("exports");
+    outbox.export(Pace::hurried()).expect("exports");
     let rows = all(dir.path());
     let mut ids: Vec<&String> = rows.iter().map(|row| &row["id"]).collect();
     ids.sort_unstable();
@@ -122,7 +122,7 @@ fn nobody_pays_for_the_time_that_the_process_lay_dead() {
     // No heartbeat was ever written: both ended when they began.
     let outbox = Outbox::open(options(dir.path())).expect("opens again");
     outbox.close_orphans().expect("reads");
-    outbox.export().expect("exports");
+    outbox.export(Pace::hurried()).expect("exports");
     assert!(all(dir.path()).iter().all(|row| row["billed_seconds"] == "0" && row["answered"] == row["ended"]));
 }
 
@@ -138,7 +138,7 @@ fn a_crash_after_naming_the_file_writes_no_row_twice() {
     drop(outbox);
     let outbox = Outbox::open(options(dir.path())).expect("opens again");
     assert_eq!(outbox.pending(), 1);
-    assert_eq!(outbox.export().expect("exports"), 1);
+    assert_eq!(outbox.export(Pace::hurried()).expect("exports"), 1);
     assert_eq!((files(dir.path()).len(), all(dir.path()).len()), (2, 6));
 }
 
@@ -154,7 +154,7 @@ fn a_crash_before_naming_the_file_loses_no_row() {
     drop(outbox);
     let outbox = Outbox::open(options(dir.path())).expect("opens again");
     assert_eq!(files(dir.path()).len(), 0, "the half written file is gone");
-    assert_eq!((outbox.pending(), outbox.export().expect("exports")), (1, 1));
+    assert_eq!((outbox.pending(), outbox.export(Pace::hurried()).expect("exports")), (1, 1));
     assert_eq!(all(dir.path()).len(), 1);
 }
 
@@ -164,7 +164,7 @@ fn no_two_files_are_named_alike_even_within_one_second() {
     for call in 0..4 {
         let outbox = Outbox::open(options(dir.path())).expect("opens");
         outbox.put_closed(&row(call, 1)).expect("kept");
-        assert_eq!(outbox.export().expect("exports"), 1);
+        assert_eq!(outbox.export(Pace::hurried()).expect("exports"), 1);
     }
     assert_eq!((files(dir.path()).len(), all(dir.path()).len()), (4, 4));
 }
@@ -176,8 +176,8 @@ fn one_row_that_cannot_be_read_holds_up_no_other() {
     outbox.put_closed(&row(1, 1)).expect("kept");
     outbox.damage_next().expect("writes");
     outbox.put_closed(&row(2, 1)).expect("kept");
-    assert_eq!((outbox.export().expect("exports"), outbox.pending()), (2, 0));
-    assert_eq!(outbox.export().expect("exports"), 0);
+    assert_eq!((outbox.export(Pace::hurried()).expect("exports"), outbox.pending()), (2, 0));
+    assert_eq!(outbox.export(Pace::hurried()).expect("exports"), 0);
     assert_eq!(all(dir.path()).len(), 2);
 }
 
@@ -192,7 +192,7 @@ fn more_rows_than_one_file_holds_become_several() {
     drop(outbox);
     let outbox = Outbox::open(options(dir.path())).expect("opens again");
     assert_eq!(outbox.pending(), rows, "what waits is known after a restart");
-    assert_eq!((outbox.export().expect("exports"), outbox.pending()), (rows, 0));
+    assert_eq!((outbox.export(Pace::hurried()).expect("exports"), outbox.pending()), (rows, 0));
     assert_eq!(files(dir.path()).len(), 2);
     assert_eq!(all(dir.path()).len() as u64, rows);
 }
@@ -203,7 +203,7 @@ fn columns_are_the_documented_ones_and_text_is_quoted() {
     let outbox = Outbox::open(options(dir.path())).expect("opens");
     let nasty = "+44,20 \"7\"\r\nid,final";
     outbox.put_closed(&Row { caller_in: nasty.into(), reason: "=1+1".into(), ..row(1, 1) }).expect("kept");
-    outbox.export().expect("exports");
+    outbox.export(Pace::hurried()).expect("exports");
     let text = std::fs::read_to_string(dir.path().join("cdr").join(files(dir.path()).remove(0))).expect("a file");
     let documented = "id,call_id,attempt,final,node,site,epoch,started,ringing,answered,ended,duration_ms,billed_seconds,\
         ingress_trunk,egress_trunk,ingress_account,egress_account,caller_in,called_in,caller_out,called_out,lrn,prefix,\
@@ -236,7 +236,7 @@ fn listings_are_filtered_bounded_and_in_order() {
         let trunk = if call % 2 == 0 { "alpha" } else { "beta" };
         let ended = Wall(T0 + call * 1_000);
         outbox.put_closed(&Row { egress_trunk: trunk.into(), ended, ..row(call, 1) }).expect("kept");
-        outbox.export().expect("exports");
+        outbox.export(Pace::hurried()).expect("exports");
     }
     let list = |since: Option<&str>, trunk: Option<&str>, limit| {
         let filter = read::Filter { since: since.map(str::to_owned), trunk: trunk.map(str::to_owned), limit };
@@ -250,4 +250,29 @@ fn listings_are_filtered_bounded_and_in_order() {
     assert_eq!(list(Some("2026-01-01T00:00:04.000Z"), None, 100), "45");
     assert_eq!(list(Some("2026-01-01T00:00:04.001Z"), Some("alpha"), 100), "");
     assert_eq!(list(None, None, 0), "");
+}
+
+#[test]
+fn both_legs_of_a_transferred_call_have_a_row_when_the_process_dies() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let outbox = Outbox::open(options(dir.path())).expect("opens");
+    // 1 dies while both of its legs are counted; of 2 one has ended, of 3 both have.
+    for call in 1..=3 {
+        outbox.put_open(&row(call, 1)).expect("kept");
+        outbox.put_open(&Row { is_final: false, ..row(call, 1) }).expect("kept");
+        outbox.put_open(&row(call, 2)).expect("kept");
+    }
+    for call in 2..=3 {
+        outbox.put_closed(&Row { is_final: false, ..row(call, 1) }).expect("kept");
+    }
+    outbox.put_closed(&row(3, 2)).expect("kept");
+    drop(outbox);
+    let outbox = Outbox::open(options(dir.path())).expect("opens again");
+    assert_eq!(outbox.close_orphans().expect("reads"), 3);
+    assert_eq!(outbox.close_orphans().expect("reads"), 0, "nothing is left");
+    outbox.export(Pace::hurried()).expect("exports");
+    let mut rows: Vec<_> = all(dir.path()).iter().map(|row| (row["id"].clone(), row["final"].clone())).collect();
+    rows.sort();
+    let ids: Vec<_> = rows.iter().map(|(id, is_final)| (&id[id.len() - 3..], is_final == "true")).collect();
+    assert_eq!(ids, [("1-1", false), ("1-2", true), ("2-1", false), ("2-2", true), ("3-1", false), ("3-2", true)]);
 }

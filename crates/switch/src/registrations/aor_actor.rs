@@ -1,5 +1,6 @@
 //! The actor of one address of record, while it is awake.
 
+use super::placed;
 use super::reader::{self, Asked};
 use super::shard::Registering;
 use crate::clock;
@@ -47,7 +48,7 @@ impl Actor for AorActor {
     async fn handle(&self, myself: ActorRef<Act>, act: Act, state: &mut State) -> Result<(), ActorProcessingErr> {
         match act {
             Act::Register(registering) => {
-                state.register(&registering);
+                state.register(&registering).await;
                 state.rest(&myself);
             }
             Act::Sleep => {
@@ -60,19 +61,25 @@ impl Actor for AorActor {
 }
 
 impl State {
-    fn register(&mut self, registering: &Registering) {
+    async fn register(&mut self, registering: &Registering) {
         let Registering { request, flow, .. } = registering;
         let response = match reader::authenticate(&self.shell, request) {
             Asked::Challenge { stale } => self.challenge(request, stale),
             Asked::Refuse(code, reason) => Builder::response(request, code, Some(reason), &self.tag()).finish(),
             Asked::User(user) => {
                 let now = clock::now();
-                let outcome = reader::with_register(request, *flow, &user, |register| {
+                // Another node may have written the row since.
+                self.aor = self.shell.contacts.wake(self.aor.name(), now);
+                let flow = placed::absolute(&self.shell.cluster, *flow);
+                let outcome = reader::with_register(request, flow, &user, |register| {
                     self.aor.register(now, register, &Limits::default())
                 });
                 let stored = self.shell.contacts.store(&self.aor, now);
                 match (outcome, stored) {
-                    (Ok(accepted), Ok(())) => self.accept(request, &accepted),
+                    (Ok(accepted), Ok(())) => {
+                        placed::protect(&self.shell, self.aor.name()).await;
+                        self.accept(request, &accepted)
+                    }
                     (Ok(_), Err(_)) => {
                         Builder::response(request, 503, Some("Too many registrations"), &self.tag()).finish()
                     }
@@ -98,7 +105,7 @@ impl State {
 
     fn challenge(&self, request: &Message, stale: bool) -> Bytes {
         let mut builder = Builder::response(request, 401, None, &self.tag());
-        for value in self.shell.settings.challenger.challenges(clock::now().wall, stale) {
+        for value in self.shell.settings().challenger.challenges(clock::now().wall, stale) {
             builder.add(Name::WwwAuthenticate, value);
         }
         builder.finish()

@@ -51,7 +51,7 @@ pub(super) fn authenticate(shell: &Shell, request: &Message) -> Asked {
         return Asked::Refuse(403, "Not the owner of this address of record");
     }
     let wall = clock::now().wall;
-    match shell.settings.challenger.verify(wall, &credentials, "REGISTER", request.uri(), &ha1) {
+    match shell.settings().challenger.verify(wall, &credentials, "REGISTER", request.uri(), &ha1) {
         Verdict::Valid { .. } => Asked::User(owner),
         Verdict::Stale => Asked::Challenge { stale: true },
         Verdict::Wrong => {

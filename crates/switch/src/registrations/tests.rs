@@ -4,8 +4,9 @@ use super::aor_actor::Act;
 use super::*;
 use crate::node::{Node, Options};
 use crate::transport;
+use ::registrar::Aor;
 use ractor::ActorCell;
-use sip::clock::Wall;
+use sip::clock::{Now, Wall};
 use sip::digest::Challenge;
 use sip::{Builder, Method, Name, Transport};
 use std::net::SocketAddr;
@@ -29,6 +30,7 @@ async fn node(folder: &std::path::Path) -> (Node, SocketAddr) {
         sip: transport::Options { udp: vec![at], tcp: Vec::new(), advertise: None, workers: 1 },
         media,
         name_servers: Vec::new(),
+        mesh: None,
     };
     let node = Node::start(options).await.expect("starts");
     let files = [(PathBuf::from("test.toml"), TABLES.to_owned())];
@@ -136,7 +138,37 @@ fn what_has_run_out_is_neither_called_nor_counted() {
     assert_eq!((contacts.len(), contacts.hops("sip:a@user.invalid", now).len()), (1, 1));
     let later = Now { mono: now.mono + Duration::from_secs(61), wall: Wall(now.wall.0 + 61_000) };
     assert!(contacts.hops("sip:a@user.invalid", later).is_empty(), "even before anything was swept");
-    assert_eq!(contacts.list(10, later).len(), 0);
+    assert_eq!(contacts.list(10, later, |_| true).len(), 0);
     (0..SHARDS).for_each(|shard| contacts.expire(shard, later));
     assert_eq!(contacts.len(), 0);
+}
+
+#[test]
+fn a_jump_of_the_calendar_neither_ends_a_registration_nor_keeps_one() {
+    let contacts = Contacts::default();
+    let now = clock::now();
+    contacts.store(&bound("sip:a@user.invalid", now), now).expect("room");
+    for wall in [now.wall.0 + 3_600_000, now.wall.0 - 3_600_000] {
+        let jumped = Now { mono: now.mono + Duration::from_secs(59), wall: Wall(wall) };
+        assert_eq!(contacts.hops("sip:a@user.invalid", jumped).len(), 1);
+        let over = Now { mono: now.mono + Duration::from_secs(61), wall: Wall(wall) };
+        assert!(contacts.hops("sip:a@user.invalid", over).is_empty());
+    }
+}
+
+/// Two nodes whose clocks have nothing in common.
+#[test]
+fn a_copy_keeps_what_is_left_of_a_binding_on_another_nodes_clock() {
+    let (owner, backup) = (Contacts::default(), Contacts::default());
+    let now = clock::now();
+    owner.store(&bound("sip:a@user.invalid", now), now).expect("room");
+    let sent = Now { mono: now.mono + Duration::from_secs(20), wall: now.wall };
+    let copies = owner.copy("sip:a@user.invalid", sent);
+    let there = Now { mono: now.mono + Duration::from_secs(7_200), wall: Wall(1_000) };
+    backup.adopt(&copies, there).expect("room");
+    let after = |seconds| Now { mono: there.mono + Duration::from_secs(seconds), ..there };
+    assert_eq!(backup.hops("sip:a@user.invalid", after(39)).len(), 1, "twenty of sixty seconds had passed");
+    assert!(backup.hops("sip:a@user.invalid", after(41)).is_empty());
+    assert_eq!(backup.page(&[routing::cluster::shard_of("sip:a@user.invalid")], None, there).rows.len(), 1);
+    assert!(backup.page(&[], None, there).rows.is_empty());
 }

@@ -273,3 +273,27 @@ async fn datagrams_come_in_and_go_out_by_the_listener_s_own_port() {
     assert_eq!((&got[..length], from), (&b"answer"[..], to));
     bench.stop().await;
 }
+
+/// Rounds that follow closely rest between them; whatever comes before, during and after a rest is read all the same.
+#[tokio::test]
+async fn no_datagram_waits_for_the_next_one_however_close_they_follow() {
+    let mut bench = Bench::usual().await;
+    let peer = std::net::UdpSocket::bind("127.0.61.4:0").expect("a port");
+    let to = bench.local(Transport::Udp);
+    let mut sent = 0_u32;
+    for burst in [1, 1, 2, 200, 1, 3, 1] {
+        for gap in [0, 150, 300, 500, 900, 2_000].map(Duration::from_micros) {
+            for _ in 0..burst {
+                peer.send_to(&sent.to_be_bytes(), to).expect("sends");
+                sent += 1;
+            }
+            tokio::task::spawn_blocking(move || std::thread::sleep(gap)).await.expect("waits");
+        }
+        // Then silence: the last one may not wait for a successor.
+        while sent > 0 {
+            bench.next().await;
+            sent -= 1;
+        }
+    }
+    bench.stop().await;
+}

@@ -88,7 +88,7 @@ impl State {
                 Some((known, _)) if Arc::ptr_eq(known, trunk) => {}
                 Some((known, actor)) => {
                     *known = Arc::clone(trunk);
-                    self.shell.trunks.reconfigure(trunk);
+                    self.shell.trunks.reconfigure(&self.shell, trunk);
                     // One that has just failed is started anew with the new row.
                     let _ = actor.cast(Ask::Changed(Arc::clone(trunk)));
                 }
@@ -99,7 +99,7 @@ impl State {
     }
 
     fn start(&mut self, trunk: Arc<Trunk>, myself: &ActorRef<Follow>) -> Result<(), ActorProcessingErr> {
-        self.shell.trunks.reconfigure(&trunk);
+        self.shell.trunks.reconfigure(&self.shell, &trunk);
         let arguments = (Arc::clone(&self.shell), Arc::clone(&trunk));
         let (actor, _) = ActorRuntime::spawn_linked_instant(None, TrunkActor, arguments, myself.get_cell())?;
         self.running.insert(Arc::clone(&trunk.name), (trunk, actor));

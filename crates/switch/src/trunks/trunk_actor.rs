@@ -5,6 +5,7 @@ use super::probe::{self, Credentials};
 use crate::clock;
 use crate::shell::Shell;
 use ::trunk::gateway::{self, State as Health};
+use ::trunk::quota;
 use ::trunk::registration::{self, Registration};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use routing::model::Trunk;
@@ -23,6 +24,10 @@ pub(crate) enum Ask {
     Pinged(Arc<str>, gateway::Outcome),
     /// A REGISTER has ended.
     Registered(registration::Answer, Box<Credentials>),
+    /// Members, shards or liveness have changed.
+    Follow,
+    /// A member asks the leader of the trunk's limits.
+    Quota(quota::Request),
 }
 
 /// How long the carrier may take to let us go.
@@ -49,11 +54,12 @@ impl Actor for TrunkActor {
         myself: ActorRef<Ask>,
         (shell, trunk): Self::Arguments,
     ) -> Result<State, ActorProcessingErr> {
-        let gate = shell.trunks.gate(&trunk);
+        let gate = shell.trunks.gate(&trunk, &shell.cluster);
         gate.door.open(myself.clone());
         let credentials = Box::new(Credentials::new(shell.seed()));
         let mut state = State { shell, trunk, gate, registration: None, credentials, alarm: None };
         state.configure();
+        state.follow();
         state.report_all();
         state.settle(&myself);
         Ok(state)
@@ -74,7 +80,10 @@ impl Actor for TrunkActor {
                     state.configure();
                 }
                 state.report_all();
+                state.follow();
             }
+            Ask::Follow => state.follow(),
+            Ask::Quota(request) => state.gate.asked(request),
             Ask::Pinged(address, outcome) => state.pinged(now, &address, outcome),
             Ask::Registered(answer, credentials) => {
                 state.credentials = credentials;
@@ -104,6 +113,11 @@ impl State {
         *self.gate.registered.lock() = None;
     }
 
+    /// Looks whether this node leads the trunk's limits.
+    fn follow(&mut self) {
+        self.gate.lead(&self.trunk, &self.shell.trunks, &self.shell.cluster);
+    }
+
     fn pinged(&mut self, now: Instant, address: &str, outcome: gateway::Outcome) {
         let mut gateways = self.gate.gateways.lock();
         let index = gateways.gateways().iter().position(|gateway| &*gateway.row().address == address);
@@ -115,7 +129,12 @@ impl State {
     /// Performs what is due and sets the alarm for what comes next.
     fn settle(&mut self, myself: &ActorRef<Ask>) {
         let now = clock::now().mono;
-        let next = [self.settle_gateways(now, myself), self.settle_registration(now, myself)];
+        let next = [
+            self.settle_gateways(now, myself),
+            self.settle_registration(now, myself),
+            self.gate.tick_leader(&self.shell),
+            self.gate.tick(&self.shell),
+        ];
         let Some(deadline) = next.into_iter().flatten().min() else { return };
         if self.alarm.as_ref().is_some_and(|(armed, alarm)| *armed <= deadline && !alarm.is_finished()) {
             return;

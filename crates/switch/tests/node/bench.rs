@@ -41,6 +41,7 @@ impl Bench {
             sip: transport::Options { udp: vec![at], tcp: vec![at], advertise: None, workers: 1 },
             media,
             name_servers,
+            mesh: None,
         };
         let node = Node::start(options).await.expect("starts");
         let local = node.shell().transports.locals().into_iter().find(|local| local.0 == sip::Transport::Udp);

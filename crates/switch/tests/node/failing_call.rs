@@ -9,7 +9,7 @@ use switch::calls::actor::CallMessage;
 use switch::cdr::read::{Columns, Filter, rows};
 
 /// The caller at 127.0.71.`caller`, the gateway at `gateway`.
-fn tables(caller: &Peer, gateway: SocketAddr) -> String {
+pub(crate) fn tables(caller: &Peer, gateway: SocketAddr) -> String {
     format!(
         r#"
 [[trunk]]
@@ -38,21 +38,21 @@ trunks = ["out"]
 const SDP: &str =
     "v=0\r\no=- 1 1 IN IP4 127.0.71.1\r\ns=-\r\nc=IN IP4 127.0.71.1\r\nt=0 0\r\nm=audio 40000 RTP/AVP 8\r\n";
 
-fn invite(caller: &Peer, node: SocketAddr) -> Bytes {
+pub(crate) fn invite(caller: &Peer, node: SocketAddr) -> Bytes {
     caller
         .request_to(Method::Invite, &format!("sip:+447700900001@{node}"), "+442071230001")
         .header(Name::Contact, format_args!("<sip:caller@{}>", caller.address))
         .finish_with("application/sdp", SDP.as_bytes())
 }
 
-fn ok(request: &Message, contact: SocketAddr) -> Bytes {
+pub(crate) fn ok(request: &Message, contact: SocketAddr) -> Bytes {
     Builder::response(request, 200, None, "callee")
         .header(Name::Contact, format_args!("<sip:callee@{contact}>"))
         .finish_with("application/sdp", SDP.as_bytes())
 }
 
 /// Waits for a response of this code to our INVITE.
-async fn response(peer: &Peer, code: u16) -> Message {
+pub(crate) async fn response(peer: &Peer, code: u16) -> Message {
     loop {
         let (message, _) = peer.expect().await;
         if message.code() == Some(code) {

@@ -5,5 +5,6 @@ mod carriers;
 mod failing_call;
 mod failover;
 mod gauges;
+mod lingering;
 mod names;
 mod phones;

@@ -3,19 +3,25 @@
 //! `lock` is held while the store is open; `db` is the database. A new database is made as `new` and renamed when it is
 //! whole, so that a start that is killed leaves nothing half made.
 
-use super::{FAMILIES, FORMAT_KEY, HEAD_KEY, Head, META, encode, family};
+use super::engine::{Batch, Family, rocks_batch};
+use super::{FORMAT_KEY, HEAD_KEY, Head, encode};
 use crate::Error;
-use rocksdb::{ColumnFamilyDescriptor, DB, DBRecoveryMode, LogLevel, Options, WriteBatch, WriteOptions};
+use rocksdb::{ColumnFamilyDescriptor, DB, DBRecoveryMode, LogLevel, Options, WriteOptions};
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// The format that this version writes. It rises when an earlier version could no longer read what is written.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
+
+/// The format before Raft: the same rows, without the families for it. It is migrated in place.
+const ALONE: u32 = 1;
 
 const LOCK: &str = "lock";
 const DATABASE: &str = "db";
 const UNFINISHED: &str = "new";
+/// Snapshots on their way; what is left there by a crash is worth nothing.
+pub(super) const SNAPSHOT: &str = "snapshot";
 
 /// A folder that is ours as long as this lives.
 #[derive(Debug)]
@@ -46,14 +52,24 @@ impl Folder {
         if !path.try_exists().map_err(|error| file_error(&path, error))? {
             self.create(&path)?;
         }
-        let families = DB::list_cf(&Options::default(), &path).map_err(|error| self.not_opened(error))?;
-        if let Some(missing) = FAMILIES.iter().find(|name| !families.iter().any(|found| found == *name)) {
+        let mut families = DB::list_cf(&Options::default(), &path).map_err(|error| self.not_opened(error))?;
+        let lacks = |name: &&str| !families.iter().any(|found| found == name);
+        let missing: Vec<&str> = Family::ALL.map(Family::name).into_iter().filter(lacks).collect();
+        let mut options = options();
+        if missing == ADDED {
+            options.create_missing_column_families(true);
+            families.extend(ADDED.map(str::to_owned));
+        } else if let Some(missing) = missing.first() {
             return Err(self.broken(format!("there is no column family `{missing}`")));
         }
         let descriptors = families.iter().map(|name| ColumnFamilyDescriptor::new(name, Options::default()));
-        let db = DB::open_cf_descriptors(&options(), &path, descriptors);
+        let db = DB::open_cf_descriptors(&options, &path, descriptors);
         let db = db.map_err(|error| self.not_opened(error))?;
         self.check_format(&db)?;
+        let snapshots = self.dir.join(SNAPSHOT);
+        if snapshots.exists() {
+            fs::remove_dir_all(&snapshots).map_err(|error| file_error(&snapshots, error))?;
+        }
         Ok(db)
     }
 
@@ -86,31 +102,49 @@ impl Folder {
         options.create_if_missing(true);
         options.create_missing_column_families(true);
         let write_error = |error: rocksdb::Error| Error::Write(error.into_string());
-        let db = DB::open_cf(&options, path, FAMILIES).map_err(write_error)?;
-        let mut batch = WriteBatch::default();
-        batch.put_cf(family(&db, META), FORMAT_KEY, FORMAT.to_string());
-        batch.put_cf(family(&db, META), HEAD_KEY, encode(&Head::default())?);
-        let mut synced = WriteOptions::default();
-        synced.set_sync(true);
-        db.write_opt(batch, &synced).map_err(write_error)
+        let db = DB::open_cf(&options, path, Family::ALL.map(Family::name)).map_err(write_error)?;
+        db.write_opt(rocks_batch(&db, first_content()?), &synced()).map_err(write_error)
     }
 
     fn check_format(&self, db: &DB) -> Result<(), Error> {
-        let bytes = db.get_cf(family(db, META), FORMAT_KEY).map_err(|error| self.broken(error.into_string()))?;
+        let meta = db.cf_handle(Family::Meta.name()).expect("a column family that was opened with the store");
+        let bytes = db.get_cf(meta, FORMAT_KEY).map_err(|error| self.broken(error.into_string()))?;
         let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
         match text.and_then(|text| text.parse::<u32>().ok()) {
             Some(FORMAT) => Ok(()),
+            Some(ALONE) => {
+                tracing::info!(dir = %self.dir.display(), "tables: the folder is migrated to format {FORMAT}");
+                let migrated = db.put_cf_opt(meta, FORMAT_KEY, FORMAT.to_string(), &synced());
+                migrated.map_err(|error| Error::Write(error.into_string()))
+            }
             Some(found) if found > FORMAT => Err(Error::Newer { dir: self.dir.clone(), found, known: FORMAT }),
             Some(_) | None => Err(self.broken("its format is not readable")),
         }
     }
 }
 
+/// The families that format 1 does not have.
+const ADDED: [&str; 3] = [Family::Log.name(), Family::Cluster.name(), Family::Staged.name()];
+
+/// What a new store holds.
+pub(super) fn first_content() -> Result<Batch, Error> {
+    let mut batch = Batch::default();
+    batch.put(Family::Meta, FORMAT_KEY, FORMAT.to_string().into_bytes());
+    batch.put(Family::Meta, HEAD_KEY, encode(&Head::default())?);
+    Ok(batch)
+}
+
+fn synced() -> WriteOptions {
+    let mut options = WriteOptions::default();
+    options.set_sync(true);
+    options
+}
+
 /// Refuses a folder in which something else lives, before anything is written to it.
 fn refuse_foreign(dir: &Path) -> Result<(), Error> {
     for entry in fs::read_dir(dir).map_err(|error| file_error(dir, error))? {
         let name = entry.map_err(|error| file_error(dir, error))?.file_name();
-        if ![LOCK, DATABASE, UNFINISHED].iter().any(|known| name == *known) {
+        if ![LOCK, DATABASE, UNFINISHED, SNAPSHOT].iter().any(|known| name == *known) {
             return Err(Error::Foreign { dir: dir.to_path_buf(), found: name.to_string_lossy().into_owned() });
         }
     }

@@ -1,10 +1,9 @@
 //! The rows of past changes, in pieces of bounded size: a change of a million rows is many small values, not one of 100 MB.
 
-use super::folder::Folder;
-use super::{CHANGES, encode, family};
+use super::encode;
+use super::engine::{Batch, Engine, Family};
 use crate::Error;
 use crate::history::Revision;
-use rocksdb::{DB, WriteBatch};
 use routing::{Change, Row, RowKey};
 
 /// Rows a piece.
@@ -19,38 +18,32 @@ pub(super) enum Way {
     Back = 1,
 }
 
-pub(super) fn write(
-    batch: &mut WriteBatch,
-    db: &DB,
-    revision: Revision,
-    way: Way,
-    change: &Change,
-) -> Result<(), Error> {
+pub(super) fn write(batch: &mut Batch, revision: Revision, way: Way, change: &Change) -> Result<(), Error> {
     let puts = change.put.chunks(PIECE).map(|rows| encode(&Piece { put: rows, delete: &[] }));
     let deletes = change.delete.chunks(PIECE).map(|keys| encode(&Piece { put: &[], delete: keys }));
     for (number, piece) in (0u32..).zip(puts.chain(deletes)) {
         let mut key = start(revision, way);
         key.extend_from_slice(&number.to_be_bytes());
-        batch.put_cf(family(db, CHANGES), key, piece?);
+        batch.put(Family::Changes, key, piece?);
     }
     Ok(())
 }
 
-pub(super) fn read(folder: &Folder, db: &DB, revision: Revision, way: Way) -> Result<Change, Error> {
+pub(super) fn read(engine: &Engine, revision: Revision, way: Way) -> Result<Change, Error> {
     let start = start(revision, way);
     let mut change = Change::default();
-    let mut cursor = db.raw_iterator_cf(family(db, CHANGES));
-    cursor.seek(&start);
-    while let Some((_, value)) = cursor.item().filter(|(key, _)| key.starts_with(&start)) {
+    engine.scan(Family::Changes, &start, |key, value| {
+        if !key.starts_with(&start) {
+            return Ok(false);
+        }
         let piece: Change = serde_json::from_slice(value)
-            .map_err(|error| folder.broken(format!("the change of revision {revision}: {error}")))?;
+            .map_err(|error| engine.broken(format!("the change of revision {revision}: {error}")))?;
         change.put.extend(piece.put);
         change.delete.extend(piece.delete);
-        cursor.next();
-    }
-    cursor.status().map_err(|error| folder.broken(error.into_string()))?;
+        Ok(true)
+    })?;
     if change.is_empty() {
-        return Err(folder.broken(format!("the change of revision {revision} is missing")));
+        return Err(engine.broken(format!("the change of revision {revision} is missing")));
     }
     Ok(change)
 }

@@ -1,11 +1,10 @@
 //! Reads the whole store, and believes nothing: every key must fit its row, every row must find its head, and there must be
 //! as many rows as the last revision left.
 
-use super::folder::Folder;
-use super::{HEAD_KEY, HISTORY, Head, META, ROWS, family};
+use super::engine::{Engine, Family};
+use super::{HEAD_KEY, Head};
 use crate::Error;
 use crate::history::{Revision, RevisionInfo};
-use rocksdb::{DB, ReadOptions};
 use routing::{Row, RowKey, Tables};
 use std::collections::VecDeque;
 
@@ -13,24 +12,25 @@ use std::collections::VecDeque;
 #[derive(Debug)]
 pub(crate) struct Loaded {
     pub(crate) revision: Revision,
+    pub(crate) rows: u64,
     pub(crate) tables: Tables,
     pub(crate) history: VecDeque<RevisionInfo>,
 }
 
-pub(super) fn load(folder: &Folder, db: &DB) -> Result<(Head, Loaded), Error> {
-    let stored = db.get_cf(family(db, META), HEAD_KEY).map_err(|error| folder.broken(error.into_string()))?;
+pub(crate) fn load(engine: &Engine) -> Result<Loaded, Error> {
+    let stored = engine.get(Family::Meta, HEAD_KEY)?;
     let head: Head = stored
         .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-        .ok_or_else(|| folder.broken("its head is not readable"))?;
-    let (tables, found) = rows(folder, db)?;
+        .ok_or_else(|| engine.broken("its head is not readable"))?;
+    let (tables, found) = rows(engine)?;
     if found != head.rows {
-        return Err(folder.broken(format!("revision {} has {} rows, and {found} are there", head.revision, head.rows)));
+        return Err(engine.broken(format!("revision {} has {} rows, and {found} are there", head.revision, head.rows)));
     }
-    let history = history(folder, db)?;
+    let history = history(engine)?;
     if history.back().map_or(0, |info| info.revision) != head.revision {
-        return Err(folder.broken(format!("the history does not end with revision {}", head.revision)));
+        return Err(engine.broken(format!("the history does not end with revision {}", head.revision)));
     }
-    Ok((head.clone(), Loaded { revision: head.revision, tables, history }))
+    Ok(Loaded { revision: head.revision, rows: found, tables, history })
 }
 
 /// How many rows the tables have.
@@ -53,54 +53,35 @@ pub(crate) fn count(tables: &Tables) -> u64 {
 }
 
 /// The rows and how many there are on the disk: a row without its head would be left out of the tables in silence.
-fn rows(folder: &Folder, db: &DB) -> Result<(Tables, u64), Error> {
+fn rows(engine: &Engine) -> Result<(Tables, u64), Error> {
     let (mut tables, mut found) = (Tables::default(), 0);
-    each(folder, db, ROWS, |key, value| {
-        let named = RowKey::of_bytes(key).ok_or_else(|| folder.broken(format!("a row has the key {key:02x?}")))?;
-        let row: Row = serde_json::from_slice(value).map_err(|error| folder.broken(format!("{named}: {error}")))?;
+    engine.scan(Family::Rows, &[], |key, value| {
+        let named = RowKey::of_bytes(key).ok_or_else(|| engine.broken(format!("a row has the key {key:02x?}")))?;
+        let row: Row = serde_json::from_slice(value).map_err(|error| engine.broken(format!("{named}: {error}")))?;
         if row.key() != named {
-            return Err(folder.broken(format!("{named} holds {}", row.key())));
+            return Err(engine.broken(format!("{named} holds {}", row.key())));
         }
         tables.put(row);
         found += 1;
-        Ok(())
+        Ok(true)
     })?;
     if count(&tables) != found {
-        return Err(folder.broken("there are routes or rates without their plan or deck"));
+        return Err(engine.broken("there are routes or rates without their plan or deck"));
     }
     Ok((tables, found))
 }
 
-fn history(folder: &Folder, db: &DB) -> Result<VecDeque<RevisionInfo>, Error> {
+fn history(engine: &Engine) -> Result<VecDeque<RevisionInfo>, Error> {
     let mut history = VecDeque::<RevisionInfo>::new();
-    each(folder, db, HISTORY, |key, value| {
+    engine.scan(Family::History, &[], |key, value| {
         let info: RevisionInfo =
-            serde_json::from_slice(value).map_err(|error| folder.broken(format!("the history: {error}")))?;
+            serde_json::from_slice(value).map_err(|error| engine.broken(format!("the history: {error}")))?;
         let follows = history.back().is_none_or(|last| last.revision + 1 == info.revision);
         if key != info.revision.to_be_bytes() || !follows {
-            return Err(folder.broken(format!("the history breaks off before revision {}", info.revision)));
+            return Err(engine.broken(format!("the history breaks off before revision {}", info.revision)));
         }
         history.push_back(info);
-        Ok(())
+        Ok(true)
     })?;
     Ok(history)
-}
-
-fn each(
-    folder: &Folder,
-    db: &DB,
-    name: &str,
-    mut take: impl FnMut(&[u8], &[u8]) -> Result<(), Error>,
-) -> Result<(), Error> {
-    let mut options = ReadOptions::default();
-    options.set_verify_checksums(true);
-    options.set_readahead_size(1 << 20);
-    options.fill_cache(false);
-    let mut cursor = db.raw_iterator_cf_opt(family(db, name), options);
-    cursor.seek_to_first();
-    while let Some((key, value)) = cursor.item() {
-        take(key, value)?;
-        cursor.next();
-    }
-    cursor.status().map_err(|error| folder.broken(error.into_string()))
 }

@@ -1,6 +1,7 @@
 //! A process that is killed, and a disk that takes no more. The victim is this test binary, started again.
 
 use crate::desk::{Desk, account};
+use crate::fleet::Fleet;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -77,6 +78,60 @@ async fn every_acknowledged_revision_outlives_a_kill() {
         assert_eq!(desk.handle.history().len() as u64, revision.min(1000));
         acknowledged = revision;
         desk.close().await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "started by the test that kills it"]
+async fn replicates_for_ever() {
+    let Some(dir) = folder() else { return };
+    let fleet = Fleet::at(&dir, 3).await;
+    for number in 0.. {
+        let node = fleet.node(1 + number % 3);
+        let revision = node.add(&format!("a{}", node.handle.revision())).await.unwrap();
+        println!("\nacknowledged {revision}");
+    }
+}
+
+/// All three at once, in the middle of what they do: there is no harder way to lose a node.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_replicated_revision_outlives_a_kill_of_all_nodes() {
+    let dir = tempfile::tempdir().unwrap();
+    // Founded in peace: what is tested is what a cluster has acknowledged.
+    let fleet = Fleet::at(dir.path(), 3).await;
+    for id in 1..=3 {
+        fleet.node(id).handle.read_index().await.unwrap();
+    }
+    let mut fleet = Some(fleet);
+    let mut acknowledged = 0;
+    for round in 0..4u64 {
+        if let Some(mut fleet) = fleet.take() {
+            for id in 1..=3 {
+                fleet.stop(id).await;
+            }
+        }
+        let mut child = victim("replicates_for_ever", dir.path(), "");
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let goal = acknowledged + 3 + round * 5;
+        let mut note = |line: String| {
+            if let Some(number) = line.strip_prefix("acknowledged ") {
+                acknowledged = acknowledged.max(number.parse().unwrap());
+            }
+            acknowledged
+        };
+        while note(lines.next().expect("the victim lives")) < goal {}
+        child.kill().unwrap();
+        lines.for_each(|line| {
+            note(line);
+        });
+        child.wait().unwrap();
+        let again = Fleet::at(dir.path(), 3).await;
+        let rows = again.agree().await;
+        let revision = again.node(2).handle.revision();
+        assert!(revision == acknowledged || revision == acknowledged + 1, "{revision} of {acknowledged}");
+        assert_eq!(rows.accounts().len() as u64, revision, "a revision is one account");
+        acknowledged = revision;
+        fleet = Some(again);
     }
 }
 

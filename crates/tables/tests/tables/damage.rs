@@ -1,12 +1,12 @@
 //! Folders that are not what they should be.
 
-use crate::desk::{Desk, EVERY_KIND, account};
+use crate::desk::{Desk, EVERY_KIND, account, open};
 use rocksdb::{DB, Options as Rocks};
 use std::fs;
 use std::path::{Path, PathBuf};
-use tables::{Error, Options, Tables};
+use tables::{Error, Options};
 
-const FAMILIES: [&str; 5] = ["default", "rows", "history", "changes", "meta"];
+const FAMILIES: [&str; 8] = ["default", "rows", "history", "changes", "meta", "log", "cluster", "staged"];
 
 async fn filled(dir: &Path) -> routing::Tables {
     let desk = Desk::open(dir).await.unwrap();
@@ -20,7 +20,7 @@ async fn filled(dir: &Path) -> routing::Tables {
 }
 
 fn refused(dir: &Path) -> Error {
-    Tables::open(&Options::new(dir)).map(|_| ()).expect_err("it must not open")
+    open(&Options::new(dir)).map(|_| ()).expect_err("it must not open")
 }
 
 fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
@@ -58,7 +58,7 @@ async fn a_flipped_byte_in_a_table_file_is_found_or_does_no_harm() {
             let mut bytes = fs::read(&path).unwrap();
             bytes[at] ^= 0x40;
             fs::write(&path, bytes).unwrap();
-            match Tables::open(&Options::new(&copied)) {
+            match open(&Options::new(&copied)) {
                 Ok((_, handle)) => assert_eq!(handle.view().tables(), &rows, "{} at {at}", file.display()),
                 Err(error) => {
                     assert!(matches!(error, Error::Broken { .. }), "{error}");
@@ -77,25 +77,41 @@ async fn a_log_damaged_in_the_middle_is_refused_and_a_torn_end_is_a_change_that_
     let desk = Desk::open(dir.path()).await.unwrap();
     desk.apply(EVERY_KIND).await.unwrap();
     let first = desk.rows();
+    let before = log_file(dir.path()).0.len();
     desk.apply(&account("other")).await.unwrap();
+    let second = desk.rows();
     // While it is open, everything still stands in the log.
     copy(dir.path(), damaged.path());
     copy(dir.path(), torn.path());
     desk.close().await;
 
-    let log = |dir: &Path| {
-        let longest = files(dir, "log").into_iter().max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap();
-        (fs::read(&longest).unwrap(), longest)
-    };
-    let (mut bytes, path) = log(damaged.path());
+    let (mut bytes, path) = log_file(damaged.path());
     bytes[200] ^= 1;
     fs::write(path, bytes).unwrap();
     assert!(matches!(refused(damaged.path()), Error::Broken { .. }));
 
-    let (bytes, path) = log(torn.path());
-    fs::write(path, &bytes[..bytes.len() - 20]).unwrap();
-    let (_, handle) = Tables::open(&Options::new(torn.path())).unwrap();
+    // The end of what was applied is torn: the log in front of it has it still.
+    let (bytes, path) = log_file(torn.path());
+    fs::write(&path, &bytes[..bytes.len() - 20]).unwrap();
+    let (_, handle) = open(&Options::new(torn.path())).unwrap();
     assert_eq!((handle.revision(), handle.view().tables()), (1, &first));
+    drop(handle);
+    let desk = Desk::open(torn.path()).await.unwrap();
+    assert_eq!((desk.handle.revision(), &desk.rows()), (2, &second));
+    desk.close().await;
+
+    // The entry of the log itself is torn.
+    fs::remove_dir_all(torn.path().join("db")).unwrap();
+    copy(damaged.path(), torn.path());
+    fs::write(log_file(torn.path()).1, &bytes[..before + 20]).unwrap();
+    let desk = Desk::open(torn.path()).await.unwrap();
+    assert_eq!((desk.handle.revision(), &desk.rows()), (1, &first));
+}
+
+/// The write-ahead log in use and what it holds.
+fn log_file(dir: &Path) -> (Vec<u8>, PathBuf) {
+    let longest = files(dir, "log").into_iter().max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap();
+    (fs::read(&longest).unwrap(), longest)
 }
 
 #[tokio::test]
@@ -138,8 +154,29 @@ async fn rows_that_do_not_fit_their_store_are_refused() {
 async fn a_newer_format_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     filled(dir.path()).await;
-    with_db(dir.path(), |db| db.put_cf(db.cf_handle("meta").unwrap(), b"format", b"2").unwrap());
-    assert!(matches!(refused(dir.path()), Error::Newer { found: 2, known: 1, .. }));
+    with_db(dir.path(), |db| db.put_cf(db.cf_handle("meta").unwrap(), b"format", b"3").unwrap());
+    assert!(matches!(refused(dir.path()), Error::Newer { found: 3, known: 2, .. }));
+}
+
+#[tokio::test]
+async fn a_folder_from_before_raft_is_migrated_in_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let rows = filled(dir.path()).await;
+    let family = ["rows", "history", "changes", "meta"];
+    let mut db = DB::open_cf(&Rocks::default(), dir.path().join("db"), FAMILIES).unwrap();
+    for name in FAMILIES.iter().filter(|name| **name != "default" && !family.contains(name)) {
+        db.drop_cf(name).unwrap();
+    }
+    for key in ["identity", "vote", "purged"] {
+        db.delete_cf(db.cf_handle("meta").unwrap(), key).unwrap();
+    }
+    db.put_cf(db.cf_handle("meta").unwrap(), b"format", b"1").unwrap();
+    drop(db);
+    let desk = Desk::open(dir.path()).await.unwrap();
+    assert_eq!((desk.handle.revision(), desk.rows()), (2, rows.clone()));
+    desk.apply(&account("third")).await.unwrap();
+    desk.handle.rollback(2, tables::Signature::default(), false).await.unwrap();
+    assert_eq!(desk.reopen(dir.path()).await.rows(), rows);
 }
 
 #[test]
@@ -155,10 +192,10 @@ fn a_folder_of_something_else_is_refused_and_left_alone() {
 #[test]
 fn a_folder_is_opened_once() {
     let dir = tempfile::tempdir().unwrap();
-    let first = Tables::open(&Options::new(dir.path())).unwrap();
-    assert!(matches!(Tables::open(&Options::new(dir.path())), Err(Error::Locked { .. })));
+    let first = open(&Options::new(dir.path())).unwrap();
+    assert!(matches!(open(&Options::new(dir.path())), Err(Error::Locked { .. })));
     drop(first);
-    Tables::open(&Options::new(dir.path())).unwrap();
+    open(&Options::new(dir.path())).unwrap();
 }
 
 #[test]
@@ -166,6 +203,6 @@ fn a_first_start_that_was_killed_is_started_again() {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("new")).unwrap();
     fs::write(dir.path().join("new/CURRENT"), "half").unwrap();
-    let (_, handle) = Tables::open(&Options::new(dir.path())).unwrap();
+    let (_, handle) = open(&Options::new(dir.path())).unwrap();
     assert_eq!(handle.revision(), 0);
 }

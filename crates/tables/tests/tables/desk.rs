@@ -3,7 +3,8 @@
 use ractor::{Actor, ActorRef};
 use routing::{Document, Tables as Rows};
 use std::path::Path;
-use tables::{Applied, Apply, Error, Handle, Message, Options, Tables};
+use std::sync::Arc;
+use tables::{Alone, Applied, Apply, Error, Handle, Message, Options, Tables};
 
 /// Tables with at least one row of every kind.
 pub(crate) const EVERY_KIND: &str = r#"
@@ -95,8 +96,10 @@ impl Desk {
     }
 
     pub(crate) async fn with(options: Options) -> Result<Self, Error> {
-        let (service, handle) = Tables::open(&options)?;
+        let (service, handle) = open(&options)?;
         let (actor, task) = Actor::spawn(None, service, ()).await.expect("the actor starts");
+        // What was in the log is in the tables once it leads.
+        handle.read_index().await?;
         Ok(Self { handle, actor, task })
     }
 
@@ -122,6 +125,11 @@ impl Desk {
     pub(crate) fn rows(&self) -> Rows {
         self.handle.view().tables().clone()
     }
+}
+
+/// Opens the tables of a node that stands alone.
+pub(crate) fn open(options: &Options) -> Result<(Tables, Handle), Error> {
+    Tables::open(options, Arc::new(Alone))
 }
 
 pub(crate) fn document(text: &str) -> Document {

@@ -3,9 +3,15 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail anywhere")]
 
 mod changes;
+mod cluster;
 mod crash;
 mod damage;
 mod desk;
+mod fleet;
+mod imports;
+mod linear;
+mod members;
+mod rate;
 mod readers;
 mod refusals;
 mod rollback;

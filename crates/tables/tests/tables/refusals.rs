@@ -1,6 +1,6 @@
 //! What is refused is refused whole.
 
-use crate::desk::{Desk, EVERY_KIND, account};
+use crate::desk::{Desk, EVERY_KIND, account, open};
 use routing::{Change, Row, RowKey};
 use tables::{Error, Options, Proposal};
 
@@ -53,7 +53,7 @@ async fn a_full_queue_refuses_at_once() {
 #[tokio::test]
 async fn without_its_actor_nothing_changes_and_all_can_read() {
     let dir = tempfile::tempdir().unwrap();
-    let (service, handle) = tables::Tables::open(&Options::new(dir.path())).unwrap();
+    let (service, handle) = open(&Options::new(dir.path())).unwrap();
     let error = handle.propose(Proposal::default()).await.unwrap_err();
     assert!(matches!(error, Error::Stopped));
     assert_eq!(handle.revision(), 0);

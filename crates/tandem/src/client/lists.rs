@@ -30,6 +30,7 @@ pub(crate) fn calls(client: &Client) -> anyhow::Result<ExitCode> {
         ("CALLED", "called"),
         ("SECONDS", "seconds"),
         ("CODEC", "codec"),
+        ("NODE", "node"),
     ];
     list(client, "calls", &columns, "no call")
 }
@@ -74,10 +75,30 @@ pub(crate) fn trunks(client: &Client) -> anyhow::Result<ExitCode> {
         ("USED", "channels_used"),
         ("CHANNELS", "channels_limit"),
         ("CPS", "cps_limit"),
+        ("BY NODE", "nodes"),
         ("GATEWAYS", "gateways"),
         ("REGISTERED", "registered"),
     ];
-    list(client, "trunks", &columns, "no trunk; apply a tables file")
+    let answer = client.get("trunks")?;
+    if client.json {
+        say(&answer.to_string());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut trunks = rows(answer, "trunks")?;
+    for trunk in &mut trunks {
+        pairs(trunk, "nodes", ["node", "channels_used"]);
+        pairs(trunk, "gateways", ["address", "state"]);
+    }
+    text_table::print(&columns, &trunks, "no trunk; apply a tables file");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Makes a list of objects a list of texts, each of two of their fields.
+fn pairs(row: &mut Value, field: &str, [name, value]: [&str; 2]) {
+    let Some(Value::Array(items)) = row.get_mut(field) else { return };
+    for item in items {
+        *item = Value::String(format!("{} {}", cell(item.get(name)), cell(item.get(value))));
+    }
 }
 
 /// `tandem numbers`
@@ -85,7 +106,8 @@ pub(crate) fn trunks(client: &Client) -> anyhow::Result<ExitCode> {
 /// # Errors
 /// The node cannot be reached or refuses.
 pub(crate) fn numbers(client: &Client) -> anyhow::Result<ExitCode> {
-    let columns = [("NUMBER", "number"), ("ACCOUNT", "account"), ("TO", "to"), ("ON FAILURE", "on_failure")];
+    let columns =
+        [("NUMBER", "number"), ("ACCOUNT", "account"), ("TO", "to"), ("STATE", "state"), ("ON FAILURE", "on_failure")];
     list(client, "numbers", &columns, "no number; apply a tables file")
 }
 
@@ -99,6 +121,7 @@ pub(crate) fn registrations(client: &Client) -> anyhow::Result<ExitCode> {
         ("CONTACT", "contact"),
         ("EXPIRES", "expires_seconds"),
         ("TRANSPORT", "transport"),
+        ("NODE", "node"),
         ("USER AGENT", "user_agent"),
     ];
     list(client, "registrations", &columns, "nothing is registered")
@@ -114,8 +137,26 @@ pub(crate) fn nodes(client: &Client) -> anyhow::Result<ExitCode> {
         ("SITE", "site"),
         ("STATE", "state"),
         ("CALLS", "calls"),
+        ("AUDIO", "relay_sessions"),
+        ("REGS", "registrations"),
         ("REVISION", "revision"),
+        ("SINCE", "started"),
         ("VERSION", "version"),
     ];
     list(client, "nodes", &columns, "no node")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn lists_within_a_row_are_short() {
+        let mut row =
+            json!({ "nodes": [{ "node": "fra-1", "channels_used": 3, "channels_leased": 5 }], "gateways": 7 });
+        pairs(&mut row, "nodes", ["node", "channels_used"]);
+        pairs(&mut row, "gateways", ["address", "state"]);
+        assert_eq!(row, json!({ "nodes": ["fra-1 3"], "gateways": 7 }));
+    }
 }

@@ -1,6 +1,6 @@
 //! `apply`, `export`, `history`, `rollback`.
 
-use super::{Client, rows, text_table};
+use super::{Client, rows, text_table, who};
 use crate::cli::ApplyArguments;
 use crate::logging::say;
 use anyhow::{Context as _, bail};
@@ -20,8 +20,7 @@ pub(crate) fn apply(client: &Client, arguments: &ApplyArguments) -> anyhow::Resu
             files.push(json!({ "name": file.display().to_string(), "text": text }));
         }
     }
-    let who = std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned());
-    let body = json!({ "files": files, "comment": arguments.comment, "who": who });
+    let body = json!({ "files": files, "comment": arguments.comment, "who": who() });
     let path = format!("tables?dry_run={}&prune={}", arguments.dry_run, arguments.prune);
     let answer = client.send("PUT", &path, &body)?;
     Ok(changed(client, &answer, arguments.dry_run))
@@ -100,8 +99,7 @@ pub(crate) fn history(client: &Client) -> anyhow::Result<ExitCode> {
 /// # Errors
 /// The node cannot be reached or refuses, for instance because it does not keep the revision any more.
 pub(crate) fn rollback(client: &Client, revision: u64, dry_run: bool) -> anyhow::Result<ExitCode> {
-    let who = std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned());
-    let body = json!({ "revision": revision, "who": who, "dry_run": dry_run });
+    let body = json!({ "revision": revision, "who": who(), "dry_run": dry_run });
     let answer = client.send("POST", "rollback", &body)?;
     Ok(changed(client, &answer, dry_run))
 }

@@ -2,6 +2,10 @@
 
 use crate::logging::say;
 use serde_json::Value;
+use std::io::IsTerminal as _;
+
+/// A cell is no wider on a terminal; whoever pipes the listing gets it whole.
+const WIDEST: usize = 40;
 
 /// A column: its heading, and the field that it shows.
 pub(super) type Column = (&'static str, &'static str);
@@ -11,8 +15,9 @@ pub(super) fn print(columns: &[Column], rows: &[Value], nothing: &str) {
     if rows.is_empty() {
         return say(nothing);
     }
+    let most = if std::io::stdout().is_terminal() { WIDEST } else { usize::MAX };
     let cells: Vec<Vec<String>> =
-        rows.iter().map(|row| columns.iter().map(|(_, field)| cell(row.get(field))).collect()).collect();
+        rows.iter().map(|row| columns.iter().map(|(_, field)| cut(cell(row.get(field)), most)).collect()).collect();
     let width = |index: usize| {
         let widest = cells.iter().map(|row| row[index].chars().count()).max().unwrap_or(0);
         widest.max(columns[index].0.chars().count())
@@ -25,6 +30,10 @@ pub(super) fn print(columns: &[Column], rows: &[Value], nothing: &str) {
     for row in &cells {
         say(&line(row, &widths, &numeric));
     }
+}
+
+fn cut(text: String, most: usize) -> String {
+    if text.chars().count() <= most { text } else { text.chars().take(most - 1).chain(['…']).collect() }
 }
 
 fn line(cells: &[String], widths: &[usize], numeric: &[bool]) -> String {

@@ -1,4 +1,4 @@
-//! `[cluster]`: checked here already, used when nodes join each other.
+//! `[cluster]`: how nodes find each other.
 
 use serde::Deserialize;
 use std::net::SocketAddr;
@@ -19,7 +19,6 @@ pub(crate) struct Cluster {
 /// `[cluster.tls]`
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[allow(dead_code, reason = "read so that a mistake in it is found; used with the cluster")]
 pub(crate) struct Tls {
     /// Whom we trust, PEM.
     pub ca: PathBuf,

@@ -19,7 +19,7 @@ pub(crate) struct Http {
 pub(crate) struct Token {
     /// The secret.
     pub token: String,
-    /// `read`, `records`, `tables`, `calls`, `metrics` or `admin`.
+    /// `read`, `records`, `tables`, `calls`, `metrics`, `cluster` or `admin`.
     pub scopes: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! The built-in partners: a PBX that calls, and a carrier that answers with audio of its own.
+//! The built-in partners: a PBX that calls, and carriers that answer with audio of their own.
 
 use anyhow::{Context as _, anyhow};
 use load::{Mix, NumberRange, Options, Progress, Report, Snapshot};
@@ -7,12 +7,19 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// The sample tables know these.
+/// The tables of the three sites know these.
 const PBX: ([u8; 4], u16) = ([127, 0, 9, 1], 5060);
+const PBX_SECOND: ([u8; 4], u16) = ([127, 0, 9, 2], 5060);
 const ALPHA: ([u8; 4], u16) = ([127, 0, 9, 10], 5080);
-const NODE: ([u8; 4], u16) = ([127, 0, 1, 1], 5060);
+const BETA: ([u8; 4], u16) = ([127, 0, 9, 20], 5080);
+/// The trunk with few channels.
+pub(super) const SMALL: &str = "beta";
 /// Calls a second: a view that a person can follow.
 const RATE: f64 = 20.0;
+/// Calls for the small trunk, all at once and over all sites.
+pub(super) const AT_ONCE: u64 = 60;
+/// How long those that are admitted last: long past the last of the others.
+const HELD: Duration = Duration::from_secs(6);
 
 /// A run of them on a thread of its own.
 pub(super) struct Partners {
@@ -21,26 +28,41 @@ pub(super) struct Partners {
 }
 
 impl Partners {
-    /// Starts calling.
+    /// The calls of everyday: they enter at each site in turn and go to alpha.
     ///
     /// # Errors
     /// The thread cannot be started.
-    pub(super) fn start(calls: u64) -> anyhow::Result<Self> {
-        let mut options = Options::new(SocketAddr::from(PBX), Some(SocketAddr::from(ALPHA)), SocketAddr::from(NODE));
+    pub(super) fn usual(calls: u64, entrances: &[SocketAddr]) -> anyhow::Result<Self> {
+        let mut options = options(PBX, ALPHA, entrances)?;
         options.rate = RATE;
         options.calls = Some(calls);
         // Twice the time that the calls need at this rate: the count ends the run, not the clock.
         options.duration = Duration::from_secs(calls / 10 + 10);
         options.hold = Duration::from_secs(5);
         options.ring = Duration::from_millis(300);
-        options.audio = true;
         options.mix = Mix { answered: 8, busy: 1, cancelled: 1, no_answer: 0 };
-        options.caller_numbers = NumberRange { first: "+442071230100".into(), count: 100 };
         options.called_numbers = NumberRange { first: "+447700900000".into(), count: 10_000 };
+        Self::start("partners", options)
+    }
+
+    /// More calls at once, over all sites, than beta has channels in the whole cluster.
+    ///
+    /// # Errors
+    /// The thread cannot be started.
+    pub(super) fn burst(entrances: &[SocketAddr]) -> anyhow::Result<Self> {
+        let mut options = options(PBX_SECOND, BETA, entrances)?;
+        options.rate = 1_000.0;
+        options.calls = Some(AT_ONCE);
+        options.hold = HELD;
+        options.called_numbers = NumberRange { first: "+491510000000".into(), count: 10_000 };
+        Self::start("burst", options)
+    }
+
+    fn start(name: &str, options: Options) -> anyhow::Result<Self> {
         let progress = Arc::new(Progress::default());
         let shared = Arc::clone(&progress);
         let thread = std::thread::Builder::new()
-            .name("partners".to_owned())
+            .name(name.to_owned())
             .spawn(move || load::run(&options, &shared))
             .context("the partners' thread")?;
         Ok(Self { progress, thread: Some(thread) })
@@ -65,6 +87,15 @@ impl Partners {
         let report = thread.join().map_err(|_| anyhow!("the partners failed"))?;
         report.context("the partners could not call")
     }
+}
+
+fn options(caller: ([u8; 4], u16), callee: ([u8; 4], u16), entrances: &[SocketAddr]) -> anyhow::Result<Options> {
+    let [first, more @ ..] = entrances else { return Err(anyhow!("no node takes calls")) };
+    let mut options = Options::new(SocketAddr::from(caller), Some(SocketAddr::from(callee)), *first);
+    options.more_targets = more.to_vec();
+    options.audio = true;
+    options.caller_numbers = NumberRange { first: "+442071230100".into(), count: 100 };
+    Ok(options)
 }
 
 impl Drop for Partners {

@@ -1,84 +1,74 @@
-//! The live view: a few lines that are drawn over each other on a terminal, and one line a frame elsewhere.
+//! The live view: a panel that is drawn over itself on a terminal, and two lines now and then elsewhere.
 
-use super::partners::Partners;
-use super::stage::Stage;
+mod panel;
+
+use super::scene::Scene;
 use crate::logging::say;
-use load::Snapshot;
-use serde_json::Value;
-use std::io::IsTerminal as _;
+use ratatui::backend::CrosstermBackend;
+use ratatui::layout::Position;
+use ratatui::{Terminal, TerminalOptions, Viewport};
+use std::io::{IsTerminal as _, Stdout, stdout};
 use std::time::Duration;
 
-/// What is shown at one moment.
-pub(super) struct Frame {
-    elapsed: Duration,
-    partners: Snapshot,
-    trunks: Vec<(String, u64)>,
-}
+/// Lines of the panel: with those that stand above it, less than a screen of thirty.
+const HEIGHT: u16 = 17;
+/// How often lines are written where there is no terminal.
+const LINES: Duration = Duration::from_secs(2);
 
-impl Frame {
-    /// Asks everyone how things stand.
-    pub(super) fn take(partners: &Partners, stage: &Stage, elapsed: Duration) -> Self {
-        let trunks =
-            stage.get("trunks").and_then(|answer| crate::client::rows(answer, "trunks").ok()).unwrap_or_default();
-        let used = |row: &Value| {
-            Some((row.get("name")?.as_str()?.to_owned(), row.get("channels_used").and_then(Value::as_u64).unwrap_or(0)))
-        };
-        Self { elapsed, partners: partners.snapshot(), trunks: trunks.iter().filter_map(used).collect() }
-    }
-
-    fn lines(&self) -> Vec<String> {
-        let p = &self.partners;
-        let mut lines = vec![
-            format!(
-                "{:>5.1} s  calls: {} placed, {} up, {} answered, {} ended, {} refused as meant, {} failed",
-                self.elapsed.as_secs_f64(),
-                p.offered,
-                p.in_flight,
-                p.answered,
-                p.completed,
-                p.refused,
-                p.failed
-            ),
-            format!(
-                "         audio: {} legs hear each other; packets {} sent, {} received, {} lost; {} wrong samples; longest gap {} ms",
-                p.legs_hearing, p.packets_sent, p.packets_received, p.packets_lost, p.bad_samples, p.longest_gap_ms
-            ),
-        ];
-        for (name, used) in &self.trunks {
-            let bar = "#".repeat(usize::try_from((*used).min(60)).unwrap_or(0));
-            lines.push(format!("         {name:<10} {used:>4} channels {bar}"));
-        }
-        lines
-    }
-}
-
-/// Draws frames.
-#[derive(Default)]
-pub(super) struct View {
-    drawn: usize,
-    frames: usize,
+/// Draws scenes.
+pub(super) enum View {
+    /// On a terminal.
+    Panel(Terminal<CrosstermBackend<Stdout>>),
+    /// On anything else; with the time of the last lines.
+    Lines(Option<Duration>),
 }
 
 impl View {
-    /// Draws one; on something that is no terminal, every other second's first line.
-    pub(super) fn draw(&mut self, frame: &Frame) {
-        let lines = frame.lines();
-        self.frames += 1;
-        if !std::io::stdout().is_terminal() {
-            if self.frames % 4 == 1 {
-                lines.iter().take(2).for_each(|line| say(line));
-            }
-            return;
+    /// On standard output, as it is. A terminal that does not say where its cursor stands gets lines.
+    pub(super) fn open() -> Self {
+        if !stdout().is_terminal() {
+            return Self::Lines(None);
         }
-        let up = if self.drawn > 0 { format!("\x1b[{}A", self.drawn) } else { String::new() };
-        self.drawn = lines.len();
-        let body: Vec<String> = lines.iter().map(|line| format!("\x1b[2K{line}")).collect();
-        say(&format!("{up}{}", body.join("\n")));
+        let options = TerminalOptions { viewport: Viewport::Inline(HEIGHT) };
+        Terminal::with_options(CrosstermBackend::new(stdout()), options).map_or(Self::Lines(None), Self::Panel)
+    }
+
+    /// Draws one. A terminal that has gone away is no error of ours.
+    pub(super) fn draw(&mut self, scene: &Scene) {
+        match self {
+            Self::Panel(terminal) => {
+                let _ = terminal.draw(|frame| frame.render_widget(panel::of(scene, frame.area().width), frame.area()));
+            }
+            Self::Lines(last) => {
+                if last.is_none_or(|last| scene.elapsed >= last + LINES) {
+                    *last = Some(scene.elapsed);
+                    lines(scene).iter().for_each(|line| say(line));
+                }
+            }
+        }
     }
 
     /// Ends the view, so that what follows stands below it.
-    pub(super) fn finish(&mut self) {
-        self.drawn = 0;
+    pub(super) fn close(&mut self) {
+        if let Self::Panel(terminal) = self {
+            let area = terminal.get_frame().area();
+            let _ = terminal.set_cursor_position(Position::new(0, area.bottom().saturating_sub(1)));
+            let _ = terminal.show_cursor();
+        }
         say("");
     }
+}
+
+/// A scene in two lines.
+fn lines(scene: &Scene) -> [String; 2] {
+    let site = |site: &super::scene::Site| format!("{} {} calls", site.node, site.calls);
+    let sites: Vec<String> = scene.sites.iter().map(site).collect();
+    let usual = &scene.usual;
+    [
+        format!("{:>5.1} s  {}", scene.elapsed.as_secs_f64(), sites.join(", ")),
+        format!(
+            "         {} placed, {} up, {} failed; {} legs hear each other, {} lost packets, {} wrong samples",
+            usual.offered, usual.in_flight, usual.failed, usual.legs_hearing, usual.packets_lost, usual.bad_samples
+        ),
+    ]
 }

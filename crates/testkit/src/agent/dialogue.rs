@@ -15,9 +15,9 @@ impl Agent {
     #[must_use]
     pub fn describe(&mut self, direction: &str) -> Bytes {
         self.version += 1;
-        let (ip, version) = (self.address.ip(), self.version);
+        let (ip, version, port) = (self.address.ip(), self.version, self.script.port);
         format!(
-            "v=0\r\no=agent 1 {version} IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8 0 101\r\n\
+            "v=0\r\no=agent 1 {version} IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio {port} RTP/AVP 8 0 101\r\n\
              a=rtpmap:101 telephone-event/8000\r\na={direction}\r\n{}",
             self.script.more_sdp
         )
@@ -325,6 +325,13 @@ impl Agent {
         {
             return self.answer_last(now, 500, None);
         }
+        if message.method() == Method::Notify {
+            self.note(message);
+        }
+        if message.method() == Method::Invite && self.script.busy > 0 {
+            self.script.busy -= 1;
+            return self.answer_last(now, 491, None);
+        }
         if message.method() == Method::Invite
             && let Some(after) = self.script.broods
         {
@@ -338,6 +345,19 @@ impl Agent {
         let wanted = message.has_sdp() || message.method() == Method::Invite;
         let body = wanted.then(|| self.describe("sendrecv"));
         self.answer_last(now, 200, body);
+    }
+
+    /// Asks for a transfer of the other party.
+    pub fn refer(&mut self, now: Now, target: &str) {
+        self.request_in(now, 0, "REFER", "", b"", |builder| builder.add(Name::ReferTo, target));
+    }
+
+    /// What a NOTIFY says of a transfer.
+    fn note(&mut self, message: &Message) {
+        let body = message.body();
+        let status = std::str::from_utf8(&body).ok().and_then(|body| body.split(' ').nth(1)?.parse().ok());
+        let state = message.get(Name::SubscriptionState).unwrap_or("");
+        self.seen.notified.extend(status.map(|code| (code, state.starts_with("terminated"))));
     }
 
     /// Answers the request that came last.

@@ -39,6 +39,8 @@ pub struct Script {
     pub quiet_answer: bool,
     /// As caller: the description is one part of the body, beside a location.
     pub multipart: bool,
+    /// Where it wants its media.
+    pub port: u16,
     /// More lines of its session descriptions.
     pub more_sdp: &'static str,
     /// As callee: the ends, one a fork.
@@ -55,6 +57,8 @@ pub struct Script {
     pub slow: Option<Duration>,
     /// Says nothing to a re-INVITE but 100 after this, and waits for its CANCEL.
     pub broods: Option<Duration>,
+    /// This many re-INVITEs are answered with 491.
+    pub busy: u32,
     /// As caller: the user part of From.
     pub user: &'static str,
     /// As caller: name and password for a digest.
@@ -72,6 +76,7 @@ impl Default for Script {
             sdp: true,
             quiet_answer: false,
             multipart: false,
+            port: 4000,
             more_sdp: "",
             rings: vec![Ring::plain(100, 180)],
             answers: vec![Answer { after: Duration::from_millis(300), code: 200, fork: 0 }],
@@ -81,6 +86,7 @@ impl Default for Script {
             asks: false,
             slow: None,
             broods: None,
+            busy: 0,
             user: "+442071230001",
             password: None,
             max_forwards: 70,

@@ -1,10 +1,9 @@
-//! Restart strategies, which ractor leaves to its users.
+//! Restart strategies, which ractor leaves to its users. It knows nothing of what it supervises.
 //!
 //! A [`Supervisor`] starts its children in order, and when one of them ends without being asked to, restarts it by the
 //! [`Strategy`]. More than [`INTENSITY`] restarts within [`WINDOW`] make the supervisor itself fail, so that its own
 //! supervisor decides; the topmost ends the process, which systemd starts anew.
 
-use crate::error::Error;
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, ActorStatus, SupervisionEvent};
 use std::collections::VecDeque;
 use std::future::Future;
@@ -27,7 +26,7 @@ pub enum Strategy {
     RestForOne,
 }
 
-type Starting = Pin<Box<dyn Future<Output = Result<ActorCell, Error>> + Send>>;
+type Starting = Pin<Box<dyn Future<Output = Result<ActorCell, ActorProcessingErr>> + Send>>;
 
 /// How one child is started, again and again.
 pub struct Child {
@@ -37,12 +36,17 @@ pub struct Child {
 
 impl Child {
     /// `start` is given the supervisor's cell and answers with the linked child.
-    pub fn new<F, R>(name: &'static str, start: F) -> Self
+    pub fn new<F, R, E>(name: &'static str, start: F) -> Self
     where
         F: Fn(ActorCell) -> R + Send + Sync + 'static,
-        R: Future<Output = Result<ActorCell, Error>> + Send + 'static,
+        R: Future<Output = Result<ActorCell, E>> + Send + 'static,
+        E: Into<ActorProcessingErr>,
     {
-        Self { name, start: Box::new(move |supervisor| Box::pin(start(supervisor))) }
+        let start = move |supervisor| -> Starting {
+            let starting = start(supervisor);
+            Box::pin(async move { starting.await.map_err(Into::into) })
+        };
+        Self { name, start: Box::new(start) }
     }
 }
 
@@ -80,7 +84,7 @@ impl Actor for Supervisor {
         for index in 0..state.plan.children.len() {
             if let Err(error) = state.start(index, &myself).await {
                 state.stop_from(0).await;
-                return Err(error.into());
+                return Err(error);
             }
         }
         Ok(state)
@@ -106,7 +110,7 @@ impl Actor for Supervisor {
         if state.too_many_restarts() {
             return Err(format!("{}: {name} keeps failing", state.plan.name).into());
         }
-        state.restart(index, &myself).await.map_err(Into::into)
+        state.restart(index, &myself).await
     }
 
     async fn post_stop(&self, _: ActorRef<Never>, state: &mut Supervision) -> Result<(), ActorProcessingErr> {
@@ -116,7 +120,7 @@ impl Actor for Supervisor {
 }
 
 impl Supervision {
-    async fn start(&mut self, index: usize, myself: &ActorRef<Never>) -> Result<(), Error> {
+    async fn start(&mut self, index: usize, myself: &ActorRef<Never>) -> Result<(), ActorProcessingErr> {
         let child = &self.plan.children[index];
         let cell = (child.start)(myself.get_cell()).await?;
         self.running[index] = Some(cell);
@@ -136,7 +140,7 @@ impl Supervision {
         self.restarts.len() > INTENSITY
     }
 
-    async fn restart(&mut self, index: usize, myself: &ActorRef<Never>) -> Result<(), Error> {
+    async fn restart(&mut self, index: usize, myself: &ActorRef<Never>) -> Result<(), ActorProcessingErr> {
         let last = match self.plan.strategy {
             Strategy::OneForOne => index,
             Strategy::RestForOne => {
@@ -200,7 +204,7 @@ mod tests {
                 async move {
                     count.fetch_add(1, Ordering::Relaxed);
                     let (actor, _) = Actor::spawn_linked(None, Worker(name, starts), (), supervisor).await?;
-                    Ok(actor.get_cell())
+                    Ok::<_, ractor::SpawnErr>(actor.get_cell())
                 }
             })
         };

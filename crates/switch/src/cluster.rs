@@ -1,0 +1,177 @@
+//! This node among the others: which shards it acts for, whose a call is, and the way to whoever that is.
+//!
+//! A node without a mesh is a cluster of one and goes the same ways. Nothing is decided here that `routing` or `mesh`
+//! decides; nobody waits here but who asks another node.
+
+pub(crate) mod body;
+pub(crate) mod carried;
+mod follower;
+mod inward;
+mod knock;
+
+pub(crate) use carried::Carried;
+pub(crate) use follower::spawn as spawn_follower;
+pub(crate) use inward::Inward;
+pub use inward::Teller;
+pub(crate) use knock::Options as Knock;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use call::CallId;
+use mesh::{Kind, Parcel};
+use rand::Rng;
+use routing::cluster::{Cluster as Replicated, Liveness, NodeId, SHARDS};
+use sip::Flow;
+use sip::clock::Instant;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The cluster as this node's actors see it.
+pub struct Cluster {
+    tables: tables::Handle,
+    mesh: Option<mesh::Handle>,
+    /// Shards and epochs in which new calls may be named.
+    minting: ArcSwap<Vec<(u16, u32)>>,
+}
+
+/// Where somebody who is placed by a shard is looked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Whose {
+    /// This node acts for it.
+    Ours,
+    /// Another node owns it.
+    Of(NodeId),
+    /// This node owns it but may not act just now, or nobody owns it.
+    Nobody,
+}
+
+impl Cluster {
+    /// Of a node with these tables; without a mesh it is alone.
+    pub(crate) fn new(tables: tables::Handle, mesh: Option<mesh::Handle>) -> Self {
+        let cluster = Self { tables, mesh, minting: ArcSwap::from_pointee(Vec::new()) };
+        cluster.refresh();
+        cluster
+    }
+
+    /// The mesh, unless this node is alone.
+    #[must_use]
+    pub const fn mesh(&self) -> Option<&mesh::Handle> {
+        self.mesh.as_ref()
+    }
+
+    /// The members and shards.
+    #[must_use]
+    pub fn replicated(&self) -> Arc<Replicated> {
+        self.tables.cluster()
+    }
+
+    /// This node's number; 0 before it has one.
+    #[must_use]
+    pub fn me(&self) -> NodeId {
+        self.mesh.as_ref().map_or(1, mesh::Handle::me)
+    }
+
+    /// This node's life; 0 before it has begun.
+    #[must_use]
+    pub fn incarnation(&self) -> u64 {
+        self.mesh.as_ref().map_or(1, mesh::Handle::incarnation)
+    }
+
+    /// A name for a new call that nobody can guess, in a shard of this node; nothing while it has none.
+    pub(crate) fn mint(&self, random: &mut impl Rng) -> Option<CallId> {
+        let minting = self.minting.load();
+        let place = random.random_range(0..minting.len().max(1));
+        let (shard, epoch) = *minting.get(place)?;
+        Some(CallId { shard, epoch, call: random.random() })
+    }
+
+    /// Whether new calls can be named.
+    #[must_use]
+    pub fn has_shards(&self) -> bool {
+        !self.minting.load().is_empty()
+    }
+
+    /// Looks anew at which shards are this node's. A node that has lost sight of the others goes on in those that it had:
+    /// what it names is its own in any case.
+    pub(crate) fn refresh(&self) {
+        let (me, replicated) = (self.me(), self.replicated());
+        let carries =
+            replicated.member(me).is_none_or(|member| !member.witness && member.liveness != Liveness::Draining);
+        let own = |number: u16| {
+            let shard = replicated.shard(number);
+            (carries && shard.owner == Some(me)).then_some((number, shard.epoch))
+        };
+        self.minting.store(Arc::new((0..SHARDS).filter_map(own).collect()));
+    }
+
+    /// The node that has a call which is not in this node's directory: where it began, or who took its shard over since.
+    pub(crate) fn holder_of(&self, id: CallId) -> Option<NodeId> {
+        let (me, replicated) = (self.me(), self.replicated());
+        let began = replicated.owner_at(id.shard, id.epoch);
+        let now = replicated.shard(id.shard).owner;
+        [began, now].into_iter().flatten().find(|node| *node != me && self.is_up(*node))
+    }
+
+    /// Who acts for a shard.
+    pub(crate) fn whose(&self, shard: u16, now: Instant) -> Whose {
+        if self.acts_for(shard, now) {
+            return Whose::Ours;
+        }
+        match self.replicated().shard(shard).owner {
+            Some(node) if node != self.me() => Whose::Of(node),
+            Some(_) | None => Whose::Nobody,
+        }
+    }
+
+    /// Whether this node acts for a shard now.
+    #[must_use]
+    pub fn acts_for(&self, shard: u16, now: Instant) -> bool {
+        self.mesh.as_ref().is_none_or(|mesh| mesh.acts_for(shard, now))
+    }
+
+    /// Tells the shards that this node owns from others, as the tables are now.
+    pub fn owned(&self) -> impl Fn(u16) -> bool + use<> {
+        let (me, replicated) = (self.me(), self.replicated());
+        move |shard| replicated.shard(shard).owner == Some(me)
+    }
+
+    /// Whether a node is heard.
+    #[must_use]
+    pub fn is_up(&self, node: NodeId) -> bool {
+        self.mesh.as_ref().map_or(node == 1, |mesh| mesh.is_up(node))
+    }
+
+    /// Sends a parcel; `false` if it could not even be queued. Never waits.
+    pub(crate) fn tell(&self, to: NodeId, kind: Kind, body: Bytes) -> bool {
+        self.mesh.as_ref().is_some_and(|mesh| mesh.tell(to, Parcel { kind, body }).is_ok())
+    }
+
+    /// Asks another node.
+    pub(crate) async fn ask(&self, to: NodeId, kind: Kind, body: Bytes, patience: Duration) -> Option<Bytes> {
+        self.mesh.as_ref()?.ask(to, Parcel { kind, body }, patience).await.ok()
+    }
+
+    /// Passes a SIP message on to the node that has its call; `false` if there is none.
+    pub(crate) fn carry(&self, to: NodeId, bytes: &[u8], flow: Flow, hops: u8) -> bool {
+        let edge = if flow.edge == 0 { self.me() } else { flow.edge };
+        let carried = Carried { bytes: Bytes::copy_from_slice(bytes), flow: Flow { edge, ..flow }, hops: hops + 1 };
+        hops < Carried::MAX_HOPS && self.tell(to, Kind::Sip, carried.encode())
+    }
+
+    /// Whether a flow leaves by a socket of another node.
+    #[must_use]
+    pub(crate) fn is_elsewhere(&self, flow: &Flow) -> bool {
+        flow.edge != 0 && flow.edge != self.me()
+    }
+
+    /// Has another node send a message by its socket; `false` if it cannot be told.
+    pub(crate) fn send_through(&self, bytes: Bytes, flow: Flow) -> bool {
+        self.tell(flow.edge, Kind::SipReply, Carried { bytes, flow, hops: 0 }.encode())
+    }
+
+    /// Whether this node may act as an owner at all.
+    #[must_use]
+    pub fn holds_lease(&self, now: Instant) -> bool {
+        self.mesh.as_ref().is_none_or(|mesh| mesh.holds_lease(now))
+    }
+}

@@ -1,0 +1,142 @@
+//! Keeps registrations where their shards are: whoever takes a shard over fetches what others have of it, and a new backup is
+//! given a copy of all.
+
+use super::said::{Copies, Said};
+use crate::clock;
+use crate::shell::Shell;
+use mesh::Kind;
+use parking_lot::Mutex;
+use routing::cluster::{Cluster, NodeId, SHARDS};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long another node may take for one page.
+const PAGE: Duration = Duration::from_secs(2);
+/// How often a page is asked for before it is given up and counted.
+const TRIES: usize = 3;
+
+/// What the shards were when they were last looked at, and whether somebody works on a difference.
+#[derive(Default)]
+pub(super) struct Keeper {
+    seen: Mutex<Seen>,
+    /// One at a time: what changes meanwhile is seen by the next look.
+    working: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct Seen {
+    version: u64,
+    places: Vec<(Option<NodeId>, Option<NodeId>)>,
+}
+
+/// What is to be moved, by the node to ask or to tell.
+#[derive(Default, Debug, PartialEq, Eq)]
+struct Moves {
+    fetch: BTreeMap<NodeId, Vec<u16>>,
+    copy: BTreeMap<NodeId, Vec<u16>>,
+}
+
+impl Keeper {
+    /// Looks whether shards have moved, and moves their rows in the background.
+    pub(super) fn follow(self: &Arc<Self>, shell: &Arc<Shell>) {
+        let replicated = shell.cluster.replicated();
+        let moves = {
+            let mut seen = self.seen.lock();
+            if seen.version == replicated.version {
+                return;
+            }
+            let moves = moves(&seen.places, &replicated, shell.cluster.me());
+            seen.version = replicated.version;
+            seen.places = replicated.shards().iter().map(|shard| (shard.owner, shard.backup)).collect();
+            moves
+        };
+        if moves == Moves::default() {
+            return;
+        }
+        let (keeper, shell) = (Arc::clone(self), Arc::clone(shell));
+        tokio::spawn(async move {
+            let _turn = keeper.working.lock().await;
+            perform(&shell, moves).await;
+            let (me, replicated) = (shell.cluster.me(), shell.cluster.replicated());
+            shell.contacts.forget(|number| {
+                let shard = replicated.shard(number);
+                shard.owner == Some(me) || shard.backup == Some(me) || shard.past.iter().any(|(_, node)| *node == me)
+            });
+        });
+    }
+}
+
+fn moves(before: &[(Option<NodeId>, Option<NodeId>)], now: &Cluster, me: NodeId) -> Moves {
+    let mut moves = Moves::default();
+    for number in (0..SHARDS).filter(|number| now.shard(*number).owner == Some(me)) {
+        let shard = now.shard(number);
+        let (owner, backup) = before.get(usize::from(number)).copied().unwrap_or_default();
+        if owner != Some(me) {
+            let had = [owner, shard.past.last().map(|(_, node)| *node), backup, shard.backup];
+            let others = had.into_iter().flatten().filter(|node| *node != me);
+            others.for_each(|node| add(&mut moves.fetch, node, number));
+        }
+        if let Some(to) = shard.backup.filter(|to| owner != Some(me) || Some(*to) != backup) {
+            add(&mut moves.copy, to, number);
+        }
+    }
+    moves
+}
+
+fn add(to: &mut BTreeMap<NodeId, Vec<u16>>, node: NodeId, shard: u16) {
+    let shards = to.entry(node).or_default();
+    if shards.last() != Some(&shard) {
+        shards.push(shard);
+    }
+}
+
+async fn perform(shell: &Shell, moves: Moves) {
+    for (node, shards) in moves.fetch.into_iter().filter(|(node, _)| shell.cluster.is_up(*node)) {
+        fetch(shell, node, &shards).await;
+    }
+    for (node, shards) in moves.copy {
+        copy(shell, node, &shards).await;
+    }
+}
+
+async fn fetch(shell: &Shell, node: NodeId, shards: &[u16]) {
+    let mut after = None;
+    loop {
+        let question = Said::Fetch { shards: shards.to_vec(), after };
+        let Some(page) = ask(shell, node, &question).await.and_then(|answer| Copies::decode(&answer)) else { return };
+        let more = page.more;
+        after = page.rows.last().map(|(name, _)| name.clone());
+        if shell.contacts.adopt_missing(page, clock::now()).is_err() {
+            metrics::counter!("tandem_registrations_unprotected_total").increment(1);
+        }
+        if !more || after.is_none() {
+            return;
+        }
+    }
+}
+
+async fn copy(shell: &Shell, node: NodeId, shards: &[u16]) {
+    let mut after: Option<Box<str>> = None;
+    loop {
+        let page = shell.contacts.page(shards, after.as_deref(), clock::now());
+        let more = page.more;
+        after = page.rows.last().map(|(name, _)| name.clone());
+        if after.is_none() || ask(shell, node, &Said::Copy(page)).await.is_none() || !more {
+            return;
+        }
+    }
+}
+
+async fn ask(shell: &Shell, node: NodeId, question: &Said) -> Option<bytes::Bytes> {
+    for _ in 0..TRIES {
+        if let Some(answer) = shell.cluster.ask(node, Kind::Registration, question.encode(), PAGE).await {
+            return Some(answer);
+        }
+        if !shell.cluster.is_up(node) {
+            return None;
+        }
+    }
+    metrics::counter!("tandem_registrations_unprotected_total").increment(1);
+    None
+}

@@ -1,0 +1,328 @@
+//! This node's part of a trunk's limits: what calls take from, and how it asks the trunk's leader for more.
+
+use super::said::Said;
+use super::{Gate, Trunks};
+use crate::calls::actor::CallMessage;
+use crate::calls::directory::CallRef;
+use crate::clock;
+use crate::cluster::Cluster;
+use crate::shell::{Performed, Shell};
+use crate::trunks::trunk_actor::Ask;
+use ::call::Input;
+use ::call::input::Refused;
+use ::trunk::quota::{self, Acquire, Limits, Member, Refusal, Reply, Term, Ticket};
+use mesh::Kind;
+use routing::Target;
+use routing::cluster::shard_of;
+use routing::model::{Trunk, WithoutLeader};
+use rustc_hash::FxHashMap;
+use sip::clock::Instant;
+use std::sync::Arc;
+
+/// What a call wants a channel for.
+pub enum Purpose {
+    /// To come in.
+    Admit,
+    /// For an attempt.
+    Seize {
+        /// Which attempt.
+        attempt: u32,
+        /// Where to.
+        target: Target,
+        /// For shuffling.
+        seed: u64,
+    },
+}
+
+/// What became of a wish for a channel.
+pub enum Acquired {
+    /// It is there, for this purpose.
+    Now(Purpose),
+    /// There is none.
+    Refused(Refused),
+    /// The trunk's leader is asked; the call is told.
+    Later,
+}
+
+/// See the module.
+pub(super) struct Share {
+    member: Member,
+    incarnation: u64,
+    policy: WithoutLeader,
+    waiting: FxHashMap<Ticket, (CallRef, Purpose)>,
+    /// Calls whose waiting came to nothing with a former life of this node.
+    refused: Vec<(CallRef, Purpose)>,
+    /// When the trunk's actor will look next.
+    armed: Option<Instant>,
+}
+
+/// What is to be done once the share's lock is free.
+#[derive(Default)]
+pub(super) struct Todo {
+    send: Vec<(u64, quota::Request)>,
+    granted: Vec<(CallRef, Purpose)>,
+    denied: Vec<(CallRef, Purpose, Refusal)>,
+    look: bool,
+}
+
+impl Share {
+    pub(super) fn new(trunk: &Trunk, cluster: &Cluster) -> Self {
+        let incarnation = cluster.incarnation();
+        let member = Member::new(cluster.me(), incarnation, Limits::of(trunk), trunk.without_leader);
+        let mut share = Self {
+            member,
+            incarnation,
+            policy: trunk.without_leader,
+            waiting: FxHashMap::default(),
+            refused: Vec::new(),
+            armed: None,
+        };
+        share.follow(&trunk.name, cluster, clock::now().mono);
+        share
+    }
+
+    /// Channels in use here.
+    pub(super) const fn used(&self) -> u32 {
+        self.member.used()
+    }
+
+    /// The limits over the whole cluster.
+    pub(super) const fn limits(&self) -> Limits {
+        self.member.limits()
+    }
+
+    /// The row has changed.
+    pub(super) fn resize(&mut self, trunk: &Trunk, now: Instant) {
+        self.policy = trunk.without_leader;
+        self.member.resize(now, Limits::of(trunk), trunk.without_leader);
+    }
+
+    /// Who leads may have changed, and so may this node's life: calls that are up keep their channels in the new one.
+    pub(super) fn follow(&mut self, trunk: &str, cluster: &Cluster, now: Instant) {
+        if self.incarnation != cluster.incarnation() {
+            self.begin_anew(cluster, now);
+        }
+        let replicated = cluster.replicated();
+        let shard = replicated.shard(shard_of(trunk));
+        let Some(owner) = shard.owner.and_then(|owner| replicated.member(owner)) else { return };
+        let term = Term { epoch: shard.epoch.into(), incarnation: owner.incarnation };
+        self.member.handle_input(now, quota::member::Input::Leader { node: owner.id, term });
+        if !cluster.is_up(owner.id) {
+            self.member.handle_input(now, quota::member::Input::Unreachable { node: owner.id });
+        }
+    }
+
+    /// This node's former life is over and what it held was taken back: calls that are up keep their channels in the new one,
+    /// calls that wait are refused.
+    fn begin_anew(&mut self, cluster: &Cluster, now: Instant) {
+        let (used, limits, policy) = (self.member.used(), self.member.limits(), self.policy);
+        self.incarnation = cluster.incarnation();
+        self.member = Member::new(cluster.me(), self.incarnation, limits, policy);
+        (0..used).for_each(|_| self.member.adopt(now));
+        self.armed = None;
+        self.refused.extend(self.waiting.drain().map(|(_, waited)| waited));
+    }
+
+    fn acquire(&mut self, call: &CallRef, purpose: Purpose, now: Instant) -> Acquired {
+        match self.member.try_acquire(now) {
+            Acquire::Taken => Acquired::Now(purpose),
+            Acquire::Refused(refusal) => Acquired::Refused(refused(refusal)),
+            Acquire::Ask(ticket) => {
+                self.waiting.insert(ticket, (call.clone(), purpose));
+                Acquired::Later
+            }
+        }
+    }
+
+    /// When its trunk's actor has to look again; noted as what it will do.
+    pub(super) fn arm(&mut self) -> Option<Instant> {
+        self.armed = self.member.poll_timeout();
+        self.armed
+    }
+
+    /// What the member wants done.
+    fn todo(&mut self) -> Todo {
+        let mut todo = Todo::default();
+        todo.denied.extend(self.refused.drain(..).map(|(call, purpose)| (call, purpose, Refusal::Leader)));
+        while let Some(effect) = self.member.poll_effect() {
+            match effect {
+                quota::member::Effect::Send { to, request } => todo.send.push((to, request)),
+                quota::member::Effect::Granted(ticket) => todo.granted.extend(self.waiting.remove(&ticket)),
+                quota::member::Effect::Denied(ticket, refusal) => {
+                    let waited = self.waiting.remove(&ticket);
+                    todo.denied.extend(waited.map(|(call, purpose)| (call, purpose, refusal)));
+                }
+                quota::member::Effect::Reach(true) => tracing::debug!("a trunk's leader answers again"),
+                quota::member::Effect::Reach(false) => {
+                    tracing::debug!("a trunk's leader does not answer");
+                    metrics::counter!("tandem_trunk_leader_lost_total").increment(1);
+                }
+            }
+        }
+        let next = self.member.poll_timeout();
+        todo.look = next.is_some_and(|next| self.armed.is_none_or(|armed| next < armed));
+        if todo.look {
+            self.armed = next;
+        }
+        todo
+    }
+}
+
+const fn refused(refusal: Refusal) -> Refused {
+    match refusal {
+        Refusal::Channels => Refused::Channels,
+        Refusal::Rate => Refused::Rate,
+        Refusal::Leader | Refusal::Crowded => Refused::NoLeader,
+    }
+}
+
+impl Trunks {
+    /// Takes a channel within the rate, here or from the trunk's leader.
+    pub(crate) fn acquire(
+        &self,
+        shell: &Arc<Shell>,
+        trunk: &Trunk,
+        now: Instant,
+        call: &CallRef,
+        purpose: Purpose,
+    ) -> Acquired {
+        let gate = self.gate(trunk, &shell.cluster);
+        let (acquired, todo) = gate.share(|share| share.acquire(call, purpose, now));
+        gate.perform(shell, todo);
+        acquired
+    }
+
+    /// Gives a channel back.
+    pub(crate) fn release(&self, shell: &Arc<Shell>, name: &str) {
+        let Some(gate) = self.known(name) else { return };
+        let ((), todo) = gate.share(|share| share.member.release(clock::now().mono));
+        gate.perform(shell, todo);
+    }
+
+    /// The row of a trunk has changed, or its actor has just started.
+    pub(super) fn resize(&self, shell: &Arc<Shell>, trunk: &Trunk) {
+        let gate = self.gate(trunk, &shell.cluster);
+        let ((), todo) = gate.share(|share| share.resize(trunk, clock::now().mono));
+        gate.perform(shell, todo);
+    }
+
+    /// What another node says of a trunk; `false` if it cannot be read.
+    pub(crate) fn receive(&self, shell: &Arc<Shell>, _: u64, body: &[u8]) -> bool {
+        match Said::decode(body) {
+            Some(Said::Request { trunk, request }) => {
+                // A leader that has no row of the trunk yet is asked again.
+                if let Some(gate) = self.known(&trunk) {
+                    gate.door.tell(Ask::Quota(request));
+                }
+                true
+            }
+            Some(Said::Reply { trunk, reply }) => {
+                if let Some(gate) = self.known(&trunk) {
+                    gate.answered(shell, reply);
+                }
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Members, shards or liveness may have changed.
+    pub(crate) fn follow(&self, shell: &Arc<Shell>) {
+        if !self.fencings.follow(&shell.cluster) {
+            return;
+        }
+        for gate in self.gates.load().values() {
+            let now = clock::now().mono;
+            let ((), todo) = gate.share(|share| share.follow(&gate.name, &shell.cluster, now));
+            gate.perform(shell, todo);
+            gate.door.tell(Ask::Follow);
+        }
+    }
+}
+
+impl Gate {
+    /// Works on the share, and says what is to be done when its lock is free again.
+    fn share<R>(&self, work: impl FnOnce(&mut Share) -> R) -> (R, Todo) {
+        let mut share = self.share.lock();
+        let result = work(&mut share);
+        (result, share.todo())
+    }
+
+    /// The leader has answered.
+    pub(super) fn answered(&self, shell: &Arc<Shell>, reply: Reply) {
+        let now = clock::now().mono;
+        let ((), todo) = self.share(|share| share.member.handle_input(now, quota::member::Input::Reply(reply)));
+        self.perform(shell, todo);
+    }
+
+    /// Time has passed; answers when it matters again.
+    pub(super) fn tick(&self, shell: &Arc<Shell>) -> Option<Instant> {
+        let ((), todo) = self.share(|share| share.member.handle_timeout(clock::now().mono));
+        self.perform(shell, todo);
+        self.share.lock().arm()
+    }
+
+    /// Whether this node leads may have changed.
+    pub(super) fn lead(&self, trunk: &Trunk, trunks: &Trunks, cluster: &Cluster) {
+        self.leading.lock().follow(clock::now().mono, trunk, cluster, &trunks.fencings);
+    }
+
+    /// A member asks the leader.
+    pub(super) fn asked(&self, request: quota::Request) {
+        self.leading.lock().asked(clock::now().mono, request);
+    }
+
+    /// Does what the leader wants done, if this node leads; answers when it matters again.
+    pub(super) fn tick_leader(&self, shell: &Arc<Shell>) -> Option<Instant> {
+        let (replies, next) = self.leading.lock().settle(clock::now().mono);
+        for (to, reply) in replies {
+            if to == shell.cluster.me() {
+                self.answered(shell, reply);
+            } else {
+                let said = Said::Reply { trunk: Arc::clone(&self.name), reply };
+                shell.cluster.tell(to, Kind::Trunk, said.encode());
+            }
+        }
+        next
+    }
+
+    /// Does what the member wants done, with its lock free: a call that is told may come back for another channel at once.
+    fn perform(&self, shell: &Arc<Shell>, todo: Todo) {
+        for (call, purpose) in todo.granted {
+            self.grant(shell, &call, purpose);
+        }
+        for (call, purpose, refusal) in todo.denied {
+            let why = refused(refusal);
+            let input = match purpose {
+                Purpose::Admit => Input::Admitted(Err(why)),
+                Purpose::Seize { attempt, .. } => Input::Seized { attempt, result: Err(why) },
+            };
+            call.tell(CallMessage::Input(Box::new(input)));
+        }
+        for (to, request) in todo.send {
+            if to == shell.cluster.me() {
+                self.door.tell(Ask::Quota(request));
+            } else {
+                let said = Said::Request { trunk: Arc::clone(&self.name), request };
+                shell.cluster.tell(to, Kind::Trunk, said.encode());
+            }
+        }
+        if todo.look {
+            self.door.tell(Ask::Look);
+        }
+    }
+
+    /// A call that waited has its channel: noted where it outlives the call's actor, before the call hears of it.
+    fn grant(&self, shell: &Arc<Shell>, call: &CallRef, purpose: Purpose) {
+        call.cell.took(&self.name);
+        let view = shell.tables.view();
+        let Some(trunk) = view.trunk(&self.name) else { return shell.release(&call.cell, &self.name) };
+        let told = match shell.seized(call, clock::now(), trunk, purpose) {
+            Performed::Answer(input) => call.tell(CallMessage::Input(Box::new(input))),
+            Performed::Done => true,
+        };
+        if !told {
+            shell.release(&call.cell, &self.name);
+        }
+    }
+}

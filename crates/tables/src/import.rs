@@ -1,0 +1,127 @@
+//! Many rows at once: they travel in pieces beside the tables, and become one revision when all are there.
+
+use crate::ask::{Ask, Done};
+use crate::command::RequestId;
+use crate::{Error, Handle, Revision, Signature, front};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use routing::{Row, RowKey};
+use std::sync::Arc;
+
+/// How an import meets the rows that are there.
+#[derive(Clone, Debug, Default)]
+pub struct Import {
+    /// The decks and plans that become exactly what is imported; rows of others stay. Empty: the rows are put, and
+    /// everything else stays.
+    pub replace: Vec<RowKey>,
+    /// Who and why.
+    pub by: Signature,
+    /// Refuse with [`Error::Moved`](crate::Error::Moved) unless the tables are at this revision when it is committed.
+    pub expect: Option<Revision>,
+}
+
+/// How far an import is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Progress {
+    /// Rows that a quorum holds.
+    pub staged: u64,
+    /// Whether all are, and only the commit is left.
+    pub committing: bool,
+}
+
+/// Bytes of a piece.
+const PIECE: usize = 400 << 10;
+/// Pieces that are under way at once.
+const UNDER_WAY: usize = 4;
+
+impl Handle {
+    /// Puts many rows as one revision, from any node. They travel in pieces beside the tables; nobody sees any of them
+    /// before all are there, and no reader waits. `progress` is told after every piece.
+    ///
+    /// # Errors
+    /// As [`Handle::propose`]. [`Error::Busy`] too when as many imports are open as may be.
+    pub async fn import(
+        &self,
+        batches: impl Iterator<Item = Vec<Row>> + Send,
+        import: Import,
+        mut progress: impl FnMut(Progress) + Send,
+    ) -> Result<Revision, Error> {
+        let id = self.shared.next_id();
+        let staged = self.stage(id, batches, &mut progress).await;
+        let committed = match staged {
+            Ok((pieces, rows)) => {
+                progress(Progress { staged: rows, committing: true });
+                let Import { replace, by, expect } = import;
+                let commit = Ask::Commit { import: id, pieces, replace, by, expect };
+                front::ask(&self.shared, commit, None).await.and_then(Done::revision)
+            }
+            Err(error) => Err(error),
+        };
+        if committed.is_err() {
+            self.discard(id);
+        }
+        committed
+    }
+
+    async fn stage(
+        &self,
+        import: RequestId,
+        batches: impl Iterator<Item = Vec<Row>> + Send,
+        progress: &mut (impl FnMut(Progress) + Send),
+    ) -> Result<(u32, u64), Error> {
+        let pieces = Pieces { rows: batches.flatten(), number: 0 };
+        let asks = pieces.map(|piece| async move {
+            let (piece, body, rows) = piece?;
+            front::ask(&self.shared, Ask::Stage { import, piece, body }, None).await?;
+            Ok::<_, Error>(rows)
+        });
+        let mut under_way = stream::iter(asks).buffer_unordered(UNDER_WAY);
+        let (mut count, mut staged) = (0, 0);
+        while let Some(rows) = under_way.next().await {
+            count += 1;
+            staged += rows?;
+            progress(Progress { staged, committing: false });
+        }
+        Ok((count, staged))
+    }
+
+    /// In the background: if it fails, the leader gives the import up by itself.
+    fn discard(&self, import: RequestId) {
+        let shared = Arc::clone(&self.shared);
+        tokio::spawn(async move {
+            if let Err(error) = front::ask(&shared, Ask::Discard { import }, None).await {
+                tracing::warn!(%error, "tables: what was staged of an import stays for now");
+            }
+        });
+    }
+}
+
+/// Rows as pieces of bounded size.
+struct Pieces<I> {
+    rows: I,
+    number: u32,
+}
+
+impl<I: Iterator<Item = Row>> Iterator for Pieces<I> {
+    /// Its number, a [`routing::Change`] as JSON, and how many rows are in it.
+    type Item = Result<(u32, Bytes, u64), Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (mut body, mut rows) = (b"{\"put\":[".to_vec(), 0);
+        while body.len() < PIECE
+            && let Some(row) = self.rows.next()
+        {
+            if rows > 0 {
+                body.push(b',');
+            }
+            rows += 1;
+            if let Err(error) = serde_json::to_writer(&mut body, &row) {
+                return Some(Err(Error::Fault(format!("a row cannot be written: {error}"))));
+            }
+        }
+        body.extend_from_slice(b"],\"delete\":[]}");
+        let number = self.number;
+        self.number += 1;
+        (rows > 0).then(|| Ok((number, body.into(), rows)))
+    }
+}

@@ -1,0 +1,381 @@
+//! Keys and values in families: RocksDB in a folder, or maps in memory. A batch is there whole or not at all.
+//!
+//! Knows nothing of what is stored. After a write that failed nothing more is written before the engine is opened again.
+
+use super::folder::Folder;
+use crate::{Error, Storage};
+use parking_lot::{Mutex, RwLock};
+use rocksdb::{DB, FlushOptions, ReadOptions, WriteBatch, WriteOptions};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What is kept apart. Its number is written into snapshots and never changes its meaning.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(crate) enum Family {
+    /// Rows by [`routing::RowKey::to_bytes`].
+    Rows = 0,
+    /// [`crate::RevisionInfo`] by revision.
+    History = 1,
+    /// The rows of each change and of its inverse, in pieces.
+    Changes = 2,
+    /// The format, the head, and what Raft and the identity need besides the log.
+    Meta = 3,
+    /// Raft's log by index.
+    Log = 4,
+    /// The cluster's own tables, what Raft has applied, the answers already given.
+    Cluster = 5,
+    /// Imports that are not committed, in pieces.
+    Staged = 6,
+}
+
+impl Family {
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Rows, Self::History, Self::Changes, Self::Meta, Self::Log, Self::Cluster, Self::Staged];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Rows => "rows",
+            Self::History => "history",
+            Self::Changes => "changes",
+            Self::Meta => "meta",
+            Self::Log => "log",
+            Self::Cluster => "cluster",
+            Self::Staged => "staged",
+        }
+    }
+
+    pub(crate) fn of_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|family| *family as u8 == code)
+    }
+}
+
+/// Bytes of a batch that is flushed at once.
+const LARGE: usize = 8 << 20;
+
+enum Op {
+    Put(Family, Vec<u8>, Vec<u8>),
+    Delete(Family, Vec<u8>),
+    /// From the first key to before the second; to the end without one.
+    DeleteRange(Family, Vec<u8>, Option<Vec<u8>>),
+}
+
+/// A key and its value.
+type Pair = (Vec<u8>, Vec<u8>);
+
+/// Takes a key and its value, and says whether to go on.
+type Take<'t> = &'t mut dyn FnMut(&[u8], &[u8]) -> Result<bool, Error>;
+
+/// Changes that are made together, in order.
+#[derive(Default)]
+pub(crate) struct Batch {
+    ops: Vec<Op>,
+    size: usize,
+}
+
+impl Batch {
+    pub(crate) fn put(&mut self, family: Family, key: impl Into<Vec<u8>>, value: Vec<u8>) {
+        let key = key.into();
+        self.size += key.len() + value.len();
+        self.ops.push(Op::Put(family, key, value));
+    }
+
+    pub(crate) fn delete(&mut self, family: Family, key: impl Into<Vec<u8>>) {
+        self.ops.push(Op::Delete(family, key.into()));
+    }
+
+    pub(crate) fn delete_range(&mut self, family: Family, from: impl Into<Vec<u8>>, to: impl Into<Vec<u8>>) {
+        self.ops.push(Op::DeleteRange(family, from.into(), Some(to.into())));
+    }
+
+    pub(crate) fn delete_all(&mut self, family: Family) {
+        self.ops.push(Op::DeleteRange(family, Vec::new(), None));
+    }
+
+    pub(crate) fn append(&mut self, mut other: Self) {
+        self.ops.append(&mut other.ops);
+        self.size += other.size;
+    }
+
+    pub(crate) const fn size(&self) -> usize {
+        self.size
+    }
+}
+
+/// An open store, the only one on its folder.
+pub(crate) struct Engine {
+    dir: PathBuf,
+    kind: Kind,
+    failed: AtomicBool,
+}
+
+enum Kind {
+    Disk(RwLock<Disk>),
+    Memory(Mutex<Maps>),
+}
+
+/// Both absent after it was closed; the database absent after a reopening that failed.
+#[derive(Default)]
+struct Disk {
+    folder: Option<Folder>,
+    db: Option<DB>,
+}
+
+#[derive(Default)]
+struct Maps([BTreeMap<Vec<u8>, Vec<u8>>; 7]);
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("dir", &self.dir).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Opens or creates.
+    pub(crate) fn open(storage: &Storage) -> Result<Self, Error> {
+        let (dir, kind) = match storage {
+            Storage::Disk(dir) => (dir.clone(), Kind::Disk(RwLock::default())),
+            Storage::Memory => {
+                let mut maps = Maps::default();
+                maps.apply(super::folder::first_content()?);
+                (PathBuf::from("memory"), Kind::Memory(Mutex::new(maps)))
+            }
+        };
+        let engine = Self { dir, kind, failed: AtomicBool::new(false) };
+        engine.reopen()?;
+        Ok(engine)
+    }
+
+    /// Whether its work may block.
+    pub(crate) const fn blocks(&self) -> bool {
+        matches!(self.kind, Kind::Disk(_))
+    }
+
+    /// Where snapshots may lie while they travel. Nowhere in memory.
+    pub(crate) fn snapshot_dir(&self) -> Option<PathBuf> {
+        self.blocks().then(|| self.dir.join(super::folder::SNAPSHOT))
+    }
+
+    /// Closes and opens again, keeping the folder's lock.
+    pub(crate) fn reopen(&self) -> Result<(), Error> {
+        if let Kind::Disk(disk) = &self.kind {
+            let mut disk = disk.write();
+            self.failed.store(true, Ordering::SeqCst);
+            disk.db = None;
+            let folder = match disk.folder.take() {
+                Some(folder) => folder,
+                None => Folder::lock(&self.dir)?,
+            };
+            let db = disk.folder.insert(folder).open_db()?;
+            disk.db = Some(db);
+        }
+        self.failed.store(false, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Lets go of the folder. What is asked later fails until it is opened again.
+    pub(crate) fn close(&self) {
+        if let Kind::Disk(disk) = &self.kind {
+            let mut disk = disk.write();
+            self.failed.store(true, Ordering::SeqCst);
+            *disk = Disk::default();
+        }
+    }
+
+    /// Whether a write has failed since the last opening, or it is closed.
+    pub(crate) fn is_failed(&self) -> bool {
+        self.failed.load(Ordering::SeqCst)
+    }
+
+    /// Writes a batch. With `sync` it is on the disk when this returns; without, it is after the next batch that is.
+    pub(crate) fn write(&self, batch: Batch, sync: bool) -> Result<(), Error> {
+        match &self.kind {
+            Kind::Memory(maps) => maps.lock().apply(batch),
+            Kind::Disk(disk) => {
+                if self.is_failed() {
+                    return Err(closed());
+                }
+                let disk = disk.read();
+                let db = disk.db.as_ref().ok_or_else(closed)?;
+                let large = batch.size > LARGE;
+                let mut options = WriteOptions::default();
+                options.set_sync(sync);
+                db.write_opt(rocks_batch(db, batch), &options).map_err(|error| {
+                    self.failed.store(true, Ordering::SeqCst);
+                    Error::Write(error.into_string())
+                })?;
+                if large {
+                    start_flush(db);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        match &self.kind {
+            Kind::Memory(maps) => Ok(maps.lock().0[family as usize].get(key).cloned()),
+            Kind::Disk(disk) => {
+                let disk = disk.read();
+                let db = disk.db.as_ref().ok_or_else(closed)?;
+                db.get_cf(handle(db, family), key).map_err(|error| self.broken(error.into_string()))
+            }
+        }
+    }
+
+    /// Walks the keys from `from` on, as they were at one moment, until `take` says that it is enough.
+    pub(crate) fn scan(
+        &self,
+        family: Family,
+        from: &[u8],
+        mut take: impl FnMut(&[u8], &[u8]) -> Result<bool, Error>,
+    ) -> Result<(), Error> {
+        match &self.kind {
+            Kind::Memory(maps) => {
+                for (key, value) in maps.lock().0[family as usize].range(from.to_vec()..) {
+                    if !take(key, value)? {
+                        break;
+                    }
+                }
+                Ok(())
+            }
+            Kind::Disk(disk) => {
+                let disk = disk.read();
+                let db = disk.db.as_ref().ok_or_else(closed)?;
+                let mut cursor = db.raw_iterator_cf_opt(handle(db, family), careful());
+                self.walk(&mut cursor, from, &mut take)
+            }
+        }
+    }
+
+    /// The last key of a family.
+    pub(crate) fn last(&self, family: Family) -> Result<Option<Pair>, Error> {
+        match &self.kind {
+            Kind::Memory(maps) => {
+                Ok(maps.lock().0[family as usize].last_key_value().map(|(key, value)| (key.clone(), value.clone())))
+            }
+            Kind::Disk(disk) => {
+                let disk = disk.read();
+                let db = disk.db.as_ref().ok_or_else(closed)?;
+                let mut cursor = db.raw_iterator_cf_opt(handle(db, family), careful());
+                cursor.seek_to_last();
+                cursor.status().map_err(|error| self.broken(error.into_string()))?;
+                Ok(cursor.item().map(|(key, value)| (key.to_vec(), value.to_vec())))
+            }
+        }
+    }
+
+    /// Walks several families as they all were at one moment, while others go on writing.
+    pub(crate) fn dump(
+        &self,
+        families: &[Family],
+        mut take: impl FnMut(Family, &[u8], &[u8]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        match &self.kind {
+            Kind::Memory(maps) => {
+                let maps = maps.lock();
+                families.iter().try_for_each(|family| {
+                    maps.0[*family as usize].iter().try_for_each(|(key, value)| take(*family, key, value))
+                })
+            }
+            Kind::Disk(disk) => {
+                let disk = disk.read();
+                let db = disk.db.as_ref().ok_or_else(closed)?;
+                let moment = db.snapshot();
+                for family in families {
+                    let mut cursor = moment.raw_iterator_cf_opt(handle(db, *family), careful());
+                    self.walk(&mut cursor, &[], &mut |key, value| take(*family, key, value).map(|()| true))?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn walk(
+        &self,
+        cursor: &mut rocksdb::DBRawIteratorWithThreadMode<'_, DB>,
+        from: &[u8],
+        take: Take<'_>,
+    ) -> Result<(), Error> {
+        cursor.seek(from);
+        while let Some((key, value)) = cursor.item() {
+            if !take(key, value)? {
+                return Ok(());
+            }
+            cursor.next();
+        }
+        cursor.status().map_err(|error| self.broken(error.into_string()))
+    }
+
+    pub(crate) fn broken(&self, what: impl Into<String>) -> Error {
+        Error::Broken { dir: self.dir.clone(), what: what.into() }
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+}
+
+fn closed() -> Error {
+    Error::Write("the store is closed after a failed write".into())
+}
+
+/// The families are opened with the store, so each is there.
+fn handle(db: &DB, family: Family) -> &rocksdb::ColumnFamily {
+    db.cf_handle(family.name()).expect("a column family that was opened with the store")
+}
+
+pub(super) fn rocks_batch(db: &DB, batch: Batch) -> WriteBatch {
+    let mut written = WriteBatch::default();
+    for op in batch.ops {
+        match op {
+            Op::Put(family, key, value) => written.put_cf(handle(db, family), key, value),
+            Op::Delete(family, key) => written.delete_cf(handle(db, family), key),
+            Op::DeleteRange(family, from, to) => {
+                // No key is as long and as high as this.
+                let to = to.unwrap_or_else(|| vec![0xff; 64]);
+                written.delete_range_cf(handle(db, family), from, to);
+            }
+        }
+    }
+    written
+}
+
+fn careful() -> ReadOptions {
+    let mut options = ReadOptions::default();
+    options.set_verify_checksums(true);
+    options.set_readahead_size(1 << 20);
+    options.fill_cache(false);
+    options
+}
+
+/// Moves a large change out of memory and out of the log, so that neither is read again at the next start. If this fails,
+/// the next write says so.
+fn start_flush(db: &DB) {
+    let mut options = FlushOptions::default();
+    options.set_wait(false);
+    for family in Family::ALL {
+        if let Err(error) = db.flush_cf_opt(handle(db, family), &options) {
+            tracing::warn!(%error, "tables: a large change stays in the log");
+        }
+    }
+}
+
+impl Maps {
+    fn apply(&mut self, batch: Batch) {
+        for op in batch.ops {
+            match op {
+                Op::Put(family, key, value) => drop(self.0[family as usize].insert(key, value)),
+                Op::Delete(family, key) => drop(self.0[family as usize].remove(&key)),
+                Op::DeleteRange(family, from, to) => {
+                    let map = &mut self.0[family as usize];
+                    let mut gone = map.split_off(&from);
+                    if let Some(to) = to {
+                        map.append(&mut gone.split_off(&to));
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! What the demo promises, checked against what the partners heard and what the nodes recorded.
+
+use super::records::Final;
+use load::Report;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// A change must be in force everywhere within this.
+const VISIBLE: Duration = Duration::from_secs(1);
+/// What a call hears that finds no channel.
+const NO_CHANNEL: &str = "503";
+
+/// What happened.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Facts {
+    /// The calls of everyday that were asked for.
+    pub calls: u64,
+    /// What their partners heard.
+    pub usual: Report,
+    /// What those heard that called the small carrier all at once.
+    pub burst: Report,
+    /// Its channels.
+    pub limit: u64,
+    /// From the change at one node until it was in force at all.
+    pub visible: Duration,
+    /// Final records of all nodes by call.
+    pub finals: BTreeMap<String, Vec<Final>>,
+    /// Where calls enter at each node.
+    pub nodes: Vec<(String, SocketAddr)>,
+    /// Whether no trunk has a channel in use anywhere.
+    pub idle: bool,
+}
+
+/// One promise.
+pub(super) struct Promise {
+    /// Whether it held.
+    pub held: bool,
+    /// What was promised, with the figures.
+    pub text: String,
+}
+
+fn promise(held: bool, text: String) -> Promise {
+    Promise { held, text }
+}
+
+/// Every promise.
+pub(super) fn of(facts: &Facts) -> Vec<Promise> {
+    let mut promises = vec![visible(facts), as_meant(facts), sites(facts), limit(facts)];
+    promises.extend(records(facts));
+    promises.extend(audio(facts));
+    promises.push(promise(facts.idle, "every channel was given back, at every site".to_owned()));
+    promises
+}
+
+fn visible(facts: &Facts) -> Promise {
+    let text = format!("a change made at one site was in force at all within 1 s: {} ms", facts.visible.as_millis());
+    promise(facts.visible < VISIBLE, text)
+}
+
+fn as_meant(facts: &Facts) -> Promise {
+    let Report { offered, failed, .. } = facts.usual;
+    let text = format!("every call did what it was meant to, wherever it entered: {offered} placed, {failed} failed");
+    promise(failed == 0 && offered == facts.calls, text)
+}
+
+/// Each node recorded the calls that entered at it.
+fn sites(facts: &Facts) -> Promise {
+    let placed = |at: SocketAddr| -> u64 {
+        let targets = facts.usual.targets.iter().chain(&facts.burst.targets);
+        targets.filter(|target| target.target == at).map(|target| target.offered).sum()
+    };
+    let recorded = |node: &str| facts.finals.values().flatten().filter(|last| last.node == node).count() as u64;
+    let counts: Vec<(&str, u64, u64)> =
+        facts.nodes.iter().map(|(name, at)| (name.as_str(), placed(*at), recorded(name))).collect();
+    let shown: Vec<String> =
+        counts.iter().map(|(name, placed, recorded)| format!("{name} {recorded} of {placed}")).collect();
+    let held = counts.iter().all(|(_, placed, recorded)| placed == recorded && *placed > 0) && !counts.is_empty();
+    promise(held, format!("each site recorded its calls: {}", shown.join(", ")))
+}
+
+fn limit(facts: &Facts) -> Promise {
+    let Report { offered, answered, .. } = facts.burst;
+    let refused = facts.burst.failures.get(NO_CHANNEL).copied().unwrap_or(0);
+    let held = answered == facts.limit && answered + refused == offered && offered > facts.limit;
+    let text = format!(
+        "the limit of {} channels held: of {offered} calls at once over all sites {answered} admitted, {refused} refused",
+        facts.limit
+    );
+    promise(held, text)
+}
+
+fn records(facts: &Facts) -> [Promise; 2] {
+    let offered = facts.usual.offered + facts.burst.offered;
+    let heard = facts.usual.answered + facts.burst.answered;
+    let once = facts.finals.values().filter(|rows| rows.len() == 1).count() as u64;
+    let answered = facts.finals.values().flatten().filter(|last| last.answered).count() as u64;
+    [
+        promise(
+            once == offered && facts.finals.len() as u64 == offered,
+            format!("every call has exactly one final record in the cluster: {once} of {offered}"),
+        ),
+        promise(
+            answered == heard,
+            format!("the records know the answered calls: {answered} recorded, {heard} answered"),
+        ),
+    ]
+}
+
+fn audio(facts: &Facts) -> [Promise; 2] {
+    let reports = [&facts.usual, &facts.burst].map(|report| report.audio.clone().unwrap_or_default());
+    let sum = |figure: fn(&load::AudioReport) -> u64| reports.iter().map(figure).sum::<u64>();
+    let (legs, silent) = (sum(|audio| audio.legs), sum(|audio| audio.silent_legs));
+    let (received, lost, wrong) =
+        (sum(|audio| audio.packets_received), sum(|audio| audio.packets_lost), sum(|audio| audio.bad_samples));
+    [
+        promise(
+            silent == 0 && received > 0,
+            format!("every answered leg heard the other: {legs} legs, {silent} silent"),
+        ),
+        promise(
+            wrong == 0 && lost == 0,
+            format!("the audio is the one sent: {received} packets, {lost} lost, {wrong} wrong samples"),
+        ),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use load::{AudioReport, TargetReport};
+
+    fn report(offered: u64, answered: u64) -> Report {
+        let at = |host: u8| SocketAddr::from(([127, 0, host, 1], 5060));
+        let target = |host| TargetReport { target: at(host), offered: offered / 3, answered: answered / 3, failed: 0 };
+        let audio = AudioReport { legs: answered * 2, packets_received: 1_000, ..AudioReport::default() };
+        Report { offered, answered, targets: [1, 2, 3].map(target).to_vec(), audio: Some(audio), ..Report::default() }
+    }
+
+    fn facts() -> Facts {
+        let names = ["fra-1", "lon-1", "ams-1"];
+        let at = |index: usize| SocketAddr::from(([127, 0, u8::try_from(index + 1).expect("small"), 1], 5060));
+        let row = |call: usize| Final { node: names[call % 3].to_owned(), answered: call < 34 };
+        Facts {
+            calls: 30,
+            usual: report(30, 24),
+            burst: Report { failures: BTreeMap::from([("503".to_owned(), 50)]), ..report(60, 10) },
+            limit: 10,
+            visible: Duration::from_millis(40),
+            finals: (0..90).map(|call| (format!("c{call}"), vec![row(call)])).collect(),
+            nodes: names.iter().enumerate().map(|(index, name)| ((*name).to_owned(), at(index))).collect(),
+            idle: true,
+        }
+    }
+
+    /// The words of the promises that did not hold.
+    fn broken(change: impl FnOnce(&mut Facts)) -> Vec<String> {
+        let mut facts = facts();
+        change(&mut facts);
+        of(&facts).into_iter().filter(|promise| !promise.held).map(|promise| promise.text).collect()
+    }
+
+    #[test]
+    fn a_good_show_breaks_no_promise_and_each_is_a_line_of_a_hundred_columns() {
+        assert_eq!(broken(|_| {}), Vec::<String>::new());
+        for promise in of(&facts()) {
+            assert!(promise.text.chars().count() <= 90, "{}", promise.text);
+        }
+    }
+
+    #[test]
+    fn each_fault_breaks_its_promise_and_no_other() {
+        let first = |texts: Vec<String>| {
+            assert_eq!(texts.len(), 1, "{texts:?}");
+            texts[0].clone()
+        };
+        assert!(first(broken(|facts| facts.visible = Duration::from_millis(1_500))).contains("1500 ms"));
+        assert!(first(broken(|facts| facts.usual.failed = 1)).contains("1 failed"));
+        assert!(first(broken(|facts| facts.calls = 31)).contains("30 placed"));
+        assert!(first(broken(|facts| facts.idle = false)).contains("given back"));
+        let eleven = |facts: &mut Facts| facts.burst.failures = BTreeMap::from([("503".to_owned(), 49)]);
+        assert!(first(broken(eleven)).contains("49 refused"));
+        assert!(first(broken(|facts| facts.limit = 11)).contains("10 admitted"));
+        let elsewhere = |facts: &mut Facts| {
+            facts.finals.insert("c0".to_owned(), vec![Final { node: "lon-1".to_owned(), answered: true }]);
+        };
+        assert!(first(broken(elsewhere)).contains("fra-1 29 of 30, lon-1 31 of 30"));
+        let silent = |facts: &mut Facts| facts.burst.audio.get_or_insert_default().silent_legs = 1;
+        assert!(first(broken(silent)).contains("1 silent"));
+        assert!(first(broken(|facts| facts.usual.answered = 25)).contains("34 recorded, 35 answered"));
+    }
+
+    #[test]
+    fn a_call_that_two_nodes_recorded_is_found() {
+        let twice = |facts: &mut Facts| {
+            let row = facts.finals["c0"][0].clone();
+            facts.finals.entry("c0".to_owned()).or_default().push(Final { node: "ams-1".to_owned(), ..row });
+        };
+        let texts = broken(twice);
+        assert!(
+            texts.iter().any(|text| text.contains("exactly one final record in the cluster: 89 of 90")),
+            "{texts:?}"
+        );
+    }
+}
