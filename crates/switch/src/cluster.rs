@@ -15,6 +15,7 @@ pub(crate) use inward::Inward;
 pub use inward::Teller;
 pub(crate) use knock::Options as Knock;
 
+use crate::clock;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use call::CallId;
@@ -24,6 +25,7 @@ use routing::cluster::{Cluster as Replicated, Liveness, NodeId, SHARDS};
 use sip::Flow;
 use sip::clock::Instant;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// The cluster as this node's actors see it.
@@ -32,7 +34,14 @@ pub struct Cluster {
     mesh: Option<mesh::Handle>,
     /// Shards and epochs in which new calls may be named.
     minting: ArcSwap<Vec<(u16, u32)>>,
+    /// When this was made.
+    began: Instant,
+    /// It has acted for a shard since.
+    settled: AtomicBool,
 }
+
+/// A node that cannot get a lease counts as settled after this: it goes on from its last tables.
+const SETTLE: Duration = Duration::from_secs(10);
 
 /// Where somebody who is placed by a shard is looked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,7 +57,13 @@ pub(crate) enum Whose {
 impl Cluster {
     /// Of a node with these tables; without a mesh it is alone.
     pub(crate) fn new(tables: tables::Handle, mesh: Option<mesh::Handle>) -> Self {
-        let cluster = Self { tables, mesh, minting: ArcSwap::from_pointee(Vec::new()) };
+        let cluster = Self {
+            tables,
+            mesh,
+            minting: ArcSwap::from_pointee(Vec::new()),
+            began: clock::now().mono,
+            settled: AtomicBool::new(false),
+        };
         cluster.refresh();
         cluster
     }
@@ -102,6 +117,19 @@ impl Cluster {
             (carries && shard.owner == Some(me)).then_some((number, shard.epoch))
         };
         self.minting.store(Arc::new((0..SHARDS).filter_map(own).collect()));
+    }
+
+    /// Whether this node has taken its place: it has acted for a shard since its start, or has waited for that in vain. Before
+    /// that it would send phones away.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        if !self.settled.load(Ordering::Relaxed) {
+            let (now, minting) = (clock::now().mono, self.minting.load());
+            let acts = minting.iter().any(|(shard, _)| self.acts_for(*shard, now));
+            let settled = acts || (!minting.is_empty() && now.since(self.began) > SETTLE);
+            self.settled.store(settled, Ordering::Relaxed);
+        }
+        self.settled.load(Ordering::Relaxed)
     }
 
     /// The node that has a call which is not in this node's directory: where it began, or who took its shard over since.

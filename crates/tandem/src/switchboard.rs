@@ -86,8 +86,13 @@ impl Switchboard for Board {
     fn ready(&self) -> Result<(), String> {
         self.shell.takes_calls().map_err(|why| match why {
             "stopping" => "the node is ending".to_owned(),
+            "no_shard" => "no shard of the cluster is this node's".to_owned(),
             _ => "call records cannot be stored: look at the disk of data_dir".to_owned(),
-        })
+        })?;
+        if self.shell.cluster.is_settled() {
+            return Ok(());
+        }
+        Err("the node is taking its place in the cluster".to_owned())
     }
 
     fn calls(&self, filter: api::CallFilter) -> Answer<'_, Vec<api::Call>> {
