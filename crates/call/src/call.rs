@@ -7,6 +7,7 @@ use crate::event::Event;
 use crate::id::CallId;
 use crate::input::Input;
 use crate::intake;
+use crate::revival::Place;
 use crate::state::State;
 use sip::clock::{Instant, Now};
 
@@ -34,6 +35,7 @@ impl Call {
     pub fn handle_input(&mut self, cx: &Context<'_>, now: Now, input: Input) {
         let env = Env::new(cx, now);
         let core = &mut self.core;
+        core.undo(&env, Place::Here);
         let event = match input {
             Input::Message { message, flow } => {
                 let message = if message.is_request() { message.from_source(flow.remote) } else { message };
@@ -70,12 +72,13 @@ impl Call {
     /// Time has come. Harmless when nothing is due.
     pub fn handle_timeout(&mut self, cx: &Context<'_>, now: Now) {
         let env = Env::new(cx, now);
+        self.core.undo(&env, Place::Here);
         intake::tick(&mut self.core, &env);
         self.core.events.push_back(Event::Alarm);
         self.run(&env);
     }
 
-    fn run(&mut self, env: &Env<'_>) {
+    pub(crate) fn run(&mut self, env: &Env<'_>) {
         while let Some(event) = self.core.events.pop_front() {
             let state = std::mem::replace(&mut self.state, State::Over);
             self.state = state.on_event(&mut self.core, env, event);
@@ -93,7 +96,8 @@ impl Call {
         if self.is_over() {
             return None;
         }
-        self.core.tx.poll_timeout().into_iter().chain(self.state.poll_timeout(&self.core)).min()
+        let undone = self.core.undone.as_ref().map(|_| Instant::ORIGIN);
+        self.core.tx.poll_timeout().into_iter().chain(undone).chain(self.state.poll_timeout(&self.core)).min()
     }
 
     /// The next thing to do, in order.

@@ -4,7 +4,7 @@ use crate::attempt::Route;
 use crate::caller::Caller;
 use crate::chance::Chance;
 use crate::context::{Context, Locals};
-use crate::effect::{Effect, MediaSide};
+use crate::effect::{Effect, MediaSide, Point};
 use crate::event::Event;
 use crate::headers;
 use crate::id::CallId;
@@ -13,6 +13,7 @@ use crate::leg::Path;
 use crate::media::{Codecs, Media};
 use crate::parting::Parting;
 use crate::rejoin::Rejoin;
+use crate::revival::Undone;
 use crate::settings::Settings;
 use crate::transactions::{Client, Purpose, Server, Transactions};
 use bytes::Bytes;
@@ -71,6 +72,8 @@ pub(crate) struct Core {
     pub(crate) parting: Option<Box<Parting>>,
     /// The leg that still has to hear whom it was joined with.
     pub(crate) rejoin: Option<Rejoin>,
+    /// What a restored call still has to take back.
+    pub(crate) undone: Option<Box<Undone>>,
 }
 
 impl Core {
@@ -96,6 +99,7 @@ impl Core {
             takeovers: 0,
             parting: None,
             rejoin: None,
+            undone: None,
         }
     }
 
@@ -218,6 +222,7 @@ impl Core {
         let targets = matches!(request.method, "INVITE" | "UPDATE" | "REFER" | "SUBSCRIBE" | "NOTIFY");
         let attempt = self.paths[request.path].attempt;
         let dialog = &mut self.paths[request.path].leg_mut(side).dialog;
+        let reserved = dialog.ceiling();
         let mut builder = dialog.request_as(request.method, via, targets.then_some(&*contact), request.max_forwards);
         fill(&mut builder);
         let bytes = builder.finish_with(request.content_type, request.body);
@@ -231,6 +236,10 @@ impl Core {
         client.purpose = request.purpose;
         client.attempt = attempt;
         self.tx.clients.push(Box::new(client));
+        // Whoever takes the call over must number its requests behind this one.
+        if self.paths[request.path].leg(side).dialog.ceiling() != reserved && request.purpose != Purpose::Farewell {
+            self.out.push_back(Effect::Checkpoint(Point::C4));
+        }
         self.send(bytes, flow, number);
         Some(number)
     }

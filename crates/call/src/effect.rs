@@ -139,7 +139,7 @@ pub enum Point {
     C1,
     /// The answer is about to go to the caller.
     C2,
-    /// The ACK brought the answer to a late offer.
+    /// The caller's ACK came, perhaps with the answer to a late offer.
     C3,
     /// The session changed: re-INVITE, UPDATE, refresh.
     C4,
@@ -198,4 +198,24 @@ pub enum Event {
         /// From answer to end.
         duration: Duration,
     },
+    /// A party was asked to follow the call to this node.
+    Moved {
+        /// Where it was asked.
+        remote: SocketAddr,
+        /// What it said.
+        outcome: Moved,
+    },
+}
+
+/// What a party says to the node that takes its call over: the pace of further takeovers goes by it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum Moved {
+    /// It has followed.
+    Answered,
+    /// Not now: 503.
+    Busy,
+    /// Nothing.
+    Silent,
+    /// It does not know the call any more (408, 481), or will not follow.
+    Gone,
 }

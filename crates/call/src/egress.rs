@@ -60,7 +60,7 @@ pub(crate) fn prepare_for(
 }
 
 /// The codecs that both trunks allow, in the order of the first.
-fn common(first: &Codecs, second: &Codecs) -> Codecs {
+pub(crate) fn common(first: &Codecs, second: &Codecs) -> Codecs {
     match (first, second) {
         (None, other) | (other, None) => other.clone(),
         (Some(first), Some(second)) => Some(

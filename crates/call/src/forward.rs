@@ -169,6 +169,8 @@ pub(crate) fn response(core: &mut Core, env: &Env<'_>, about: About, server: u32
     if code >= 300 {
         if offers && request.has_sdp() {
             core.media.close_offer();
+            // The description that was refused has used up a version.
+            core.out.push_back(Effect::Checkpoint(Point::C4));
         }
         return pass(core, env, server, code, message, None, |_, _| {});
     }

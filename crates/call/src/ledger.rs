@@ -65,6 +65,11 @@ impl Ledger {
         out.push_back(Effect::Anchor { streams });
     }
 
+    /// The ports that a call had where it lived before are not this node's.
+    pub(crate) const fn forget_ports(&mut self) {
+        self.anchored = false;
+    }
+
     /// Its answer.
     pub(crate) fn anchored(&mut self, granted: bool) {
         self.anchoring = false;
@@ -145,6 +150,11 @@ impl Ledger {
     /// Every channel that is taken, with its attempt.
     pub(crate) fn seized_targets(&self) -> &[(u32, Target)] {
         &self.seized
+    }
+
+    /// The trunks of which a channel is taken, one entry a channel.
+    pub(crate) fn channels(&self) -> impl Iterator<Item = &Arc<Trunk>> {
+        self.admitted.iter().chain(self.seized.iter().filter_map(|(_, target)| crate::attempt::trunk_of(target)))
     }
 
     /// The target whose channel is taken for `attempt`.

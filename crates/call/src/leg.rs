@@ -80,6 +80,40 @@ impl Leg {
         }
     }
 
+    /// Another node has taken the call over: numbers go on behind those of the old owner, and requests leave from here. A
+    /// connection that a third node holds outlives the owner, so it stays the way.
+    pub(crate) fn take_over(&mut self, locals: &Locals) {
+        self.dialog.take_over();
+        if self.flow.edge == 0 {
+            self.detach(locals);
+        }
+    }
+
+    /// Its requests leave from a listener of this node, by no connection that exists yet.
+    pub(crate) fn detach(&mut self, locals: &Locals) {
+        let remote = self.reachable_at();
+        let transport = self.flow.transport;
+        let local = locals.pick(transport, remote).map_or(self.flow.local, |local| local.bound);
+        self.flow = Flow::new(transport, local, remote);
+        self.aim(locals);
+    }
+
+    /// Where the party is met from another node: a datagram finds its old way, a new connection goes to the dialog's next
+    /// hop, as far as that is an address.
+    pub(crate) fn reachable_at(&self) -> SocketAddr {
+        let transport = self.flow.transport;
+        if !transport.is_reliable() || self.flow.edge != 0 {
+            return self.flow.remote;
+        }
+        let hop = Uri::parse(self.dialog.next_hop());
+        let address = hop.and_then(|uri| {
+            let meant = uri.transport().unwrap_or(transport);
+            let ip = uri.ip().filter(|_| meant == transport)?;
+            Some(SocketAddr::new(ip, uri.port.unwrap_or(transport.default_port())))
+        });
+        address.unwrap_or(self.flow.remote)
+    }
+
     /// Turns the flow to the next hop of the dialog. A name is not resolved here: the flow then stays as it is.
     pub(crate) fn aim(&mut self, locals: &Locals) {
         if self.pinned || self.flow.transport.is_reliable() {

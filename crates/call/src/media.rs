@@ -3,6 +3,8 @@
 //! One offer is open at a time. Its bytes pass from the leg that made it to the other one, rewritten so that both sides
 //! send to the relay, or as they are where the media bypasses us.
 
+mod moving;
+
 use crate::effect::{Effect, MediaSide, Payload, Steer};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -38,6 +40,8 @@ pub(crate) struct Media {
     /// What each side said last that is agreed.
     remote: [Option<Bytes>; 2],
     offer: Option<Offer>,
+    /// Who made the offer that was agreed last.
+    offerer: MediaSide,
     /// The audio codec in use.
     codec: Box<str>,
 }
@@ -112,6 +116,7 @@ impl Media {
             local: seeds.map(LocalDescription::new),
             remote: [None, None],
             offer: None,
+            offerer: MediaSide::A,
             codec: Box::default(),
         }
     }
@@ -236,16 +241,12 @@ impl Media {
         body: &Bytes,
     ) -> Result<Bytes, Error> {
         let offer = Session::from_bytes(offered.clone())?;
-        let answer = Session::from_bytes(compact(body))?;
-        let counts = (offer.media_count(), answer.media_count());
-        if counts.0 != counts.1 {
-            let count = |n| u16::try_from(n).unwrap_or(u16::MAX);
-            return Err(Error::MediaCount { offer: count(counts.0), answer: count(counts.1) });
-        }
+        let answer = agreeing(&offer, body)?;
         let description = self.write(offerer, &answer, &None)?;
         self.steer(out, offerer, &offer, &answer);
         self.remote[offerer.index()] = Some(offered.clone());
         self.remote[offerer.other().index()] = Some(answer.body().clone());
+        self.offerer = offerer;
         Ok(description)
     }
 
@@ -278,6 +279,17 @@ impl Media {
             }
         }
     }
+}
+
+/// An answer that has as many streams as its offer (RFC 3264 §6).
+fn agreeing(offer: &Session, body: &Bytes) -> Result<Session, Error> {
+    let answer = Session::from_bytes(compact(body))?;
+    let counts = (offer.media_count(), answer.media_count());
+    if counts.0 != counts.1 {
+        let count = |n| u16::try_from(n).unwrap_or(u16::MAX);
+        return Err(Error::MediaCount { offer: count(counts.0), answer: count(counts.1) });
+    }
+    Ok(answer)
 }
 
 /// Makes a description the one for the leg on `to`.

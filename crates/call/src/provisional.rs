@@ -6,7 +6,7 @@
 use crate::attempt::Try;
 use crate::body;
 use crate::core::{Core, Env};
-use crate::effect::{Effect, Event as Count, MediaSide};
+use crate::effect::{Effect, Event as Count, MediaSide, Point};
 use crate::fork;
 use bytes::Bytes;
 use sip::{Message, Name};
@@ -47,6 +47,9 @@ pub(crate) fn relay(core: &mut Core, env: &Env<'_>, attempt: &mut Try, message: 
     Core::pass_headers(&mut reply, message);
     Core::sign(env, &mut reply, Name::Server);
     let bytes = body::finish(reply, message, sdp.as_ref());
+    if path.is_some() || sdp.is_some() {
+        core.out.push_back(Effect::Checkpoint(Point::C1));
+    }
     core.respond(env, server, code, bytes);
 }
 

@@ -7,6 +7,7 @@ mod answering;
 mod arriving;
 mod clearing;
 mod connected;
+mod moving;
 mod seizing;
 mod transferring;
 mod trying;
@@ -16,6 +17,7 @@ pub(crate) use anchoring::Anchoring;
 pub(crate) use answering::Answering;
 pub(crate) use clearing::Clearing;
 pub(crate) use connected::Connected;
+pub(crate) use moving::Moving;
 pub(crate) use seizing::Seizing;
 pub(crate) use transferring::Transferring;
 pub(crate) use trying::Trying;
@@ -43,6 +45,8 @@ pub(crate) enum State {
     Connected(Box<Connected>),
     /// Both sides talk, and one of them is being transferred.
     Transferring(Box<Transferring>),
+    /// Both sides talk, and are asked to follow the call to this node.
+    Moving(Box<Moving>),
     /// The end is known; transactions and figures are waited for.
     Clearing(Box<Clearing>),
     /// Nothing is left.
@@ -61,6 +65,7 @@ impl State {
             Self::Answering(state) => state.on_event(core, env, event),
             Self::Connected(state) => state.on_event(core, env, event),
             Self::Transferring(state) => state.on_event(core, env, event),
+            Self::Moving(state) => state.on_event(core, env, event),
             Self::Clearing(state) => state.on_event(core, env, event),
             Self::Over => Self::Over,
         }
@@ -77,6 +82,7 @@ impl State {
             Self::Answering(state) => state.call.poll_timeout(core),
             Self::Connected(state) => state.poll_timeout(core),
             Self::Transferring(state) => state.poll_timeout(core),
+            Self::Moving(state) => Some(state.poll_timeout()),
             Self::Clearing(state) => state.poll_timeout(core),
         }
     }

@@ -61,6 +61,7 @@ impl Call {
             State::Answering(state) => summary.established("answered", &state.call.callee, now),
             State::Connected(state) => summary.established("connected", &state.callee, now),
             State::Transferring(state) => summary.established("connected", &state.call().callee, now),
+            State::Moving(state) => summary.established("connected", &state.call().callee, now),
             State::Clearing(_) | State::Over => summary.state = "clearing",
         }
         summary

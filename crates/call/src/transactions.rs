@@ -134,6 +134,15 @@ pub(crate) enum Purpose {
     Notify,
     /// The re-INVITE that tells this leg of the party that it was joined with.
     Rejoin(MediaSide),
+    /// The re-INVITE that moves this leg to the node that has taken the call over.
+    Relocate(MediaSide),
+}
+
+impl Purpose {
+    /// Whether it belongs to an answered call's dialogs, so that nobody waits for it once the call ends.
+    pub(crate) const fn is_within(self) -> bool {
+        matches!(self, Self::Bridge { .. } | Self::Refresh(_) | Self::Rejoin(_) | Self::Relocate(_))
+    }
 }
 
 /// How far the cancelling of an INVITE has come.

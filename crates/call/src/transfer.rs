@@ -189,7 +189,7 @@ impl Transfer {
         let limits = trunks.into_iter().flatten().map(|trunk| trunk.max_call_seconds).filter(|seconds| *seconds > 0);
         let until = limits
             .fold(until, |until, seconds| until.min(env.now.mono + std::time::Duration::from_secs(u64::from(seconds))));
-        Connected { callee, side: self.by, other: stays, until, answered, left: None }
+        Connected { callee, side: self.by, other: stays, until, answered, left: None, over_since: None }
     }
 }
 
@@ -266,8 +266,7 @@ impl Core {
     /// A leg is over while the call goes on: nothing that was under way with it may touch the one that takes its place.
     pub(crate) fn forget_leg(&mut self, env: &Env<'_>, side: MediaSide) {
         for client in &mut self.tx.clients {
-            let within = matches!(client.purpose, Purpose::Bridge { .. } | Purpose::Refresh(_) | Purpose::Rejoin(_));
-            if client.side == side && within {
+            if client.side == side && client.purpose.is_within() {
                 client.purpose = Purpose::Farewell;
             }
         }

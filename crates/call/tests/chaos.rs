@@ -223,14 +223,11 @@ fn checkpoints_are_written_when_what_they_say_has_changed() {
     let mut world = World::new(9, Faults::default(), Script::hanging_up(1_000), vec![Script::default()]);
     world.call("442071230000");
     world.run_for(Duration::from_secs(60));
-    assert_eq!(world.node.points, [Point::C0, Point::C2, Point::C6], "{}", world.trace());
+    let points = [Point::C0, Point::C1, Point::C2, Point::C3, Point::C6];
+    assert_eq!(world.node.points, points, "{}", world.trace());
     let caller = Script { sdp: false, ..Script::hanging_up(1_000) };
     let mut world = World::new(9, Faults::default(), caller, vec![Script::default()]);
     world.call("442071230000");
     world.run_for(Duration::from_secs(60));
-    assert_eq!(
-        world.node.points,
-        [Point::C0, Point::C2, Point::C3, Point::C6],
-        "a late offer's answer comes in the ACK"
-    );
+    assert_eq!(world.node.points, points, "a late offer's answer comes in the ACK");
 }

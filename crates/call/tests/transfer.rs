@@ -468,7 +468,6 @@ fn a_call_that_came_back_without_its_transfer_tells_so_and_goes_on() {
     refer(&mut world, BOB, TO_CAROL);
     world.run_for(SECOND);
     world.node.crash(world.now);
-    world.node.poke(world.now, &mut world.net);
     world.run_for(SECOND * 10);
     assert_eq!(world.agents[BOB].seen.notified.last(), Some(&(503, true)), "{}", world.trace());
     assert!(world.agents[CAROL].seen.ended, "its INVITE is taken back\n{}", world.trace());

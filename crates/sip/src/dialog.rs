@@ -16,6 +16,9 @@ use std::fmt::{self, Display};
 /// How far ahead of use CSeq numbers are reserved: a node that takes over continues behind the reservation.
 pub const RESERVED_SEQS: u32 = 16;
 
+/// How far behind the reservation it continues: what the old owner sent in its last moments, it may have sent without one.
+pub const TAKEOVER_GAP: u32 = 1_000;
+
 /// One dialog, early or confirmed.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dialog {
@@ -197,8 +200,8 @@ impl Dialog {
 
     /// A node takes the call over from a checkpoint: continue behind every number that the old owner may have used.
     pub fn take_over(&mut self) {
-        self.local_seq = self.ceiling;
-        self.ceiling = self.ceiling.saturating_add(RESERVED_SEQS);
+        self.local_seq = self.ceiling.saturating_add(TAKEOVER_GAP - 1);
+        self.ceiling = self.local_seq.saturating_add(RESERVED_SEQS);
     }
 
     /// Whether `message`, which came from the remote side, belongs to this dialog.

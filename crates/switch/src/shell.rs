@@ -25,6 +25,7 @@ use sip::{Flow, Message};
 use smallvec::SmallVec;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 /// Everything that a call's effects need.
 pub struct Shell {
@@ -137,8 +138,8 @@ impl Shell {
     ///
     /// # Errors
     /// The checkpoint is not one of this version.
-    pub fn restore(&self, checkpoint: &[u8], now: Now) -> Result<Call, ::call::Error> {
-        self.with_context(|cx| Call::restore(checkpoint, cx, now))
+    pub fn restore(&self, checkpoint: &[u8], age: Duration, now: Now) -> Result<Call, ::call::Error> {
+        self.with_context(|cx| Call::restore(checkpoint, age, cx, now))
     }
 
     /// Counts a message that was thrown away.

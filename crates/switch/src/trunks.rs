@@ -152,6 +152,7 @@ impl Trunks {
     /// Counts what happened to a call.
     pub fn count(&self, event: &Event) {
         let name = match event {
+            Event::Moved { .. } => return,
             Event::Attempt { trunk, .. }
             | Event::Answered { trunk, .. }
             | Event::Rang { trunk, .. }

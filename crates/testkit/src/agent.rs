@@ -12,6 +12,7 @@ use sip::dialog::Dialog;
 use sip::transaction::{
     AnswerRetransmit, ClientInvite, ClientNonInvite, ReliableProvisional, ServerInvite, ServerNonInvite, Timers,
 };
+use sip::uri::Uri;
 use sip::{Message, Method};
 use std::net::SocketAddr;
 
@@ -30,6 +31,8 @@ pub struct Seen {
     pub replies: Vec<(Method, u16)>,
     /// Requests within the dialog, and initial INVITEs, each once.
     pub requests: Vec<Method>,
+    /// The requests within its dialogs.
+    pub within: Vec<Message>,
     /// The last session description.
     pub sdp: Option<Bytes>,
     /// The last message of all.
@@ -95,7 +98,8 @@ pub struct Agent {
     pub script: Script,
     /// What it saw.
     pub seen: Seen,
-    peer: SocketAddr,
+    /// The switch that it knows.
+    pub(crate) peer: SocketAddr,
     timers: Timers,
     pub(crate) dialogs: Vec<Dialog>,
     clients: Vec<ClientEntry>,
@@ -132,21 +136,37 @@ impl Agent {
         }
     }
 
-    /// What goes out to the switch.
-    pub(crate) fn drain(&mut self) -> Vec<Bytes> {
-        std::mem::take(&mut self.out)
+    /// What goes out, and to where.
+    pub(crate) fn drain(&mut self) -> Vec<(SocketAddr, Bytes)> {
+        let out = std::mem::take(&mut self.out);
+        out.into_iter().map(|bytes| (self.destination(&bytes), bytes)).collect()
     }
 
-    /// The switch's address.
-    #[must_use]
-    pub const fn peer(&self) -> SocketAddr {
-        self.peer
+    /// A response goes where its request came from, a request within a dialog to the dialog's target, and what opens one to
+    /// the switch that the agent knows.
+    fn destination(&self, bytes: &Bytes) -> SocketAddr {
+        let Ok(message) = Message::parse(bytes.clone()) else { return self.peer };
+        let named = if !message.is_request() {
+            message.top_via().and_then(|via| Some((sip::uri::host_ip(via.host)?, via.port)))
+        } else if message.to_tag().is_some() {
+            Uri::parse(message.uri()).and_then(|uri| Some((uri.ip()?, uri.port)))
+        } else {
+            None
+        };
+        named.map_or(self.peer, |(ip, port)| SocketAddr::new(ip, port.unwrap_or(5060)))
     }
 
     /// Whether a confirmed dialog stands.
     #[must_use]
     pub fn is_talking(&self) -> bool {
         self.dialogs.iter().any(|dialog| !dialog.is_early()) && !self.seen.ended
+    }
+
+    /// It loses its call without a word: from now on it knows no dialog.
+    pub fn forget(&mut self) {
+        self.dialogs.clear();
+        self.plans.clear();
+        self.seen.ended = true;
     }
 
     fn later(&mut self, now: Now, plan: Plan, after: std::time::Duration) {

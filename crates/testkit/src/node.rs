@@ -2,7 +2,7 @@
 
 use crate::net::Net;
 use bytes::Bytes;
-use call::effect::{Outcome, Point, Steer};
+use call::effect::{Event, Moved, Outcome, Point, Steer};
 use call::input::{Hop, Refused};
 use call::record::{Record, Row};
 use call::{Call, CallId, Context, Effect, Input, Locals, Settings};
@@ -13,6 +13,7 @@ use smallvec::SmallVec;
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What was taken and given back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,6 +24,14 @@ pub struct Books {
     pub seized: i64,
     /// Calls with ports.
     pub anchored: i64,
+}
+
+impl Books {
+    /// Whether everything is given back. Whoever takes a call over does not tell its channels apart.
+    #[must_use]
+    pub const fn is_balanced(&self) -> bool {
+        self.admitted + self.seized == 0 && self.anchored == 0
+    }
 }
 
 /// What a node refuses.
@@ -76,7 +85,9 @@ pub struct Node {
     /// Checkpoints that were asked for.
     pub points: Vec<Point>,
     /// The last checkpoint of each call.
-    kept: HashMap<CallId, Vec<u8>>,
+    kept: HashMap<CallId, (Now, Vec<u8>)>,
+    /// What came out, in the order in which it did: tests look at who comes before whom.
+    pub done: Vec<String>,
     /// BYEs as they came, retransmissions included.
     pub byes: Vec<Bye>,
     /// Closed rows.
@@ -89,6 +100,10 @@ pub struct Node {
     pub made: u64,
     /// Calls that said they ended.
     pub ended: u64,
+    /// What parties said to takeovers.
+    pub moved: Vec<(SocketAddr, Moved)>,
+    /// Calls that nobody could take over, since nothing had been protected.
+    pub lost: u64,
     /// After every turn a call is replaced by what its checkpoint restores, where it has one.
     pub restores: bool,
     /// How many were replaced.
@@ -114,6 +129,9 @@ impl Node {
             opened: Vec::new(),
             points: Vec::new(),
             kept: HashMap::new(),
+            done: Vec::new(),
+            moved: Vec::new(),
+            lost: 0,
             byes: Vec::new(),
             rows: Vec::new(),
             steers: Vec::new(),
@@ -197,7 +215,8 @@ impl Node {
         while let Some(effect) = self.calls[at].poll_effect() {
             if let Effect::Checkpoint(point) = effect {
                 self.points.push(point);
-                self.kept.insert(self.calls[at].id(), self.calls[at].checkpoint(now));
+                self.done.push(format!("{point:?}"));
+                self.kept.insert(self.calls[at].id(), (now, self.calls[at].checkpoint(now)));
                 continue;
             }
             let answer = self.perform_one(now, net, effect, &mut ended);
@@ -221,14 +240,46 @@ impl Node {
     pub fn crash(&mut self, now: Now) {
         let cx = Context { view: &self.view, settings: &self.settings, locals: &self.locals };
         for call in &mut self.calls {
-            *call = Call::restore(&self.kept[&call.id()], &cx, now).expect("a checkpoint of our own");
+            let (then, bytes) = &self.kept[&call.id()];
+            let age = now.mono.since(then.mono);
+            *call = Call::restore(bytes, age, &cx, now).expect("a checkpoint of our own");
         }
     }
 
-    /// Every call is looked after once, as its shell does after a restore.
-    pub fn poke(&mut self, now: Now, net: &mut Net) {
+    /// This node is gone. Another one at `address` takes over every call that is protected, with the books of what they
+    /// hold; `silent_for` is what it believes of their media.
+    ///
+    /// # Panics
+    /// A checkpoint cannot be read.
+    pub fn fail_over(&mut self, now: Now, net: &mut Net, address: SocketAddr, silent_for: Duration) {
+        self.address = address;
+        let transport = Transport::Udp;
+        self.locals.sip = vec![call::Local { transport, bound: address, advertised: address.to_string().into() }];
+        self.books = Books::default();
+        for call in std::mem::take(&mut self.calls) {
+            let kept = self.kept.get(&call.id()).filter(|(_, bytes)| !bytes.is_empty());
+            let Some((then, bytes)) = kept else {
+                self.forget(call.id());
+                continue;
+            };
+            let cx = Context { view: &self.view, settings: &self.settings, locals: &self.locals };
+            let age = now.mono.since(then.mono);
+            let mut call = Call::restore(bytes, age, &cx, now).expect("a checkpoint of our own");
+            self.books.seized += i64::try_from(call.channels().count()).unwrap_or(0);
+            call.take_over(&cx, now, silent_for);
+            self.calls.push(call);
+        }
         for at in (0..self.calls.len()).rev() {
             self.perform(now, net, at);
+        }
+    }
+
+    /// A call that ended with its node, or that was lost with it.
+    fn forget(&mut self, id: CallId) {
+        if self.rows.iter().any(|row| row.call == id && row.is_final) {
+            self.ended += 1;
+        } else {
+            self.lost += 1;
         }
     }
 
@@ -237,8 +288,9 @@ impl Node {
             return;
         }
         let bytes = self.calls[at].checkpoint(now);
+        let age = Duration::ZERO;
         let cx = Context { view: &self.view, settings: &self.settings, locals: &self.locals };
-        self.calls[at] = Call::restore(&bytes, &cx, now).expect("a checkpoint of our own");
+        self.calls[at] = Call::restore(&bytes, age, &cx, now).expect("a checkpoint of our own");
         self.restored += 1;
     }
 
@@ -249,6 +301,7 @@ impl Node {
                     return Some(Input::Unreachable { mark });
                 }
                 self.note_final(&bytes);
+                self.note(&bytes);
                 net.send(now.mono, self.address, to.remote, bytes);
                 None
             }
@@ -261,15 +314,15 @@ impl Node {
             })),
             Effect::Seize { attempt, target, .. } => {
                 let result = self.seize(&target);
-                self.books.seized += i64::from(result.is_ok());
+                self.books.seized += i64::from(result.is_ok() && is_counted(&target));
                 Some(Input::Seized { attempt, result })
             }
             Effect::Leave { .. } => {
                 self.books.admitted -= 1;
                 None
             }
-            Effect::Surrender { .. } => {
-                self.books.seized -= 1;
+            Effect::Surrender { target } => {
+                self.books.seized -= i64::from(is_counted(&target));
                 None
             }
             Effect::Outcome { trunk, outcome, .. } => {
@@ -291,11 +344,17 @@ impl Node {
                 Some(Input::MediaFreed(Box::default()))
             }
             Effect::Record(Record::Open(row)) => {
+                self.done.push("open".to_owned());
                 self.opened.push(*row);
                 None
             }
             Effect::Record(Record::Close(row)) => {
+                self.done.push(if row.is_final { "final" } else { "close" }.to_owned());
                 self.rows.push(*row);
+                None
+            }
+            Effect::Event(Event::Moved { remote, outcome }) => {
+                self.moved.push((remote, outcome));
                 None
             }
             Effect::Checkpoint(_) | Effect::Event(_) => None,
@@ -304,6 +363,17 @@ impl Node {
                 None
             }
         }
+    }
+
+    /// Remembers what was sent: the method or the code, and to which party.
+    fn note(&mut self, bytes: &Bytes) {
+        let Ok(message) = Message::parse(bytes.clone()) else { return };
+        let within = if message.is_request() && message.to_tag().is_some() { " again" } else { "" };
+        let what = match message.code() {
+            Some(code) => format!("{code} {}", message.method().token()),
+            None => format!("{}{within}", message.method().token()),
+        };
+        self.done.push(what);
     }
 
     /// Remembers a final response to an INVITE of a caller of the test kit, whose numbers begin with 1 or 2.
@@ -355,6 +425,11 @@ impl Node {
             .collect();
         if hops.is_empty() { Err(Refused::Unresolvable) } else { Ok(hops) }
     }
+}
+
+/// Lines have no channels.
+const fn is_counted(target: &Target) -> bool {
+    !matches!(target, Target::User(_))
 }
 
 /// What tells the INVITEs that make calls apart.

@@ -2,7 +2,7 @@
 
 use crate::agent::{Agent, Script};
 use crate::net::{Faults, Net};
-use crate::node::{Books, Node};
+use crate::node::Node;
 use crate::tables::{PARTNERS, view};
 use sip::clock::{Instant, Now, Wall};
 use std::collections::BTreeSet;
@@ -32,7 +32,7 @@ impl World {
         let switch = at(100);
         let scripts = std::iter::once(caller).chain(callees);
         let agents = (1..).zip(scripts).map(|(last, script)| Agent::new(at(last), switch, script)).collect();
-        let now = Now { mono: Instant::from_micros(1_000_000), wall: Wall(1_790_000_000_000) };
+        let now = Now { mono: Instant::from_micros(40_000_000_000_000), wall: Wall(1_790_000_000_000) };
         Self { now, net: Net::new(seed, faults), node: Node::new(view(PARTNERS), switch, seed), agents }
     }
 
@@ -63,8 +63,8 @@ impl World {
     /// Hands everything that agents have written to the network.
     pub fn flush(&mut self) {
         for agent in &mut self.agents {
-            let (from, to) = (agent.address, agent.peer());
-            for bytes in agent.drain() {
+            let from = agent.address;
+            for (to, bytes) in agent.drain() {
                 self.net.send(self.now.mono, from, to, bytes);
             }
         }
@@ -106,6 +106,20 @@ impl World {
         }
     }
 
+    /// The switch dies; another one takes its calls over, from another address. `silent_for` is what it believes of their
+    /// media.
+    pub fn fail_over(&mut self, silent_for: Duration) {
+        let last = match self.node.address.ip() {
+            std::net::IpAddr::V4(ip) => ip.octets()[3],
+            std::net::IpAddr::V6(_) => 0,
+        };
+        self.node.fail_over(self.now, &mut self.net, at(last + 1), silent_for);
+        for agent in &mut self.agents {
+            agent.peer = self.node.address;
+        }
+        self.flush();
+    }
+
     /// What must hold once every call is over, however it went.
     ///
     /// # Panics
@@ -120,15 +134,19 @@ impl World {
     /// It does not hold.
     pub fn assert_settled_for(&self, seed: u64) {
         let (node, trace) = (&self.node, format!("seed {seed}\n{}", self.trace()));
+        let made = node.made - node.lost;
         assert!(self.agents[0].seen.setup_finals <= 1, "one final response\n{trace}");
-        assert_eq!(node.finals.len() as u64, node.made, "one final response a call\n{:?}\n{trace}", node.finals);
-        assert_eq!(node.ended, node.made, "every call ends\n{trace}");
-        assert_eq!(node.books, Books::default(), "everything is given back\n{trace}");
+        assert_eq!(node.finals.len() as u64, made, "one final response a call\n{:?}\n{trace}", node.finals);
+        assert_eq!(node.ended, made, "every call ends\n{trace}");
+        assert!(node.books.is_balanced(), "everything is given back\n{:?}\n{trace}", node.books);
         let finals = node.rows.iter().filter(|row| row.is_final).count() as u64;
-        assert_eq!(finals, node.made, "one final row a call\n{trace}");
+        assert_eq!(finals, made, "one final row a call\n{trace}");
         let opened: BTreeSet<_> = node.opened.iter().map(|row| (row.call, row.attempt)).collect();
-        let begun = node.opened.iter().filter(|row| row.is_final).count();
-        assert_eq!(begun, opened.len(), "an answered row opens once as the last one\n{trace}");
+        let begun = node.opened.iter().filter(|row| row.is_final);
+        let begun: BTreeSet<_> = begun.map(|row| (row.call, row.attempt, row.takeovers)).collect();
+        assert!(begun.len() >= opened.len(), "an answered row opens as the last one\n{trace}");
+        let closings = node.opened.iter().filter(|row| row.is_final).count();
+        assert_eq!(begun.len(), closings, "it opens once on each node\n{trace}");
         let closed: BTreeSet<_> = node.rows.iter().map(|row| (row.call, row.attempt)).collect();
         assert_eq!(closed.len(), node.rows.len(), "a row closes once\n{:?}\n{trace}", node.rows);
         assert!(opened.is_subset(&closed), "what was opened is closed\n{:?}\n{trace}", node.rows);

@@ -58,8 +58,8 @@ impl Answering {
             Event::Acknowledged { side: MediaSide::A, late, message } => {
                 if let Some(client) = late {
                     crate::forward::late_answer(core, env, MediaSide::A, client, &message);
-                    core.out.push_back(Effect::Checkpoint(Point::C3));
                 }
+                core.out.push_back(Effect::Checkpoint(Point::C3));
                 State::Connected(Box::new(self.call))
             }
             Event::Unacknowledged { side: MediaSide::A } => {

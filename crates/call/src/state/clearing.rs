@@ -236,8 +236,8 @@ impl Clearing {
 
     fn write_row(&mut self, core: &mut Core) {
         if let Some(row) = self.row.take() {
-            core.out.push_back(Effect::Record(Record::Close(row)));
             core.out.push_back(Effect::Checkpoint(Point::C6));
+            core.out.push_back(Effect::Record(Record::Close(row)));
         }
     }
 
@@ -299,10 +299,11 @@ impl Core {
 
     /// Nobody is left to hear what becomes of a re-INVITE, and one that its peer only thinks about would never end.
     pub(crate) fn cancel_reinvites(&mut self, env: &Env<'_>) {
-        let pending = self.tx.clients.iter().filter(|client| {
-            let within = matches!(client.purpose, Purpose::Bridge { .. } | Purpose::Refresh(_) | Purpose::Rejoin(_));
-            client.method == Method::Invite && within && client.is_needed()
-        });
+        let pending = self
+            .tx
+            .clients
+            .iter()
+            .filter(|client| client.method == Method::Invite && client.purpose.is_within() && client.is_needed());
         let pending: SmallVec<[u32; 2]> = pending.map(|client| client.id).collect();
         for client in pending {
             crate::orphan::send_cancel(self, env, client, None);
@@ -310,7 +311,7 @@ impl Core {
     }
 
     /// A 2xx to a re-INVITE that crossed the BYE wants its ACK all the same; a provisional response lets its CANCEL go.
-    fn meet_stray(&mut self, env: &Env<'_>, client: u32, message: &Message) {
+    pub(super) fn meet_stray(&mut self, env: &Env<'_>, client: u32, message: &Message) {
         let code = message.code().unwrap_or(0);
         let is_answer = (200..300).contains(&code);
         let Some(entry) = self.tx.client(client) else { return };

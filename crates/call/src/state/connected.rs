@@ -28,11 +28,13 @@ pub(crate) struct Connected {
     pub(crate) answered: Instant,
     /// Who left it to be transferred, and when.
     pub(crate) left: Option<(MediaSide, Now)>,
+    /// Where it had ended before we heard of it: since when.
+    pub(crate) over_since: Option<Now>,
 }
 
 impl Connected {
     pub(crate) const fn new(callee: Callee, answered: Instant, until: Instant) -> Self {
-        Self { callee, side: MediaSide::B, other: None, until, answered, left: None }
+        Self { callee, side: MediaSide::B, other: None, until, answered, left: None, over_since: None }
     }
 
     /// The row of a side's leg, if we called it.
@@ -51,8 +53,8 @@ impl Connected {
 
     /// The moment at which the leg of a side ends that ends now, unless it left before.
     pub(crate) fn end_of<'a>(&self, side: MediaSide, env: &Env<'a>) -> Env<'a> {
-        let left = self.left.filter(|(left, _)| *left == side);
-        Env { now: left.map_or(env.now, |(_, at)| at), ..*env }
+        let left = self.left.filter(|(left, _)| *left == side).map(|(_, at)| at);
+        Env { now: left.or(self.over_since).unwrap_or(env.now), ..*env }
     }
 
     pub(super) fn poll_timeout(&self, core: &Core) -> Option<Instant> {
@@ -61,7 +63,7 @@ impl Connected {
     }
 
     /// Whether the call came back from a checkpoint without the transfer for which one party had left it.
-    fn is_lost(&self, core: &Core) -> bool {
+    pub(super) fn is_lost(&self, core: &Core) -> bool {
         self.left.is_none() && core.paths.first().is_some_and(|path| path.legs.iter().any(|leg| leg.gone))
     }
 
@@ -78,6 +80,7 @@ impl Connected {
                         }
                     }
                     Purpose::Notify => parting::end(core, env),
+                    Purpose::Relocate(_) => core.meet_stray(env, about.client, &message),
                     Purpose::Setup | Purpose::Orphan | Purpose::Farewell => {}
                 }
                 State::Connected(Box::new(self))
@@ -94,7 +97,9 @@ impl Connected {
                     parting::end(core, env);
                     State::Connected(Box::new(self))
                 }
-                Purpose::Setup | Purpose::Orphan | Purpose::Farewell => State::Connected(Box::new(self)),
+                Purpose::Setup | Purpose::Orphan | Purpose::Farewell | Purpose::Relocate(_) => {
+                    State::Connected(Box::new(self))
+                }
             },
             Event::Acknowledged { side, late, message } => {
                 if let Some(client) = late {
@@ -200,7 +205,7 @@ impl Connected {
     }
 
     /// We end it.
-    fn end(self, core: &mut Core, env: &Env<'_>, q850: u16, reason: &str) -> State {
+    pub(super) fn end(self, core: &mut Core, env: &Env<'_>, q850: u16, reason: &str) -> State {
         let header = format!("Q.850;cause={q850}");
         Clearing::release(core, env, self, None, Ending::new(200, q850, EndedBy::Switch, reason), Some(&header))
     }

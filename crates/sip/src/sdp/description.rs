@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 use std::io::Write as _;
 use std::net::IpAddr;
 
+/// How many descriptions the old owner of a leg may have written behind its last checkpoint.
+const RESERVED_VERSIONS: u64 = 16;
+
 /// Our own `o=` line (RFC 8866 §5.2). It hides the origin of the other leg.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Origin {
@@ -88,6 +91,12 @@ impl LocalDescription {
         Ok(body)
     }
 
+    /// A node takes the leg over from a checkpoint: the next description is numbered behind every one that the old owner
+    /// may have written since, and so differs from the last.
+    pub fn take_over(&mut self) {
+        self.version = self.version.saturating_add(RESERVED_VERSIONS);
+    }
+
     /// Writes our own last description again with other media addresses or directions: what a takeover, a hold or a
     /// resume sends. `None` if nothing was written yet.
     ///
@@ -150,5 +159,9 @@ mod tests {
         let moved = local.rewrite_last(elsewhere, &Rewrite { media: &media, ..Rewrite::default() }).unwrap().unwrap();
         let session = Session::parse(&moved).unwrap();
         assert_eq!((version(&moved), session.media(0).unwrap().rtp_address()), (2, Some((elsewhere, 30000).into())));
+        local.take_over();
+        let repeated =
+            local.rewrite_last(elsewhere, &Rewrite { media: &media, ..Rewrite::default() }).unwrap().unwrap();
+        assert!(version(&repeated) > 2 + RESERVED_VERSIONS, "it is written anew though it says the same");
     }
 }

@@ -11,6 +11,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use sip::clock::Now;
 use sip::{Builder, Flow, Message};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What reaches a call.
 pub enum CallMessage {
@@ -87,7 +88,7 @@ impl Actor for CallActor {
                 Ok(Running::new(id, call, CallRef { actor: myself, cell }, shell))
             }
             Arguments::Undertake { checkpoint, id, cell, shell } => {
-                let restored = shell.restore(&checkpoint, now);
+                let restored = shell.restore(&checkpoint, Duration::ZERO, now);
                 let call = restored.inspect_err(|_| shell.forget(id, &cell))?;
                 let mut state = Running::new(id, call, CallRef { actor: myself, cell }, shell);
                 state.begun = true;

@@ -54,6 +54,7 @@ impl Figures {
                 way.answered.increment(1);
                 way.active.increment(1.0);
             }
+            Event::Moved { .. } => {}
             Event::Rang { delay, .. } => self.post_dial_delay.record(delay.as_secs_f64()),
             Event::Failed { direction, code, .. } => self.way(*direction).fail(&self.trunk, *code),
             Event::Ended { direction, duration, .. } => {

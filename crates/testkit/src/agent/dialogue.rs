@@ -251,6 +251,9 @@ impl Agent {
             return self.on_ack(now, &message);
         }
         self.seen.requests.push(method);
+        if message.to_tag().is_some() {
+            self.seen.within.push(message.clone());
+        }
         let machine = if method == Method::Invite {
             Server::Invite(ServerInvite::new(false, &self.timers))
         } else {
@@ -332,6 +335,13 @@ impl Agent {
             self.script.busy -= 1;
             return self.answer_last(now, 491, None);
         }
+        if message.method() == Method::Invite && self.script.mute {
+            return;
+        }
+        if message.method() == Method::Invite && !self.script.moves.is_empty() {
+            let (code, headers) = self.script.moves.remove(0);
+            return self.answer_with(now, code, None, headers);
+        }
         if message.method() == Method::Invite
             && let Some(after) = self.script.broods
         {
@@ -340,6 +350,9 @@ impl Agent {
         if message.method() == Method::Bye {
             self.seen.ended = true;
             self.plans.retain(|(_, plan)| !matches!(plan, Plan::Hangup));
+        }
+        if matches!(message.method(), Method::Invite | Method::Update) {
+            self.dialogs[at].refresh_target(message);
         }
         // An INVITE without an offer asks for ours (RFC 3261 §14.2).
         let wanted = message.has_sdp() || message.method() == Method::Invite;
@@ -362,10 +375,17 @@ impl Agent {
 
     /// Answers the request that came last.
     fn answer_last(&mut self, now: Now, code: u16, body: Option<Bytes>) {
+        self.answer_with(now, code, body, &[]);
+    }
+
+    fn answer_with(&mut self, now: Now, code: u16, body: Option<Bytes>, headers: &[(&'static str, &str)]) {
         let at = self.servers.len() - 1;
         let request = self.servers[at].request.clone();
         let mut builder = Builder::response(&request, code, None, "agent");
         builder.add(Name::Contact, self.contact());
+        for (name, value) in headers {
+            builder.add_as(name, value);
+        }
         let bytes = builder.finish_with("application/sdp", &body.unwrap_or_default());
         if request.method() == Method::Invite && code < 300 {
             let seq = request.cseq().map_or(0, |cseq| cseq.number);

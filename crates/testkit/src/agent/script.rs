@@ -59,6 +59,10 @@ pub struct Script {
     pub broods: Option<Duration>,
     /// This many re-INVITEs are answered with 491.
     pub busy: u32,
+    /// The next INVITEs within the dialog are answered with these, and these headers.
+    pub moves: Vec<(u16, &'static [(&'static str, &'static str)])>,
+    /// Answers no INVITE within its dialog.
+    pub mute: bool,
     /// As caller: the user part of From.
     pub user: &'static str,
     /// As caller: name and password for a digest.
@@ -87,6 +91,8 @@ impl Default for Script {
             slow: None,
             broods: None,
             busy: 0,
+            moves: Vec::new(),
+            mute: false,
             user: "+442071230001",
             password: None,
             max_forwards: 70,

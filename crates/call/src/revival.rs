@@ -1,0 +1,255 @@
+//! A call from its checkpoint: on the node that wrote it, after its actor was lost, or on the one that takes it over.
+
+use crate::call::Call;
+use crate::caller::{Caller, Source, codecs_of};
+use crate::checkpoint::{CallerPart, Held, LegPart, Out, Progress, Snapshot, TargetPart, TransferPart, VERSION};
+use crate::context::{Context, Locals};
+use crate::core::{Core, Env};
+use crate::effect::MediaSide;
+use crate::error::Error;
+use crate::ledger::Ledger;
+use crate::leg::{Leg, Path};
+use crate::media::Codecs;
+use crate::parting::Parting;
+use crate::records::Callee;
+use crate::rejoin::Rejoin;
+use crate::state::{Admitting, Connected, State};
+use crate::transactions::{Cancelling, Client, Purpose};
+use crate::{egress, orphan, refer};
+use routing::Target;
+use routing::model::{CallerPolicy, Ingress, Trunk};
+use sip::clock::{Instant, Now};
+use sip::session_timer::SessionTimer;
+use sip::{Builder, Flow, Message};
+use smallvec::SmallVec;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a restored call has to take back before it goes on.
+#[derive(Clone, Debug)]
+pub(crate) enum Undone {
+    /// A transfer was under way.
+    Transfer(TransferPart),
+}
+
+/// Where a restored call goes on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Place {
+    /// On the node that wrote the checkpoint.
+    Here,
+    /// On another one: what is sent to the old one's address is lost.
+    Elsewhere,
+}
+
+impl Call {
+    /// The call that [`Self::checkpoint`] wrote. Transactions are not carried: what was under way is repeated by whoever
+    /// waits for it. The flows are those of the old node until [`Self::take_over`].
+    ///
+    /// `age` is how old the checkpoint is: every duration in it (talk time, session timers, the duration limit) has run on
+    /// for so long.
+    ///
+    /// # Errors
+    /// The bytes are no checkpoint, or one of another version.
+    pub fn restore(bytes: &[u8], age: Duration, cx: &Context<'_>, now: Now) -> Result<Self, Error> {
+        // The version stands first: a later format need not be readable beyond it.
+        let (version, _) = postcard::take_from_bytes::<u16>(bytes)?;
+        if version != VERSION {
+            return Err(Error::Version(version));
+        }
+        let snapshot: Snapshot = postcard::from_bytes(bytes)?;
+        Ok(revive(snapshot, age, &Env::new(cx, now)))
+    }
+}
+
+impl Core {
+    /// Takes back what was under way when the checkpoint was written; on the node that wrote it, or on another one.
+    pub(crate) fn undo(&mut self, env: &Env<'_>, place: Place) {
+        match self.undone.take().map(|undone| *undone) {
+            Some(Undone::Transfer(transfer)) => take_back(self, env, transfer, place),
+            None => {}
+        }
+    }
+}
+
+/// A point of this clock that lies `ago` in the past, as far as the clock reaches.
+fn past(now: Instant, ago: Duration) -> Instant {
+    let micros = u64::try_from(ago.as_micros()).unwrap_or(u64::MAX);
+    Instant::from_micros(now.as_micros().saturating_sub(micros))
+}
+
+fn revive(snapshot: Snapshot, age: Duration, env: &Env<'_>) -> Call {
+    let mut core = Core::new(snapshot.id, 0);
+    core.chance = snapshot.chance;
+    core.continue_numbers(snapshot.last_number);
+    core.takeovers = snapshot.takeovers;
+    core.attempts = snapshot.attempts;
+    let has_channel = snapshot.caller.has_channel;
+    let mut caller = revive_caller(snapshot.caller, env);
+    let admitted = caller.source.trunk().filter(|_| has_channel).cloned();
+    let state = match snapshot.progress {
+        Progress::Setup(setup) => {
+            let seized = setup.target.map(|(attempt, target)| (attempt, revive_target(target, env)));
+            core.ledger = Ledger::restored(admitted, seized.into_iter(), setup.anchored);
+            if let Some(out) = setup.egress {
+                recall(&mut core, env, out, Place::Here);
+            }
+            if let Ok(invite) = Message::parse(setup.invite) {
+                let invite = Arc::new(invite);
+                caller.server = core.serve(env, MediaSide::A, &caller.flow, &invite);
+                core.invite = Some(invite);
+            }
+            State::Admitting(Admitting { until: env.now.mono + env.settings.max_wait })
+        }
+        Progress::Held(held) => State::Connected(Box::new(revive_held(&mut core, env, *held, age, admitted))),
+    };
+    core.caller = Some(Box::new(caller));
+    core.codecs_to = codecs_between(&core);
+    Call { core, state }
+}
+
+fn revive_held(core: &mut Core, env: &Env<'_>, held: Held, age: Duration, admitted: Option<Arc<Trunk>>) -> Connected {
+    let now = env.now.mono;
+    let targets = held.targets.into_iter().map(|(attempt, target)| (attempt, revive_target(target, env)));
+    core.ledger = Ledger::restored(admitted, targets, held.anchored);
+    let legs = held.legs.map(|part| revive_leg(part, age, now));
+    core.paths = SmallVec::from_iter([Box::new(Path { legs, early: None, attempt: held.attempt })]);
+    core.media = held.media;
+    core.parting = held.parting.map(|(side, part)| Box::new(Parting { side, leg: revive_leg(part, age, now) }));
+    core.rejoin = held.rejoin.map(|side| Rejoin::new(side, now));
+    let since = |callee: Callee, talked| Callee { answered_mono: Some(past(now, talked)), ..callee };
+    let [of_callee, of_other, in_all] = held.talked.map(|talked| talked + age);
+    let until = now + held.left.saturating_sub(age);
+    let mut call = Connected::new(since(held.callee, of_callee), past(now, in_all), until);
+    call.side = held.side;
+    call.other = held.other.map(|other| Box::new(since(*other, of_other)));
+    core.undone = held.transfer.map(|transfer| Box::new(Undone::Transfer(transfer)));
+    call
+}
+
+/// The codecs that the trunks of both legs of an answered call allow.
+fn codecs_between(core: &Core) -> [Codecs; 2] {
+    let [a, b] = [MediaSide::A, MediaSide::B].map(|side| {
+        let party = refer::party(core, side);
+        codecs_of(party.as_ref().and_then(Source::trunk).map(|trunk| &**trunk))
+    });
+    [egress::common(&a, &b), egress::common(&b, &a)]
+}
+
+/// A transfer does not outlive its node: its INVITE is taken back, its sender hears that it failed.
+fn take_back(core: &mut Core, env: &Env<'_>, transfer: TransferPart, place: Place) {
+    let recalled = transfer.egress.as_ref().map_or(0, |out| out.attempt);
+    let legs = core.paths[0].legs.iter().map(|leg| leg.attempt);
+    let kept: SmallVec<[u32; 3]> = legs.chain([recalled]).collect();
+    let spare = core.ledger.seized_targets().iter().map(|(attempt, _)| *attempt);
+    let spare: SmallVec<[u32; 1]> = spare.filter(|attempt| !kept.contains(attempt)).collect();
+    for attempt in spare {
+        core.ledger.surrender(&mut core.out, attempt);
+    }
+    if let Some(out) = transfer.egress {
+        recall(core, env, out, place);
+    }
+    core.free_spare_ports();
+    if let Some(subscription) = transfer.subscription {
+        subscription.finish(core, env, 503);
+    }
+}
+
+/// The callee's INVITE comes back as one that nobody waits for: sent again it brings the last response again, and then
+/// CANCEL, or ACK and BYE, may go out. On another node the response would go to the old one, so CANCEL goes at once.
+fn recall(core: &mut Core, env: &Env<'_>, out: Out, place: Place) {
+    let flow = match place {
+        Place::Here => out.flow,
+        Place::Elsewhere => moved(out.flow, env.locals),
+    };
+    let mut client = Client::invite(env.now.mono, out.branch, out.side, flow, out.bytes, &env.settings.timers);
+    client.purpose = Purpose::Orphan;
+    client.attempt = out.attempt;
+    client.cancelling = Cancelling::Wanted;
+    let request = client.request.clone();
+    if let Some(heard) = request.filter(|_| place == Place::Elsewhere).and_then(|request| {
+        // As if it had been heard: it is not sent again, and may be cancelled.
+        Message::parse(Builder::response(&request, 100, None, "").finish()).ok()
+    }) {
+        let _ = client.handle_response(env.now.mono, &heard);
+    }
+    let id = client.id;
+    core.tx.clients.push(Box::new(client));
+    if place == Place::Elsewhere {
+        orphan::send_cancel(core, env, id, None);
+    }
+}
+
+/// The same way from a listener of this node, unless a third node holds its connection.
+pub(crate) fn moved(flow: Flow, locals: &Locals) -> Flow {
+    if flow.edge != 0 {
+        return flow;
+    }
+    let local = locals.pick(flow.transport, flow.remote).map_or(flow.local, |local| local.bound);
+    Flow::new(flow.transport, local, flow.remote)
+}
+
+fn revive_caller(part: CallerPart, env: &Env<'_>) -> Caller {
+    let source = match env.view.user(&part.name).filter(|_| part.is_user) {
+        Some(user) => Source::User(user.clone()),
+        None => Source::Trunk(trunk_named(env, &part.name)),
+    };
+    Caller {
+        codecs: codecs_of(source.trunk().map(|trunk| &**trunk)),
+        source,
+        server: 0,
+        flow: part.flow,
+        pinned: part.pinned,
+        started: part.started,
+        caller_in: part.caller_in,
+        called_in: part.called_in,
+        called: Box::default(),
+        identity: trunk::Identity::default(),
+        lrn: part.lrn,
+        call_id: part.call_id,
+        tag: part.tag,
+        options: SmallVec::new(),
+        required: SmallVec::new(),
+        session: None,
+        emergency: part.emergency,
+        hidden: part.hidden,
+    }
+}
+
+fn revive_leg(part: LegPart, age: Duration, now: Instant) -> Leg {
+    let since = part.timer.map_or(now, |(_, _, ran)| past(now, ran + age));
+    let timer = part.timer.map(|(seconds, we_refresh, _)| SessionTimer::new(since, seconds, we_refresh));
+    Leg {
+        dialog: part.dialog,
+        flow: part.flow,
+        pinned: part.pinned,
+        timer,
+        timer_since: since,
+        updates: part.updates,
+        attempt: part.attempt,
+        gone: part.gone,
+    }
+}
+
+fn revive_target(part: TargetPart, env: &Env<'_>) -> Target {
+    match part {
+        TargetPart::Trunk(name) => Target::Trunk(trunk_named(env, &name)),
+        TargetPart::Registered(name) => Target::Registered(trunk_named(env, &name)),
+        TargetPart::User(name) => match env.view.user(&name) {
+            Some(user) => Target::User(user.clone()),
+            None => Target::Registered(trunk_named(env, &name)),
+        },
+    }
+}
+
+/// The trunk of this name, or where the tables have dropped it since, one that has only the name: the record needs it.
+fn trunk_named(env: &Env<'_>, name: &Arc<str>) -> Arc<Trunk> {
+    env.view.trunk(name).cloned().unwrap_or_else(|| {
+        Arc::new(Trunk {
+            session_expires: 0,
+            redirect: routing::model::Redirect::Pass,
+            refer: routing::model::Referral::Pass,
+            ingress: Some(Ingress { caller_policy: CallerPolicy::Pass, ..Ingress::default() }),
+            ..Trunk::named(name)
+        })
+    })
+}

@@ -1,0 +1,64 @@
+//! A call that another node goes on with, from outside: what its shell asks before, and the moment itself.
+
+use crate::call::Call;
+use crate::context::Context;
+use crate::core::Env;
+use crate::state::{Moving, State};
+use routing::model::Trunk;
+use sip::clock::{Instant, Now, Wall};
+use smallvec::SmallVec;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+impl Call {
+    /// The trunks of which the call holds a channel, one entry a channel: that of its caller and those that were seized.
+    pub fn channels(&self) -> impl Iterator<Item = &Arc<Trunk>> {
+        self.core.ledger.channels()
+    }
+
+    /// Whether it calls for help.
+    #[must_use]
+    pub fn is_emergency(&self) -> bool {
+        self.core.caller.as_ref().is_some_and(|caller| caller.emergency)
+    }
+
+    /// Whether somebody has answered it and it goes on.
+    #[must_use]
+    pub const fn is_answered(&self) -> bool {
+        matches!(self.state, State::Answering(_) | State::Connected(_) | State::Transferring(_) | State::Moving(_))
+    }
+
+    /// Whom [`Self::take_over`] will write to.
+    #[must_use]
+    pub fn peers(&self) -> SmallVec<[SocketAddr; 2]> {
+        match self.core.paths.first() {
+            Some(path) => path.legs.iter().filter(|leg| !leg.gone).map(|leg| leg.reachable_at()).collect(),
+            None => self.core.caller.iter().map(|caller| caller.flow.remote).collect(),
+        }
+    }
+
+    /// Takes the call over on this node: once, right after [`Self::restore`], before any input. The channels of
+    /// [`Self::channels`] must be taken here already. `silent_for` is how long ago the former owner was last known to carry
+    /// the media of the call.
+    pub fn take_over(&mut self, cx: &Context<'_>, now: Now, silent_for: Duration) {
+        let env = Env::new(cx, now);
+        self.core.takeovers += 1;
+        let heard = before(now, silent_for);
+        if let State::Connected(_) = &self.state
+            && let State::Connected(call) = std::mem::replace(&mut self.state, State::Over)
+        {
+            self.state = Moving::begin(&mut self.core, &env, *call, heard);
+        }
+        self.run(&env);
+    }
+}
+
+/// Both clocks so long ago.
+fn before(now: Now, ago: Duration) -> Now {
+    let micros = u64::try_from(ago.as_micros()).unwrap_or(u64::MAX);
+    Now {
+        mono: Instant::from_micros(now.mono.as_micros().saturating_sub(micros)),
+        wall: Wall(now.wall.0.saturating_sub(micros / 1_000)),
+    }
+}
