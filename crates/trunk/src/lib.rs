@@ -9,6 +9,7 @@ pub mod caller;
 pub mod capacity;
 pub mod cause;
 pub mod gateway;
+pub mod pacing;
 pub mod quota;
 pub mod registration;
 pub mod screening;
