@@ -13,7 +13,7 @@ mod shard;
 mod testing;
 mod voters;
 
-pub use balance::{STEP, balance};
+pub use balance::{RESCUE, STEP, balance};
 pub use change::{ClusterChange, Move, Outcome, Stale};
 pub use member::{Liveness, MAX_ADDRESS_BYTES, MAX_MEMBERS, MAX_NAME_BYTES, MAX_SIP_ADDRESSES, Member, NodeId};
 pub use observers::{OBSERVERS, observers};

@@ -10,10 +10,12 @@ mod tests;
 use super::{Cluster, Liveness, Member, Move, NodeId, SHARDS};
 use std::collections::BTreeSet;
 
-/// How many shards change hands in one entry of the log.
+/// How many shards change hands in one entry of the log while their owner lives.
 pub const STEP: usize = 64;
+/// How many may change hands at once: all of a node that is gone, since its calls wait for that.
+pub const RESCUE: usize = SHARDS as usize;
 
-/// The next step towards an even spread, [`STEP`] moves at most; empty when there is nothing to move, or nobody to carry.
+/// The next step towards an even spread, [`STEP`] moves at most beside those of the shards whose owner is gone; empty when there is nothing to move, or nobody to carry.
 ///
 /// Applied again and again it ends. Owners are then within a tenth of the mean over the members that carry; each backup is in
 /// another site where one carries, else on another node; and the backups are spread, over all and for each owner, as
@@ -21,7 +23,9 @@ pub const STEP: usize = 64;
 #[must_use]
 pub fn balance(cluster: &Cluster) -> Vec<Move> {
     let Some(mut plan) = Plan::of(cluster) else { return Vec::new() };
+    plan.limit = RESCUE;
     plan.give_up(cluster, |owner| owner.is_none_or(|member| member.liveness == Liveness::Fenced));
+    plan.limit = STEP;
     plan.protect();
     plan.give_up(cluster, |_| true);
     plan.level_owners();
@@ -51,6 +55,8 @@ struct Plan {
     /// For each owner and backup, how many shards they have in common.
     pairs: Vec<u64>,
     changed: BTreeSet<u16>,
+    /// How many may change.
+    limit: usize,
 }
 
 impl Plan {
@@ -71,6 +77,7 @@ impl Plan {
             backed: vec![0; count],
             pairs: vec![0; count * count],
             changed: BTreeSet::new(),
+            limit: STEP,
         };
         plan.fitting = (0..count).map(|owner| plan.fitting(owner).count() as u64).collect();
         for (at, shard) in cluster.shards().iter().enumerate() {
@@ -103,7 +110,7 @@ impl Plan {
     }
 
     fn full(&self) -> bool {
-        self.changed.len() >= STEP
+        self.changed.len() >= self.limit
     }
 
     /// Whether one may be the backup of the other.

@@ -6,7 +6,7 @@
 #[cfg(test)]
 mod tests;
 
-use super::{Cluster, Liveness, MAX_MEMBERS, MAX_NAME_BYTES, Member, NodeId, SHARDS, STEP};
+use super::{Cluster, Liveness, MAX_MEMBERS, MAX_NAME_BYTES, Member, NodeId, RESCUE, SHARDS};
 use serde::{Deserialize, Serialize};
 
 /// One change.
@@ -35,7 +35,7 @@ pub enum ClusterChange {
         /// In which life of it.
         incarnation: u64,
     },
-    /// Shards change hands, [`STEP`] at most. Steps that were decided on what has passed are left out; where that is all of
+    /// Shards change hands, [`RESCUE`] at most. Steps that were decided on what has passed are left out; where that is all of
     /// them the change is refused.
     Place(Vec<Move>),
     /// A node takes no more work, or takes work again.
@@ -109,7 +109,7 @@ pub enum Stale {
     #[error("{0}")]
     Malformed(String),
     /// More steps than one change may have.
-    #[error("{0} shards in one change; at most {STEP} may change hands at once")]
+    #[error("{0} shards in one change; at most {RESCUE} may change hands at once")]
     Steps(usize),
     /// Every step of it was decided on an epoch that has passed, or for a node that may not own.
     #[error("the shards or the nodes have changed meanwhile")]
@@ -205,7 +205,7 @@ impl Cluster {
     }
 
     fn place(&mut self, moves: &[Move]) -> Result<(NodeId, u64), Stale> {
-        if moves.len() > STEP {
+        if moves.len() > RESCUE {
             return Err(Stale::Steps(moves.len()));
         }
         let made = moves.iter().filter(|step| self.step(step)).count();

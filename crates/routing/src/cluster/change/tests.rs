@@ -1,6 +1,6 @@
 use super::{ClusterChange, Move, Outcome, Stale};
 use crate::cluster::testing::{cluster, make, member, settle};
-use crate::cluster::{Cluster, Liveness, MAX_MEMBERS, Member, STEP};
+use crate::cluster::{Cluster, Liveness, MAX_MEMBERS, Member, RESCUE};
 use proptest::prelude::*;
 
 /// A change that must be refused, and must leave no trace.
@@ -92,8 +92,8 @@ fn a_move_takes_effect_only_in_the_epoch_that_it_was_decided_in() {
     assert_eq!(refused(&mut cluster, &ClusterChange::Place(vec![beyond])), Stale::Moved);
     let nobody = Move { shard: 8, owner: Some(3), ..step };
     assert_eq!(refused(&mut cluster, &ClusterChange::Place(vec![nobody])), Stale::Moved);
-    let many = ClusterChange::Place(vec![step; STEP + 1]);
-    assert_eq!(refused(&mut cluster, &many), Stale::Steps(STEP + 1));
+    let many = ClusterChange::Place(vec![step; RESCUE + 1]);
+    assert_eq!(refused(&mut cluster, &many), Stale::Steps(RESCUE + 1));
 }
 
 #[test]
