@@ -48,6 +48,7 @@ pub struct Audio {
     tokens: Vec<u64>,
     tones: tone::Tones,
     gaps: Histogram,
+    moved_gaps: Histogram,
     report: AudioReport,
 }
 
@@ -59,6 +60,7 @@ struct Leg {
     sender: Option<Sender>,
     receiver: Option<Receiver>,
     slot: Option<usize>,
+    moved: bool,
 }
 
 struct Sender {
@@ -85,6 +87,7 @@ impl Audio {
             tokens: Vec::new(),
             tones: tone::Tones::default(),
             gaps: Histogram::default(),
+            moved_gaps: Histogram::default(),
             report: AudioReport::default(),
         })
     }
@@ -99,7 +102,8 @@ impl Audio {
         let port = socket.local_addr()?.port();
         let at = self.free.pop().unwrap_or(self.legs.len());
         self.poller.add(&socket, at as u64)?;
-        let leg = Leg { socket, port, far: None, codec: Codec::Pcma, sender: None, receiver: None, slot: None };
+        let leg =
+            Leg { socket, port, far: None, codec: Codec::Pcma, sender: None, receiver: None, slot: None, moved: false };
         if at == self.legs.len() {
             self.legs.push(Some(leg));
         } else {
@@ -150,6 +154,13 @@ impl Audio {
         open.receiver = Some(Receiver::new(self.tones.samples(hears, codec), codec.payload_type()));
     }
 
+    /// The far end goes on from another address: the pause of this leg is counted apart.
+    pub fn moves(&mut self, leg: LegId) {
+        if let Some(open) = &mut self.legs[leg.0] {
+            open.moved = true;
+        }
+    }
+
     /// From `now` on the leg sends.
     pub fn speak(&mut self, leg: LegId, now: u64) {
         let Some(open) = &mut self.legs[leg.0] else { return };
@@ -168,8 +179,15 @@ impl Audio {
             self.slots[slot].retain(|&at| at != leg.0);
         }
         let Some(receiver) = &mut closed.receiver else { return };
+        let lost = self.report.packets_lost;
         match receiver.end(now, &mut self.report) {
-            Some(gap) => self.gaps.record(gap / 1000),
+            Some(gap) => {
+                self.gaps.record(gap / 1000);
+                if closed.moved {
+                    self.report.moved_lost += self.report.packets_lost - lost;
+                    self.moved_gaps.record(gap / 1000);
+                }
+            }
             None => self.report.silent_legs += 1,
         }
     }
@@ -232,7 +250,8 @@ impl Audio {
     /// The counts so far; losses and pauses only of legs that were closed.
     #[must_use]
     pub fn report(&self) -> AudioReport {
-        AudioReport { longest_gap_ms: self.gaps.quantiles(), ..self.report.clone() }
+        let (longest_gap_ms, moved_gap_ms) = (self.gaps.quantiles(), self.moved_gaps.quantiles());
+        AudioReport { longest_gap_ms, moved_gap_ms, ..self.report.clone() }
     }
 }
 

@@ -90,6 +90,10 @@ pub(crate) struct Call {
     pub(crate) reinvite: Option<Retry>,
     pub(crate) leg: Option<LegId>,
     pub(crate) codecs: [Codec; 2],
+    /// Entrances that have said nothing.
+    pub(crate) passed_over: u8,
+    /// The switch has gone on with the call from another address.
+    pub(crate) moved: bool,
 }
 
 impl Call {
@@ -214,6 +218,19 @@ impl Call {
     fn close_leg(&mut self, cx: &mut Context<'_>) {
         if let (Some(audio), Some(leg)) = (cx.audio.as_mut(), self.leg.take()) {
             audio.close(leg, cx.now);
+        }
+    }
+
+    /// The switch goes on with the call from another address.
+    pub(crate) fn follow(&mut self, cx: &mut Context<'_>) {
+        if !std::mem::replace(&mut self.moved, true) {
+            match self.role {
+                Role::Caller => cx.tally.moved += 1,
+                Role::Callee => cx.tally.callee.moved += 1,
+            }
+        }
+        if let (Some(audio), Some(leg)) = (cx.audio.as_mut(), self.leg) {
+            audio.moves(leg);
         }
     }
 

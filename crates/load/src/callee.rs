@@ -50,6 +50,8 @@ pub(crate) fn start(serial: u64, run: u64, cx: &mut Context<'_>, invite: &Messag
         reinvite: None,
         leg: None,
         codecs: [codec, codec],
+        passed_over: 0,
+        moved: false,
     };
     cx.tally.callee.offered += 1;
     cx.tally.open_callees += 1;

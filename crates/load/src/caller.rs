@@ -45,7 +45,10 @@ pub(crate) fn start(serial: u64, run: u64, cx: &mut Context<'_>) -> Call {
         reinvite: None,
         leg: None,
         codecs: [options.codec, other],
+        passed_over: 0,
+        moved: false,
     };
+    call.due = options.failover.map(|patience| cx.now + micros(patience));
     call.open_leg(cx);
     send_invite(&call, cx);
     call
@@ -70,9 +73,30 @@ pub(crate) fn on_due(call: &mut Call, cx: &mut Context<'_>) {
         call.state = State::Cancelling;
         call.retry = Some(Retry::new(cx, T2));
         send_cancel(call, cx);
+    } else if call.state == State::Calling {
+        pass_over(call, cx);
     } else if call.state == State::Cancelling {
         call.end(cx, End::Failed("no final response after CANCEL".into()));
     }
+}
+
+/// Nobody has answered there: the same call goes to the next entrance, under a branch of its own (RFC 3263 §4.3).
+fn pass_over(call: &mut Call, cx: &mut Context<'_>) {
+    let options = cx.options;
+    if usize::from(call.passed_over) >= options.more_targets.len() {
+        return;
+    }
+    call.passed_over += 1;
+    cx.tally.failed_over += u64::from(call.passed_over == 1);
+    let (index, _) = options.target_of(call.serial);
+    let next = options.entrance(index + usize::from(call.passed_over));
+    let called = options.called_numbers.number(call.serial);
+    call.dialog.next_hop = next;
+    call.dialog.target = format!("sip:{called}@{next}").into();
+    call.dialog.branch = format!("{}f{}", call.dialog.branch, call.passed_over).into();
+    call.retry = Some(Retry::new(cx, u64::MAX));
+    call.due = options.failover.map(|patience| cx.now + micros(patience));
+    send_invite(call, cx);
 }
 
 /// Handles a response with our Call-ID.

@@ -240,6 +240,7 @@ impl<'a> Engine<'a> {
             bad_samples: audio.bad_samples,
             legs_hearing: self.audio.as_ref().map_or(0, |audio| audio.legs_hearing(self.now)),
             longest_gap_ms: audio.longest_gap_ms.max,
+            moved: tally.moved,
             elapsed_ms: self.now / 1000,
         }
     }

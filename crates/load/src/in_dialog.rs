@@ -80,8 +80,16 @@ fn on_reinvite(call: &mut Call, cx: &mut Context<'_>, message: &Message<'_>, sou
     if repeated {
         return callee::on_repeated_invite(call, cx);
     }
+    if call.state == State::Leaving {
+        // For whoever has sent BYE the call is over, also where nobody was there to hear it (RFC 3261 §15.1.1).
+        respond(cx, message, source, 481);
+        return call.end(cx, End::Completed);
+    }
     if call.state != State::Established {
         return respond(cx, message, source, if call.state == State::Ended { 481 } else { 491 });
+    }
+    if source.ip() != call.dialog.next_hop.ip() {
+        call.follow(cx);
     }
     call.dialog.refresh(message);
     call.echo = Some(Echo::of(message, "load", source));

@@ -45,6 +45,9 @@ pub struct Options {
     pub mix: Mix,
     /// Who ends answered calls.
     pub hangup: Hangup,
+    /// A call to whose INVITE nobody says anything for so long is placed at the next entrance (RFC 3263 §4.3); `None`: never.
+    #[serde(default)]
+    pub failover: Option<Duration>,
     /// The first pause before a message is sent again (T1 of RFC 3261 §17.1.1.1).
     pub t1: Duration,
 }
@@ -71,6 +74,7 @@ impl Options {
             credentials: None,
             mix: Mix::default(),
             hangup: Hangup::Caller,
+            failover: None,
             t1: Duration::from_millis(500),
         }
     }
@@ -79,7 +83,14 @@ impl Options {
     #[must_use]
     pub(crate) fn target_of(&self, serial: u64) -> (usize, SocketAddr) {
         let index = (serial % (self.more_targets.len() as u64 + 1)) as usize;
-        (index, index.checked_sub(1).map_or(self.target, |more| self.more_targets[more]))
+        (index, self.entrance(index))
+    }
+
+    /// The entrance at this place, counted round.
+    #[must_use]
+    pub(crate) fn entrance(&self, index: usize) -> SocketAddr {
+        let index = index % (self.more_targets.len() + 1);
+        index.checked_sub(1).map_or(self.target, |more| self.more_targets[more])
     }
 
     pub(crate) fn validate(&self) -> Result<(), Error> {

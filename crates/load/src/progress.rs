@@ -20,6 +20,7 @@ pub struct Progress {
     bad_samples: AtomicU64,
     legs_hearing: AtomicU64,
     longest_gap_ms: AtomicU64,
+    moved: AtomicU64,
     elapsed_ms: AtomicU64,
 }
 
@@ -52,6 +53,9 @@ pub struct Snapshot {
     pub legs_hearing: u64,
     /// The longest pause between two packets of one leg so far.
     pub longest_gap_ms: u64,
+    /// Calls with which the switch went on from another address.
+    #[serde(default)]
+    pub moved: u64,
     /// Since the start of the run.
     pub elapsed_ms: u64,
 }
@@ -85,6 +89,7 @@ impl Progress {
             bad_samples: self.bad_samples.load(Relaxed),
             legs_hearing: self.legs_hearing.load(Relaxed),
             longest_gap_ms: self.longest_gap_ms.load(Relaxed),
+            moved: self.moved.load(Relaxed),
             elapsed_ms: self.elapsed_ms.load(Relaxed),
         }
     }
@@ -103,6 +108,7 @@ impl Progress {
         self.bad_samples.store(now.bad_samples, Relaxed);
         self.legs_hearing.store(now.legs_hearing, Relaxed);
         self.longest_gap_ms.store(now.longest_gap_ms, Relaxed);
+        self.moved.store(now.moved, Relaxed);
         self.elapsed_ms.store(now.elapsed_ms, Relaxed);
     }
 }

@@ -36,6 +36,12 @@ pub struct Report {
     pub retransmissions_sent: u64,
     /// Requests and responses that came in again.
     pub retransmissions_seen: u64,
+    /// Calls that were placed at another entrance, because the first one said nothing.
+    #[serde(default)]
+    pub failed_over: u64,
+    /// Answered calls with which the switch went on from another address.
+    #[serde(default)]
+    pub moved: u64,
     /// Datagrams that were no SIP, or belonged to no call.
     pub stray: u64,
     /// The most calls open at once.
@@ -75,6 +81,9 @@ pub struct CalleeReport {
     pub answered: u64,
     /// Answered calls that ended with a BYE.
     pub completed: u64,
+    /// Answered calls with which the switch went on from another address.
+    #[serde(default)]
+    pub moved: u64,
     /// What went wrong, by reason.
     pub failures: BTreeMap<String, u64>,
 }
@@ -108,6 +117,12 @@ pub struct AudioReport {
     pub source_changes: u64,
     /// The longest pause of each leg, in milliseconds: quantiles over the legs.
     pub longest_gap_ms: Quantiles,
+    /// The same, of the legs with which the switch went on from another address.
+    #[serde(default)]
+    pub moved_gap_ms: Quantiles,
+    /// Of the lost packets, those of legs with which the switch went on from another address.
+    #[serde(default)]
+    pub moved_lost: u64,
     /// The longest time in which the generator's own thread did not get to its sockets, in milliseconds: pauses up to
     /// this long may be its own fault.
     pub own_pause_ms: u64,
@@ -148,6 +163,10 @@ impl fmt::Display for Report {
         if self.held_back + self.still_open + self.stray > 0 {
             let (held, open, stray) = (self.held_back, self.still_open, self.stray);
             writeln!(f, "beside      {held} held back, {open} still open, {stray} stray datagrams")?;
+        }
+        if self.failed_over + self.moved + callee.moved > 0 {
+            let (over, callers, callees) = (self.failed_over, self.moved, callee.moved);
+            writeln!(f, "moved       {callers} callers and {callees} callees; {over} calls went to another entrance")?;
         }
         writeln!(
             f,
@@ -201,6 +220,10 @@ impl fmt::Display for AudioReport {
             self.packets_repeated,
             self.packets_foreign
         )?;
+        if self.moved_gap_ms.max > 0 {
+            let gap = &self.moved_gap_ms;
+            writeln!(f, "pauses      of moved legs: p50 {} ms, p99 {} ms, at most {} ms", gap.p50, gap.p99, gap.max)?;
+        }
         writeln!(
             f,
             "tones       {} wrong samples in {} packets; longest pause {} ms (median of legs {} ms, our own {} ms)",

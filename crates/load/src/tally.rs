@@ -35,6 +35,9 @@ pub(crate) struct Tally {
     pub(crate) failures: BTreeMap<String, u64>,
     pub(crate) sent_again: u64,
     pub(crate) seen_again: u64,
+    /// Calls that went to another entrance, and those with which the switch went on from another address.
+    pub(crate) failed_over: u64,
+    pub(crate) moved: u64,
     pub(crate) stray: u64,
     pub(crate) open_callers: u64,
     pub(crate) open_callees: u64,
@@ -98,6 +101,8 @@ impl Tally {
             still_open: self.open_callers + self.open_callees,
             retransmissions_sent: self.sent_again,
             retransmissions_seen: self.seen_again,
+            failed_over: self.failed_over,
+            moved: self.moved,
             stray: self.stray,
             max_in_flight: self.max_in_flight,
             setup_us: self.setup.quantiles(),
