@@ -86,6 +86,29 @@ impl Calls {
         Ok(CallRef { actor, cell })
     }
 
+    /// Takes a call over from a node that is gone, which carried it last at `alive`. It comes back as an error where it cannot be
+    /// carried here; a call that is here already stays as it is.
+    pub(crate) fn adopt(
+        &self,
+        shell: &Arc<Shell>,
+        id: CallId,
+        cell: Arc<CallCell>,
+        call: Box<::call::Call>,
+        alive: sip::clock::Instant,
+    ) -> Result<(), Arc<CallCell>> {
+        let Some(supervisor) = self.shards[shard_of(id)].lock().clone() else { return Err(cell) };
+        let arguments = Arguments::TakeOver { call, alive, id, cell: Arc::clone(&cell), shell: Arc::clone(shell) };
+        let key = cell.key;
+        let adopted = self.directory.adopt(id, key, || {
+            let spawned = ActorRuntime::spawn_linked_instant(None, CallActor, arguments, supervisor);
+            spawned.map(|(actor, _)| CallRef { actor, cell: Arc::clone(&cell) })
+        });
+        match adopted {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) | Err(_) => Err(cell),
+        }
+    }
+
     /// Up to `limit` calls as they are now. A call that does not answer in time is left out.
     pub async fn show(&self, limit: usize) -> Vec<::call::Summary> {
         let mut out = Vec::new();

@@ -5,6 +5,7 @@
 //! leave the outbox only when the file that holds them is closed, synced and named.
 
 mod csv_file;
+mod orphans;
 mod outbox;
 pub mod read;
 #[cfg(test)]
@@ -34,6 +35,8 @@ pub struct Options {
     pub node: String,
     /// The column `site`.
     pub site: String,
+    /// No other node can have taken a call of an earlier process over.
+    pub alone: bool,
 }
 
 /// What calls hold of it.
@@ -44,17 +47,28 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Opens the outbox and closes what an earlier process left open: those calls ended with it, `ended_by = switch`.
+    /// Opens the outbox. What an earlier process left open ended with it, `ended_by = switch`, unless another node has taken it
+    /// over: a node alone closes it at once, any other one when it has asked, by [`Handle::waiting`].
     ///
     /// # Errors
     /// [`Error::Records`] if the folder cannot be opened.
     pub fn open(options: Options) -> Result<Self, Error> {
+        let alone = options.alone;
         let outbox = Arc::new(Outbox::open(options)?);
-        let orphans = outbox.close_orphans()?;
+        let orphans = outbox.find_orphans()?;
+        if alone {
+            outbox.close_orphans()?;
+        } else {
+            outbox.find_closed()?;
+        }
+        outbox.forget_taken(clock::now().wall)?;
         // The first heartbeat, before the first record.
         outbox.sync()?;
         if orphans > 0 {
-            tracing::warn!(orphans, "calls that were up when the process died are closed as ended by the switch");
+            tracing::warn!(
+                orphans,
+                "calls were up when the process died: they are closed, unless another node has taken them"
+            );
         }
         Ok(Self { outbox, door: Door::default() })
     }
@@ -69,6 +83,37 @@ impl Handle {
             Record::Open(row) => self.outbox.put_open(row),
             Record::Close(row) => self.outbox.put_closed(row),
         }
+    }
+
+    /// Another node may have this call: its open rows wait until that is known.
+    pub fn abandon(&self, call: ::call::CallId) {
+        self.outbox.abandon(call, clock::now().wall);
+    }
+
+    /// Calls whose open rows wait for that, up to so many.
+    #[must_use]
+    pub fn waiting(&self, limit: usize) -> Vec<::call::CallId> {
+        self.outbox.waiting(limit)
+    }
+
+    /// How many calls wait.
+    #[must_use]
+    pub fn waiting_len(&self) -> usize {
+        self.outbox.waiting_len()
+    }
+
+    /// It is known: another node closes the rows, or nobody does and they are closed here.
+    ///
+    /// # Errors
+    /// [`Error::Records`]; they wait then as before.
+    pub fn resolve(&self, call: ::call::CallId, is_taken: bool) -> Result<(), Error> {
+        if is_taken { self.outbox.drop_orphan(call) } else { self.outbox.close_orphan(call) }.map(|_| ())
+    }
+
+    /// Whether this node has taken a call over, now or in the last days.
+    #[must_use]
+    pub fn has_taken(&self, call: ::call::CallId) -> bool {
+        self.outbox.has_taken(call)
     }
 
     /// Whether a record could be stored now: writes the heartbeat.

@@ -17,6 +17,7 @@ pub mod error;
 mod gate;
 mod media;
 pub mod node;
+pub mod protect;
 pub mod registrations;
 mod resolver;
 pub mod shell;

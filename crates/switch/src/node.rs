@@ -9,6 +9,7 @@ use crate::counters::Messages;
 use crate::data_dir::Claim;
 use crate::dispatch::Dispatcher;
 use crate::error::Error;
+use crate::protect::Protect;
 use crate::registrations::{self, Contacts, Registrations};
 use crate::resolver::Resolver;
 use crate::shell::Shell;
@@ -82,6 +83,7 @@ impl Node {
             data_dir: options.data_dir.clone(),
             node: options.name.clone(),
             site: options.site.clone(),
+            alone: options.mesh.is_none(),
         })?;
         let shell = Arc::new(Shell {
             calls: Calls::new(CALLS),
@@ -93,6 +95,7 @@ impl Node {
             trunks: Trunks::default(),
             contacts: Contacts::default(),
             relay,
+            protect: Protect::new(),
             cdr,
             clients: Clients::default(),
             messages: Messages::default(),
@@ -163,6 +166,7 @@ impl Node {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         self.shell.trunks.leave().await;
+        self.shell.protect.stop();
         self.root.stop(Some("shutdown".to_owned()));
         let _ = self.ended.await;
     }

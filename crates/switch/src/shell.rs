@@ -6,11 +6,13 @@ use crate::calls::directory::{CallCell, CallRef};
 use crate::clients::Clients;
 use crate::cluster::Cluster;
 use crate::counters::Messages;
+use crate::protect::Protect;
 use crate::registrations::{self, Contacts, trunk_aor, user_aor};
 use crate::resolver::{Hops, Resolver};
 use crate::transport::{Sender, Sent, Transports};
 use crate::trunks::{Acquired, Purpose, Trunks};
 use crate::{cdr, media};
+use ::call::effect::Event;
 use ::call::input::Refused;
 use ::call::record::Record;
 use ::call::{Call, CallId, Context, Effect, Input, Locals, Settings};
@@ -43,6 +45,8 @@ pub struct Shell {
     pub contacts: Contacts,
     /// The media relay.
     pub relay: relay::Handle,
+    /// The backups of calls, here and elsewhere.
+    pub protect: Protect,
     /// Call records.
     pub cdr: cdr::Handle,
     /// Requests of our own that belong to no call.
@@ -134,7 +138,7 @@ impl Shell {
         self.settings.get().expect("set before anything that reads it is started")
     }
 
-    /// A call from its checkpoint.
+    /// A call from its checkpoint, which is so old.
     ///
     /// # Errors
     /// The checkpoint is not one of this version.
@@ -204,6 +208,9 @@ impl Shell {
             Effect::Steer(steer) => self.done(|| self.steer(cell, &steer)),
             Effect::FreeMedia => self.free_media(cell),
             Effect::Record(record) => self.done(|| self.record(id, &record)),
+            Effect::Event(Event::Moved { remote, outcome }) => {
+                self.done(|| self.protect.moved(cell, now.mono, remote, outcome))
+            }
             Effect::Event(event) => self.done(|| self.trunks.count(&event)),
             // The actor keeps these two to itself.
             Effect::Checkpoint(_) | Effect::Ended => Performed::Done,
@@ -237,6 +244,7 @@ impl Shell {
     /// Forgets a call, and gives back whatever it still holds: nothing, unless it failed.
     pub fn forget(self: &Arc<Self>, id: CallId, cell: &CallCell) {
         self.calls.directory.remove(id);
+        self.protect.release(self, id, cell);
         for trunk in cell.gave_all() {
             self.trunks.release(self, &trunk);
         }

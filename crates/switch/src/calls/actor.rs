@@ -3,12 +3,14 @@
 use super::directory::{CallCell, CallRef, Remains};
 use super::lingering::Lingering;
 use crate::clock;
+use crate::protect::guard::Leaving;
 use crate::shell::{Performed, Shell};
+use ::call::effect::Point;
 use ::call::{Call, CallId, Effect, Input, Summary};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
-use sip::clock::Now;
+use sip::clock::{Instant, Now};
 use sip::{Builder, Flow, Message};
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +30,14 @@ pub enum CallMessage {
     Input(Box<Input>),
     /// Somebody wants to see it.
     Show(RpcReplyPort<Summary>),
+    /// It shall leave: its state, if it can just now; it is silent from then on.
+    Pack(RpcReplyPort<Option<Bytes>>),
+    /// Nobody else has taken it: it speaks again.
+    Stay,
+    /// Another node has it: only its media goes on, for a moment.
+    Left,
+    /// Its backup has what it was waiting for.
+    Kept,
     /// Panic: how tests prove what its supervisor does then. Nothing on the network leads here.
     Fail,
 }
@@ -46,7 +56,9 @@ pub enum Arguments {
     /// After a panic: back from the checkpoint, only to be ended.
     Undertake {
         /// The last checkpoint.
-        checkpoint: Box<[u8]>,
+        checkpoint: Bytes,
+        /// When that was written.
+        written: Instant,
         /// Its name.
         id: CallId,
         /// What outlives it.
@@ -54,7 +66,26 @@ pub enum Arguments {
         /// What performs.
         shell: Arc<Shell>,
     },
+    /// From a node that is gone: to be kept up.
+    TakeOver {
+        /// As its checkpoint says.
+        call: Box<Call>,
+        /// When that node last carried it.
+        alive: Instant,
+        /// Its name.
+        id: CallId,
+        /// What outlives it; the channels are noted in it.
+        cell: Arc<CallCell>,
+        /// What performs.
+        shell: Arc<Shell>,
+    },
 }
+
+/// What a call does without: a lease that this node may have lost for a moment only. Its peers send again, its timers wait.
+const MUTE_LOOK: Duration = Duration::from_millis(100);
+
+/// How long this node still carries the media of a call that has left: its parties follow meanwhile.
+const FOLLOW: Duration = Duration::from_secs(3);
 
 /// See the module.
 pub struct CallActor;
@@ -87,8 +118,17 @@ impl Actor for CallActor {
                 let call = Call::new(id, shell.seed(), now);
                 Ok(Running::new(id, call, CallRef { actor: myself, cell }, shell))
             }
-            Arguments::Undertake { checkpoint, id, cell, shell } => {
-                let restored = shell.restore(&checkpoint, Duration::ZERO, now);
+            Arguments::TakeOver { call, alive, id, cell, shell } => {
+                let mut state = Running::new(id, *call, CallRef { actor: myself, cell }, shell);
+                state.begun = true;
+                if state.turn(|turn| turn.take_over(now, alive)) {
+                    state.shell.forget(state.id, &state.me.cell);
+                    state.me.actor.stop(None);
+                }
+                Ok(state)
+            }
+            Arguments::Undertake { checkpoint, written, id, cell, shell } => {
+                let restored = shell.restore(&checkpoint, now.mono.since(written), now);
                 let call = restored.inspect_err(|_| shell.forget(id, &cell))?;
                 let mut state = Running::new(id, call, CallRef { actor: myself, cell }, shell);
                 state.begun = true;
@@ -140,6 +180,17 @@ impl Running {
     }
 }
 
+/// Whether a call may be heard outside.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Voice {
+    /// It may.
+    Free,
+    /// Not now: this node has no lease, and another one may take the call.
+    Mute,
+    /// Never again: another node has taken it, or may have.
+    Gone,
+}
+
 /// One turn of a call, with or without an actor: something comes in, effects go out, the alarm is set.
 pub(super) struct Turn<'a> {
     pub(super) id: CallId,
@@ -154,9 +205,27 @@ pub(super) struct Turn<'a> {
 impl Turn<'_> {
     /// The whole of it.
     pub(super) fn take(&mut self, now: Now, message: CallMessage) {
+        match self.voice(now) {
+            Voice::Gone => {
+                self.over = true;
+                self.shell.cdr.abandon(self.id);
+                metrics::counter!("tandem_calls_abandoned_total").increment(1);
+                return;
+            }
+            Voice::Mute if matches!(message, CallMessage::Sip { .. } | CallMessage::Alarm) => {
+                self.arm(Some(now.mono + MUTE_LOOK));
+                return;
+            }
+            Voice::Mute | Voice::Free => {}
+        }
+        let message = match self.part(now, message) {
+            Some(message) => message,
+            None => return self.settle(now),
+        };
         match message {
             CallMessage::Sip { bytes, flow } => self.receive(now, bytes, flow),
-            CallMessage::Alarm => self.shell.with_context(|cx| self.call.lock().handle_timeout(cx, now)),
+            CallMessage::Kept | CallMessage::Pack(_) | CallMessage::Stay | CallMessage::Left => {}
+            CallMessage::Alarm => self.alarm(now),
             CallMessage::Input(input) => self.input(now, *input),
             CallMessage::Fail => panic!("a test asked for it"),
             CallMessage::Show(reply) => {
@@ -195,13 +264,82 @@ impl Turn<'_> {
         self.input(now, Input::Message { message, flow });
     }
 
-    /// Performs everything that the call wants done, then arms the alarm.
+    /// Takes the call over on this node.
+    fn take_over(&mut self, now: Now, alive: Instant) {
+        let silent = now.mono.since(alive);
+        self.shell.with_context(|cx| self.call.lock().take_over(cx, now, silent));
+        self.settle(now);
+    }
+
+    /// What has to do with leaving this node; anything else comes back.
+    fn part(&mut self, now: Now, message: CallMessage) -> Option<CallMessage> {
+        match message {
+            CallMessage::Pack(reply) => {
+                let free = self.voice(now) == Voice::Free && self.cell.guard.held_until().is_none();
+                let packed = (free && self.call.lock().is_held()).then(|| {
+                    self.cell.guard.leave(Leaving::Packed);
+                    Bytes::from(self.call.lock().checkpoint(now))
+                });
+                // Should nobody hear that it is packed, it was not.
+                if reply.send(packed).is_err() {
+                    self.cell.guard.leave(Leaving::No);
+                }
+            }
+            CallMessage::Stay => self.cell.guard.leave(Leaving::No),
+            CallMessage::Left => {
+                self.cell.guard.leave(Leaving::Left(now.mono + FOLLOW));
+                self.shell.cdr.abandon(self.id);
+                self.shell.protect.release(self.shell, self.id, self.cell);
+            }
+            other @ (CallMessage::Sip { .. }
+            | CallMessage::Alarm
+            | CallMessage::Input(_)
+            | CallMessage::Show(_)
+            | CallMessage::Kept
+            | CallMessage::Fail) => return Some(other),
+        }
+        None
+    }
+
+    fn alarm(&mut self, now: Now) {
+        if self.cell.guard.lose_patience(now.mono) {
+            metrics::counter!("tandem_checkpoints_late_total").increment(1);
+        }
+        self.shell.with_context(|cx| self.call.lock().handle_timeout(cx, now));
+    }
+
+    /// Whether the call may speak: one that another node keeps is that node's as soon as this one has no lease.
+    fn voice(&self, now: Now) -> Voice {
+        match self.cell.guard.leaving() {
+            Leaving::No => {}
+            Leaving::Packed => return Voice::Mute,
+            Leaving::Left(until) if now.mono < until => return Voice::Mute,
+            Leaving::Left(_) => return Voice::Gone,
+        }
+        let Some(life) = self.cell.guard.life() else { return Voice::Free };
+        if !self.shell.cluster.holds_lease(now.mono) {
+            Voice::Mute
+        } else if life != self.shell.cluster.incarnation() {
+            Voice::Gone
+        } else {
+            Voice::Free
+        }
+    }
+
+    fn arm(&self, deadline: Option<Instant>) {
+        if let Some(at) = self.cell.wants(deadline) {
+            self.shell.calls.alarms.arm(at, self.id);
+        }
+    }
+
+    /// Performs everything that the call wants done, as far as it may be seen already, then arms the alarm.
     fn settle(&mut self, now: Now) {
-        loop {
+        let mute = matches!(self.voice(now), Voice::Mute);
+        while !mute && self.cell.guard.held_until().is_none() {
             let Some(effect) = self.call.lock().poll_effect() else { break };
             match effect {
                 Effect::Ended => self.over = true,
-                Effect::Checkpoint(_) => self.checkpoint(now),
+                Effect::Checkpoint(point) => self.checkpoint(now, point),
                 other @ (Effect::Send { .. }
                 | Effect::Admit { .. }
                 | Effect::Seize { .. }
@@ -218,17 +356,21 @@ impl Turn<'_> {
                 },
             }
         }
-        if !self.over
-            && let Some(at) = self.cell.wants(self.call.lock().poll_timeout())
-        {
-            self.shell.calls.alarms.arm(at, self.id);
+        if !self.over {
+            let look = mute.then(|| now.mono + MUTE_LOOK);
+            let own = self.call.lock().poll_timeout().filter(|_| !mute);
+            self.arm(own.into_iter().chain(look).chain(self.cell.guard.held_until()).min());
         }
     }
 
-    /// Keeps what is needed to clean up after a panic of this call.
-    fn checkpoint(&mut self, now: Now) {
-        let checkpoint = self.call.lock().checkpoint(now);
-        let remains = if checkpoint.is_empty() { Remains::Nothing } else { Remains::Checkpoint(checkpoint.into()) };
-        *self.cell.remains.lock() = remains;
+    /// Keeps what is needed to clean up after a panic of this call, and tells its backup.
+    fn checkpoint(&mut self, now: Now, point: Point) {
+        let checkpoint = Bytes::from(self.call.lock().checkpoint(now));
+        *self.cell.remains.lock() = match checkpoint.is_empty() {
+            true => Remains::Nothing,
+            false => Remains::Checkpoint(checkpoint.clone(), now.mono),
+        };
+        let whose = self.actor.map(|actor| CallRef { actor: actor.clone(), cell: Arc::clone(self.cell) });
+        self.shell.protect.write(self.shell, self.id, (self.cell, whose), (checkpoint, point), now);
     }
 }

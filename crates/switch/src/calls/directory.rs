@@ -4,6 +4,7 @@
 
 use super::actor::CallMessage;
 use super::lingering::Lingering;
+use crate::protect::guard::Guard;
 use crate::shell::Shell;
 use bytes::Bytes;
 use call::CallId;
@@ -35,6 +36,8 @@ pub struct CallCell {
     /// The key of the initial INVITE.
     pub key: Option<InviteKey>,
     alarm: Mutex<Alarm>,
+    /// How well another node knows it.
+    pub(crate) guard: Guard,
 }
 
 /// When a call wants to be woken, and what the wheel knows of that.
@@ -126,8 +129,8 @@ pub enum Remains {
     Nothing,
     /// Its INVITE, which still waits for a final response.
     Invite(Bytes, Flow),
-    /// Its last checkpoint.
-    Checkpoint(Box<[u8]>),
+    /// Its last checkpoint, and when it was written.
+    Checkpoint(Bytes, Instant),
 }
 
 impl CallCell {
@@ -294,6 +297,41 @@ impl Directory {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Into how many parts the calls fall.
+    pub(crate) const fn parts(&self) -> usize {
+        STRIPES
+    }
+
+    /// The calls of one part that have an actor.
+    pub(crate) fn part(&self, part: usize) -> Vec<(CallId, CallRef)> {
+        let stripe = self.by_id[part % STRIPES].lock();
+        stripe.iter().filter_map(|(id, place)| Some((*id, place.actor()?.clone()))).collect()
+    }
+
+    /// Takes in a call that was not begun here, made with `spawn`; `None` if it is here already.
+    ///
+    /// # Errors
+    /// What `spawn` says.
+    pub(super) fn adopt<E>(
+        &self,
+        id: CallId,
+        key: Option<InviteKey>,
+        spawn: impl FnOnce() -> Result<CallRef, E>,
+    ) -> Result<Option<CallRef>, E> {
+        let mut stripe = self.stripe(id).lock();
+        if stripe.contains_key(&id) {
+            return Ok(None);
+        }
+        let call = spawn()?;
+        stripe.insert(id, Place::Actor(call.clone()));
+        drop(stripe);
+        if let Some(key) = key {
+            self.by_invite[stripe_of(key.0)].lock().insert(key, id);
+        }
+        self.live.fetch_add(1, Ordering::Relaxed);
+        Ok(Some(call))
     }
 
     /// Up to `limit` calls that have an actor, in no order.

@@ -74,9 +74,10 @@ fn undertake(shell: &Arc<Shell>, myself: &ActorRef<Nothing>, id: CallId, call: &
                 shell.send_back(Builder::response(&invite, 500, None, &tag).finish(), &invite, &flow);
             }
         }
-        Remains::Checkpoint(checkpoint) => {
+        Remains::Checkpoint(checkpoint, written) => {
             let cell = Arc::clone(&call.cell);
-            let arguments = Arguments::Undertake { checkpoint, id, cell: Arc::clone(&cell), shell: Arc::clone(shell) };
+            let arguments =
+                Arguments::Undertake { checkpoint, written, id, cell: Arc::clone(&cell), shell: Arc::clone(shell) };
             match ActorRuntime::spawn_linked_instant(None, CallActor, arguments, myself.get_cell()) {
                 Ok((actor, _)) => shell.calls.directory.replace(id, CallRef { actor, cell }),
                 Err(_) => shell.forget(id, &call.cell),

@@ -6,15 +6,17 @@
 //! the call's own random name costs a walk through the whole table.
 //! `r` + sequence: a finished row. `f`: the range of rows whose file is being written, so that a crash between naming the
 //! file and deleting its rows does not write them twice. `h`: when this process was last alive, to the second. `n`: the
-//! next sequence number once the outbox was emptied, so that no two files are ever named alike. `x` + key: what could not
+//! next sequence number once the outbox was emptied, so that no two files are ever named alike. `t` + call: a call that this
+//! node has taken over. `x` + key: what could not
 //! be read, kept for whoever mends it, so that one bad row never holds up the others.
 
+use super::orphans::{Orphans, note_taken};
 use super::{Options, csv_file};
 use crate::clock;
 use crate::error::Error;
 use ::call::CallId;
 use ::call::record::{EndedBy, Row};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use rocksdb::{DB, DBCompressionType, Direction, IteratorMode, WriteBatch};
 use rustc_hash::FxHashMap;
 use sip::clock::Wall;
@@ -40,7 +42,10 @@ pub(super) struct Outbox {
     next: Mutex<u64>,
     /// The open rows.
     open: Mutex<Open>,
+    /// Open rows of calls that this process does not carry.
+    orphans: Mutex<Orphans>,
     pending: AtomicU64,
+    opened: Instant,
     dirty: AtomicBool,
     /// When the heartbeat was last written, in seconds.
     beaten: AtomicU64,
@@ -60,6 +65,8 @@ type RowName = (CallId, u32);
 
 /// Attempts are counted from 1.
 const FINAL: u32 = 0;
+/// Legs of one call that may be open beside its last one: a call is not transferred more often.
+const MAX_OPEN: u32 = 64;
 
 /// What is remembered of an open row.
 #[derive(Clone, Copy)]
@@ -80,7 +87,7 @@ impl Open {
     }
 }
 
-fn failed(error: impl std::fmt::Display) -> Error {
+pub(super) fn failed(error: impl std::fmt::Display) -> Error {
     Error::Records(error.to_string())
 }
 
@@ -103,7 +110,9 @@ impl Outbox {
             options,
             next: Mutex::new(0),
             open: Mutex::new(Open::default()),
+            orphans: Mutex::default(),
             pending: AtomicU64::new(0),
+            opened: Instant::now(),
             dirty: AtomicBool::new(false),
             beaten: AtomicU64::new(0),
             exporting: Mutex::new(0),
@@ -139,36 +148,45 @@ impl Outbox {
         Ok(())
     }
 
-    /// Turns the open rows of an earlier process into final ones. They ended when it was last alive; without a sign of
-    /// that they ended at once, since nobody may be charged for the time that the process lay dead.
-    pub(super) fn close_orphans(&self) -> Result<u64, Error> {
-        let last_alive = match self.db.get(HEARTBEAT_KEY).map_err(failed)? {
-            Some(bytes) => Wall(postcard::from_bytes(&bytes).map_err(failed)?),
-            None => Wall(0),
-        };
-        let mut orphans = 0;
-        for entry in self.db.iterator(IteratorMode::From(b"o", Direction::Forward)) {
-            let (key, value) = entry.map_err(failed)?;
-            if key.first() != Some(&b'o') {
-                break;
-            }
-            match postcard::from_bytes::<Row>(&value) {
-                Ok(mut row) => {
-                    close_orphan(&mut row, last_alive);
-                    let mut batch = WriteBatch::default();
-                    batch.delete(&key);
-                    self.append(batch, &row)?;
-                    orphans += 1;
-                }
-                Err(error) => self.set_aside(&key, &value, &error)?,
-            }
+    /// Takes a finished row back that no file holds yet.
+    pub(super) fn withdraw(&self, key: &[u8]) -> Result<(), Error> {
+        self.db.delete(key).map_err(failed)?;
+        self.pending.fetch_sub(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// For how long this process has had the outbox.
+    pub(super) fn age(&self) -> Duration {
+        self.opened.elapsed()
+    }
+
+    /// When the process before this one was last alive. Calls that it left open ended then; without a sign of that they ended
+    /// at once, since nobody may be charged for the time that it lay dead.
+    pub(super) fn last_beat(&self) -> Result<Wall, Error> {
+        match self.db.get(HEARTBEAT_KEY).map_err(failed)? {
+            Some(bytes) => Ok(Wall(postcard::from_bytes(&bytes).map_err(failed)?)),
+            None => Ok(Wall(0)),
         }
-        self.sync()?;
-        Ok(orphans)
+    }
+
+    pub(super) const fn db(&self) -> &DB {
+        &self.db
+    }
+
+    /// The open rows that wait for somebody to close them.
+    pub(super) fn orphans(&self) -> MutexGuard<'_, Orphans> {
+        self.orphans.lock()
+    }
+
+    /// Takes the open rows of a call out of what this process closes; answers their keys.
+    pub(super) fn forget_open(&self, call: CallId) -> Vec<[u8; 9]> {
+        let mut open = self.open.lock();
+        let rows = (FINAL..=MAX_OPEN).filter_map(|attempt| open.rows.remove(&(call, attempt)));
+        rows.map(|row| open_key(row.sequence)).collect()
     }
 
     /// Takes what cannot be read out of the way, and says so.
-    fn set_aside(&self, key: &[u8], value: &[u8], why: &postcard::Error) -> Result<(), Error> {
+    pub(super) fn set_aside(&self, key: &[u8], value: &[u8], why: &postcard::Error) -> Result<(), Error> {
         tracing::error!(error = %why, "a call record cannot be read; it is kept in the outbox under another key");
         metrics::counter!("tandem_cdr_failed_total").increment(1);
         let mut batch = WriteBatch::default();
@@ -185,7 +203,12 @@ impl Outbox {
             (place.attempt, place.is_answered) = (row.attempt, row.answered.is_some());
             place.sequence
         };
-        self.db.put(open_key(sequence), bytes).map_err(failed)?;
+        let mut batch = WriteBatch::default();
+        batch.put(open_key(sequence), bytes);
+        if row.takeovers > 0 {
+            note_taken(&mut batch, row, clock::now().wall);
+        }
+        self.db.write(batch).map_err(failed)?;
         self.dirty.store(true, Ordering::Release);
         Ok(())
     }
@@ -209,10 +232,13 @@ impl Outbox {
     }
 
     /// Writes a finished row and what goes with it.
-    fn append(&self, mut batch: WriteBatch, row: &Row) -> Result<(), Error> {
+    pub(super) fn append(&self, mut batch: WriteBatch, row: &Row) -> Result<(), Error> {
         let bytes = postcard::to_allocvec(row).map_err(failed)?;
         let mut next = self.next.lock();
         batch.put(row_key(*next), bytes);
+        if row.takeovers > 0 {
+            note_taken(&mut batch, row, clock::now().wall);
+        }
         self.db.write(batch).map_err(failed)?;
         *next += 1;
         // Counted under the lock: an export that already sees the row must not subtract it first.
@@ -282,6 +308,9 @@ impl Outbox {
 
     /// Writes every finished row into closed files, at this pace. Answers how many rows.
     pub(super) fn export(&self, mut pace: Pace) -> Result<u64, Error> {
+        if self.is_held_up() {
+            return Ok(0);
+        }
         let mut oldest = self.exporting.lock();
         let mut written = 0;
         while let Some(Batch { first, last, rows }) = self.finished(*oldest, &mut pace)? {
@@ -390,7 +419,7 @@ impl Outbox {
 }
 
 /// The final row of a call whose process died.
-fn close_orphan(row: &mut Row, last_alive: Wall) {
+pub(super) fn close_orphan(row: &mut Row, last_alive: Wall) {
     let talking = row.answered;
     row.ended = last_alive.max(talking.unwrap_or(row.started));
     row.duration_ms = talking.map_or(0, |answered| row.ended.0 - answered.0);

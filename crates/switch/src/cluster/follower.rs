@@ -68,6 +68,7 @@ impl Actor for Follower {
     async fn handle(&self, _: ActorRef<Look>, _: Look, state: &mut State) -> Result<(), ActorProcessingErr> {
         state.shell.cluster.refresh();
         state.shell.trunks.follow(&state.shell);
+        state.shell.protect.follow(&state.shell);
         state.registrations.follow();
         Ok(())
     }

@@ -57,8 +57,9 @@ impl Receiver for Inward {
                 }
                 true
             }
-            // Calls do not move between nodes yet.
-            Kind::Call | Kind::Checkpoint => false,
+            Kind::Checkpoint => inside.shell.protect.receive(&inside.shell, from, &parcel.body, reply),
+            // Nothing is said to a call of another node but SIP.
+            Kind::Call => false,
         };
         if !read {
             metrics::counter!("tandem_parcels_refused_total").increment(1);

@@ -192,6 +192,13 @@ impl Trunks {
         acquired
     }
 
+    /// Counts a channel of a call that another node carried: no limit may end it.
+    pub(crate) fn adopt(&self, shell: &Arc<Shell>, trunk: &Trunk) {
+        let gate = self.gate(trunk, &shell.cluster);
+        let ((), todo) = gate.share(|share| share.member.adopt(clock::now().mono));
+        gate.perform(shell, todo);
+    }
+
     /// Gives a channel back.
     pub(crate) fn release(&self, shell: &Arc<Shell>, name: &str) {
         let Some(gate) = self.known(name) else { return };

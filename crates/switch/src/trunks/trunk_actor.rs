@@ -8,6 +8,7 @@ use ::trunk::gateway::{self, State as Health};
 use ::trunk::quota;
 use ::trunk::registration::{self, Registration};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use routing::cluster::shard_of;
 use routing::model::Trunk;
 use sip::clock::Instant;
 use std::sync::Arc;
@@ -39,6 +40,8 @@ pub(super) struct State {
     shell: Arc<Shell>,
     trunk: Arc<Trunk>,
     gate: Arc<Gate>,
+    /// Whether this node acts for the trunk in the cluster.
+    leads: bool,
     registration: Option<Registration>,
     credentials: Box<Credentials>,
     alarm: Option<(Instant, JoinHandle<()>)>,
@@ -57,9 +60,8 @@ impl Actor for TrunkActor {
         let gate = shell.trunks.gate(&trunk, &shell.cluster);
         gate.door.open(myself.clone());
         let credentials = Box::new(Credentials::new(shell.seed()));
-        let mut state = State { shell, trunk, gate, registration: None, credentials, alarm: None };
-        state.configure();
-        state.follow();
+        let mut state = State { shell, trunk, gate, leads: false, registration: None, credentials, alarm: None };
+        state.follow().await;
         state.report_all();
         state.settle(&myself);
         Ok(state)
@@ -80,9 +82,9 @@ impl Actor for TrunkActor {
                     state.configure();
                 }
                 state.report_all();
-                state.follow();
+                state.follow().await;
             }
-            Ask::Follow => state.follow(),
+            Ask::Follow => state.follow().await,
             Ask::Quota(request) => state.gate.asked(request),
             Ask::Pinged(address, outcome) => state.pinged(now, &address, outcome),
             Ask::Registered(answer, credentials) => {
@@ -106,16 +108,28 @@ impl Actor for TrunkActor {
 }
 
 impl State {
-    /// Begins, changes or ends our registration as the row says.
+    /// Begins, changes or ends our registration as the row says. One node holds it for all: a carrier that knew several of us
+    /// would ring all of them.
     fn configure(&mut self) {
-        let row = self.trunk.egress.as_ref().and_then(|egress| egress.register.as_ref());
+        let row = self.trunk.egress.as_ref().and_then(|egress| egress.register.as_ref()).filter(|_| self.leads);
         self.registration = row.map(|row| Registration::new(row.expires, clock::now().mono, self.shell.seed()));
         *self.gate.registered.lock() = None;
     }
 
-    /// Looks whether this node leads the trunk's limits.
-    fn follow(&mut self) {
+    /// Looks whether this node leads the trunk: lends its limits, and holds our registration with the carrier.
+    async fn follow(&mut self) {
         self.gate.lead(&self.trunk, &self.shell.trunks, &self.shell.cluster);
+        let cluster = &self.shell.cluster;
+        let leads = cluster.acts_for(shard_of(&self.trunk.name), clock::now().mono);
+        if leads == self.leads {
+            return;
+        }
+        if !leads && cluster.holds_lease(clock::now().mono) {
+            // The shard has moved. A node that is cut off says nothing: its binding runs out, or another replaces it.
+            self.leave().await;
+        }
+        self.leads = leads;
+        self.configure();
     }
 
     fn pinged(&mut self, now: Instant, address: &str, outcome: gateway::Outcome) {

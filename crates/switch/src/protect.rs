@@ -1,0 +1,329 @@
+//! Protection of calls: the state of each goes to a backup in another site, and the calls of a node that is gone are taken over
+//! from what is kept of them.
+//!
+//! Nothing here decides who is dead or who owns a shard (the mesh does), nor what a call says to its peers (the call does). No
+//! call waits here for longer than its budget: without a backup that answers it goes on unprotected, and is counted.
+
+mod drain;
+pub(crate) mod guard;
+mod heir;
+mod lane;
+mod records;
+mod said;
+mod store;
+
+use crate::calls::actor::CallMessage;
+use crate::calls::directory::{CallCell, CallRef, Remains};
+use crate::clock;
+use crate::cluster::Cluster;
+use crate::shell::Shell;
+use ::call::CallId;
+use ::call::effect::{Moved, Point};
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use drain::Drain;
+use guard::Wants;
+use heir::Heir;
+use lane::{Item, Lane, Sent};
+use mesh::Reply;
+use parking_lot::Mutex;
+use records::Records;
+use routing::cluster::{NodeId, SHARDS};
+pub(crate) use said::Life;
+use said::{Kept, Known, Piece, Said};
+use sip::clock::{Instant, Now};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use store::{Entry, Store};
+use tokio::task::AbortHandle;
+
+/// A backup may take so long beyond the round trip to it, …
+const MARGIN: Duration = Duration::from_millis(10);
+/// … and so long in any case, before the message that the state protects goes on without it.
+const LEAST: Duration = Duration::from_millis(20);
+/// Every call is looked at once in so many looks: its backup hears that it goes on (C5).
+const LOOKS: usize = 10;
+/// A node that is called dead was last heard so long before it stopped to count as up.
+const UNHEARD: Duration = Duration::from_millis(600);
+
+/// Where the calls of each shard are kept, and how long that may take.
+type Backups = Vec<Option<(NodeId, Duration)>>;
+
+/// See the module.
+pub struct Protect {
+    store: Store,
+    heir: Heir,
+    records: Records,
+    drain: Drain,
+    lanes: Mutex<BTreeMap<NodeId, (Arc<Lane>, AbortHandle)>>,
+    backups: ArcSwap<Backups>,
+    /// When each peer was last up.
+    heard: Mutex<BTreeMap<NodeId, Instant>>,
+    /// The next part of the calls to be looked at.
+    next: AtomicUsize,
+    /// Unprotected calls in each part.
+    unprotected: Mutex<Vec<usize>>,
+}
+
+impl Protect {
+    /// Of a node without calls.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            store: Store::default(),
+            heir: Heir::new(clock::now().mono),
+            records: Records::default(),
+            drain: Drain::default(),
+            lanes: Mutex::default(),
+            backups: ArcSwap::from_pointee(Vec::new()),
+            heard: Mutex::default(),
+            next: AtomicUsize::new(0),
+            unprotected: Mutex::default(),
+        }
+    }
+
+    /// This node's life.
+    pub(crate) fn life(&self, shell: &Shell) -> Life {
+        Life { node: shell.cluster.me(), incarnation: shell.cluster.incarnation() }
+    }
+
+    /// The state of a call has changed: its backup is told. An empty state says that nothing of it is worth keeping any more.
+    pub(crate) fn write(
+        &self,
+        shell: &Arc<Shell>,
+        id: CallId,
+        (cell, whose): (&Arc<CallCell>, Option<CallRef>),
+        (bytes, point): (Bytes, Point),
+        now: Now,
+    ) {
+        if bytes.is_empty() {
+            return self.release(shell, id, cell);
+        }
+        let backup = self.backups.load().get(usize::from(id.shard)).copied().flatten();
+        let to = backup.map(|(node, _)| (node, shell.cluster.incarnation()));
+        let until = now.mono + backup.map_or(Duration::ZERO, |(_, patience)| patience);
+        let number = cell.guard.write(now.mono, to, point, until);
+        if let Some((node, _)) = backup {
+            let what = Sent::State { number, written: now.mono, bytes };
+            self.lane(shell, node).put(id, Item { whose, what, since: now.mono });
+        }
+    }
+
+    /// A call is over: whoever keeps it may forget it.
+    pub(crate) fn release(&self, shell: &Arc<Shell>, id: CallId, cell: &CallCell) {
+        if let Some(node) = cell.guard.release() {
+            let item = Item { whose: None, what: Sent::Forget, since: clock::now().mono };
+            self.lane(shell, node).put(id, item);
+        }
+    }
+
+    /// A call that was taken over goes to its new backup, as it came.
+    fn renew(&self, shell: &Arc<Shell>, id: CallId, cell: &CallCell, entry: &Entry) {
+        let backup = self.backups.load().get(usize::from(id.shard)).copied().flatten();
+        let now = clock::now().mono;
+        let to = backup.map(|(node, _)| (node, shell.cluster.incarnation()));
+        let number = cell.guard.write(entry.written, to, Point::C4, now);
+        if let Some((node, _)) = backup {
+            self.lane(shell, node).put(id, heir::renewed(entry, number, now));
+        }
+    }
+
+    /// A leg of a call that was taken over has heard from its peer.
+    pub(crate) fn moved(&self, cell: &CallCell, now: Instant, remote: SocketAddr, outcome: Moved) {
+        self.heir.said(now, remote, outcome);
+        match outcome {
+            Moved::Answered => {
+                if let Some(took) = cell.guard.moved(now) {
+                    metrics::counter!("tandem_takeover_calls_total", "result" => "kept").increment(1);
+                    metrics::histogram!("tandem_takeover_seconds").record(took.as_secs_f64());
+                }
+            }
+            Moved::Gone | Moved::Silent => {
+                if cell.guard.gone() {
+                    let result = if outcome == Moved::Gone { "ended" } else { "silent" };
+                    metrics::counter!("tandem_takeover_calls_total", "result" => result).increment(1);
+                }
+            }
+            Moved::Busy => {}
+        }
+    }
+
+    /// What another node says; `false` if it cannot be read.
+    pub(crate) fn receive(&self, shell: &Arc<Shell>, from: NodeId, body: &[u8], reply: Option<Reply>) -> bool {
+        let Some(said) = Said::decode(body) else { return false };
+        let now = clock::now().mono;
+        let answer = match said {
+            Said::Keep { life, pieces } => {
+                let believed = life.node == from && !heir::is_over(&shell.cluster.replicated(), life);
+                let not = if believed {
+                    self.store.take(now, life, pieces)
+                } else {
+                    pieces.into_iter().map(|piece| piece.call).collect()
+                };
+                Kept { not }.encode()
+            }
+            Said::Inherit { life, pieces } => {
+                let may = heir::is_over(&shell.cluster.replicated(), life);
+                self.inherit(shell, life, pieces, may).encode()
+            }
+            Said::Hand { life, pieces } => {
+                let may = life.node == from && !heir::is_over(&shell.cluster.replicated(), life);
+                self.inherit(shell, life, pieces, may).encode()
+            }
+            Said::Ask { calls } => self.known(shell, calls).encode(),
+        };
+        if let Some(reply) = reply {
+            reply.send(answer);
+        }
+        true
+    }
+
+    fn inherit(&self, shell: &Arc<Shell>, life: Life, pieces: Vec<Piece>, may: bool) -> Kept {
+        if !may {
+            return Kept { not: pieces.into_iter().map(|piece| piece.call).collect() };
+        }
+        let now = clock::now().mono;
+        let entries = pieces.into_iter().filter_map(|piece| Some((piece.call, Entry::read(piece.what, now)?)));
+        Kept { not: self.heir.inherit(shell, life, entries.collect()) }
+    }
+
+    fn known(&self, shell: &Shell, calls: Vec<CallId>) -> Known {
+        let mut known = Known::default();
+        for call in calls {
+            if self.heir.has(call) || shell.calls.directory.find(call).is_some() || shell.cdr.has_taken(call) {
+                known.taken.push(call);
+            } else if self.store.knows(call) {
+                known.undecided.push(call);
+            }
+        }
+        known
+    }
+
+    /// Members, shards or liveness may have changed, or some time has passed.
+    pub(crate) fn follow(&self, shell: &Arc<Shell>) {
+        let Some(mesh) = shell.cluster.mesh() else { return };
+        let (now, peers) = (clock::now().mono, mesh.peers());
+        {
+            let mut heard = self.heard.lock();
+            heard.retain(|node, _| peers.iter().any(|peer| peer.id == *node));
+            heard.extend(peers.iter().filter(|peer| peer.is_up()).map(|peer| (peer.id, now)));
+        }
+        let backups = backups(&shell.cluster, &peers);
+        let moved = **self.backups.load() != backups;
+        if moved {
+            self.backups.store(Arc::new(backups));
+        }
+        self.heir.follow(shell);
+        self.records.follow(shell, now);
+        self.drain.follow(shell);
+        let lost = self.lanes.lock().values().fold(false, |lost, (lane, _)| lane.has_lost() | lost);
+        self.look(shell, now, moved || lost);
+        self.tell(now);
+    }
+
+    /// Looks at a part of the calls, or at all of them.
+    fn look(&self, shell: &Arc<Shell>, now: Instant, at_all: bool) {
+        let parts = shell.calls.directory.parts();
+        let count = if at_all { parts } else { parts.div_ceil(LOOKS) };
+        let first = self.next.fetch_add(count, Ordering::Relaxed);
+        for part in (first..first + count).map(|part| part % parts) {
+            let calls = shell.calls.directory.part(part);
+            let unprotected = calls.iter().filter(|(id, call)| !self.look_at(shell, now, *id, call)).count();
+            let mut counts = self.unprotected.lock();
+            counts.resize(parts, 0);
+            counts[part] = unprotected;
+        }
+    }
+
+    /// Sends what the backup of a call lacks; whether the call is protected already.
+    fn look_at(&self, shell: &Arc<Shell>, now: Instant, id: CallId, call: &CallRef) -> bool {
+        let guard = &call.cell.guard;
+        if guard.life().is_some_and(|life| life != shell.cluster.incarnation()) {
+            // It was given away with a life that is over: its actor sees to that.
+            call.tell(CallMessage::Alarm);
+            return true;
+        }
+        let backup = self.backups.load().get(usize::from(id.shard)).copied().flatten();
+        let Some((node, _)) = backup else { return guard.is_protected() };
+        let former = guard.backup().filter(|former| *former != node);
+        let what = match guard.wants(node) {
+            Wants::Alive => Sent::Alive,
+            Wants::Nothing => return true,
+            Wants::State(number, written) => {
+                let Remains::Checkpoint(bytes, _) = &*call.cell.remains.lock() else { return true };
+                guard.send(node, shell.cluster.incarnation());
+                Sent::State { number, written, bytes: bytes.clone() }
+            }
+        };
+        let is_kept = matches!(what, Sent::Alive);
+        self.lane(shell, node).put(id, Item { whose: Some(call.clone()), what, since: now });
+        if let Some(former) = former {
+            self.lane(shell, former).put(id, Item { whose: None, what: Sent::Forget, since: now });
+        }
+        is_kept
+    }
+
+    fn tell(&self, now: Instant) {
+        let count = |number: usize| f64::from(u32::try_from(number).unwrap_or(u32::MAX));
+        let lag = self.lanes.lock().values().map(|(lane, _)| lane.lag(now)).max().unwrap_or_default();
+        metrics::gauge!("tandem_checkpoint_lag_seconds").set(lag.as_secs_f64());
+        metrics::gauge!("tandem_calls_unprotected").set(count(self.unprotected.lock().iter().sum()));
+        metrics::gauge!("tandem_checkpoints_kept").set(count(self.store.len()));
+        metrics::gauge!("tandem_takeover_waiting").set(count(self.heir.len()));
+    }
+
+    /// When a node that is gone was last heard, as near as this node knows.
+    fn last_heard(&self, node: NodeId) -> Instant {
+        let heard = self.heard.lock().get(&node).copied().unwrap_or(Instant::ORIGIN);
+        Instant::from_micros(heard.as_micros().saturating_sub(u64::try_from(UNHEARD.as_micros()).unwrap_or(0)))
+    }
+
+    fn lane(&self, shell: &Arc<Shell>, node: NodeId) -> Arc<Lane> {
+        let mut lanes = self.lanes.lock();
+        if let Some((lane, _)) = lanes.get(&node) {
+            return Arc::clone(lane);
+        }
+        let lane = Arc::new(Lane::new(node));
+        let task = tokio::spawn(lane::run(Arc::clone(shell), Arc::clone(&lane)));
+        lanes.insert(node, (Arc::clone(&lane), task.abort_handle()));
+        lane
+    }
+
+    /// Ends what runs in the background.
+    pub(crate) fn stop(&self) {
+        for (_, task) in std::mem::take(&mut *self.lanes.lock()).into_values() {
+            task.abort();
+        }
+    }
+}
+
+impl Default for Protect {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Where the calls of each shard are kept: by the shard's backup or its owner, whoever is not this node and is in another site;
+/// where nobody is, in this one. Only who is up can keep anything.
+fn backups(cluster: &Cluster, peers: &[mesh::Peer]) -> Backups {
+    let replicated = cluster.replicated();
+    let own = replicated.member(cluster.me()).map(|member| &member.site);
+    let up: BTreeMap<NodeId, Duration> = peers
+        .iter()
+        .filter(|peer| peer.is_up() && peer.linked)
+        .map(|peer| (peer.id, (peer.rtt.unwrap_or_default() + MARGIN).max(LEAST)))
+        .collect();
+    let elsewhere = |node: &NodeId| replicated.member(*node).map(|member| &member.site) != own;
+    (0..SHARDS)
+        .map(|number| {
+            let shard = replicated.shard(number);
+            let fit = |node: &NodeId| up.contains_key(node);
+            let candidates = || [shard.backup, shard.owner].into_iter().flatten().filter(fit);
+            let node = candidates().find(elsewhere).or_else(|| candidates().next())?;
+            up.get(&node).map(|patience| (node, *patience))
+        })
+        .collect()
+}

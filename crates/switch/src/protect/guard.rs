@@ -1,0 +1,219 @@
+//! What is known of the protection of one call: lies in its cell, and outlives its actor.
+
+use ::call::effect::Point;
+use parking_lot::Mutex;
+use routing::cluster::NodeId;
+use sip::clock::Instant;
+
+/// See the module.
+#[derive(Default)]
+pub(crate) struct Guard(Mutex<Inside>);
+
+#[derive(Default)]
+struct Inside {
+    /// The state that was written last, and when.
+    number: u32,
+    written: Option<Instant>,
+    /// The backup, once anything was sent there, and the state that it has confirmed.
+    backup: Option<NodeId>,
+    kept: u32,
+    /// The life of this node in which it was sent: should that end, the call is another node's.
+    life: u64,
+    /// Effects are held back until this state is kept, or until then.
+    hold: Option<(u32, Instant)>,
+    /// It came from a node that is no more: when that last carried it, and the legs that have moved since.
+    taken: Option<(Instant, u8)>,
+    leaving: Leaving,
+}
+
+/// Whether the call moves to another node, which this one asks to take it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Leaving {
+    /// It does not.
+    #[default]
+    No,
+    /// Its state is packed: it says nothing until the other node has answered.
+    Packed,
+    /// It has left; until then this node still carries its media.
+    Left(Instant),
+}
+
+/// What is to be done with the newest state.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Wants {
+    /// Nothing: the backup has it.
+    Alive,
+    /// To be sent again, with the number and time of its writing.
+    State(u32, Instant),
+    /// There is none.
+    Nothing,
+}
+
+/// Whether what happens at this point must not be seen outside before it is kept.
+const fn is_awaited(point: Point) -> bool {
+    matches!(point, Point::C0 | Point::C2)
+}
+
+impl Guard {
+    /// A new state was written and goes to `backup`; answers its number. With `until`, effects are held back where the point
+    /// asks for that.
+    pub(super) fn write(&self, now: Instant, to: Option<(NodeId, u64)>, point: Point, until: Instant) -> u32 {
+        let mut inside = self.0.lock();
+        inside.number += 1;
+        inside.written = Some(now);
+        if let Some((backup, life)) = to {
+            if inside.backup != Some(backup) {
+                inside.kept = 0;
+            }
+            (inside.backup, inside.life) = (Some(backup), life);
+            if is_awaited(point) {
+                inside.hold = Some((inside.number, until));
+            }
+        }
+        inside.number
+    }
+
+    /// The state goes to another backup, or to the same one again.
+    pub(super) fn send(&self, backup: NodeId, life: u64) {
+        let mut inside = self.0.lock();
+        if inside.backup != Some(backup) {
+            inside.kept = 0;
+        }
+        (inside.backup, inside.life) = (Some(backup), life);
+    }
+
+    /// The backup has a state; whether effects wait for that.
+    pub(super) fn kept(&self, backup: NodeId, number: u32) -> bool {
+        let mut inside = self.0.lock();
+        if inside.backup != Some(backup) {
+            return false;
+        }
+        inside.kept = inside.kept.max(number);
+        let waits = inside.hold.is_some_and(|(awaited, _)| awaited <= number);
+        if waits {
+            inside.hold = None;
+        }
+        waits
+    }
+
+    /// The backup has lost it.
+    pub(super) fn lost(&self) {
+        self.0.lock().kept = 0;
+    }
+
+    /// The call is over, or nothing of it is worth keeping: whom to tell.
+    pub(super) fn release(&self) -> Option<NodeId> {
+        let mut inside = self.0.lock();
+        (inside.hold, inside.written) = (None, None);
+        inside.backup.take()
+    }
+
+    /// Until when effects are held back.
+    pub(crate) fn held_until(&self) -> Option<Instant> {
+        self.0.lock().hold.map(|(_, until)| until)
+    }
+
+    /// Lets effects go on if they have waited long enough; whether they had to go unprotected.
+    pub(crate) fn lose_patience(&self, now: Instant) -> bool {
+        let mut inside = self.0.lock();
+        inside.hold.take_if(|(_, until)| *until <= now).is_some()
+    }
+
+    /// The life of this node in which the call was given to a backup, if it ever was.
+    pub(crate) fn life(&self) -> Option<u64> {
+        let inside = self.0.lock();
+        inside.backup.map(|_| inside.life)
+    }
+
+    /// Whom the state was sent to.
+    pub(super) fn backup(&self) -> Option<NodeId> {
+        self.0.lock().backup
+    }
+
+    /// What a look finds to be done, if `backup` is the one that should have the state.
+    pub(super) fn wants(&self, backup: NodeId) -> Wants {
+        let inside = self.0.lock();
+        match inside.written {
+            None => Wants::Nothing,
+            Some(_) if inside.backup == Some(backup) && inside.kept == inside.number => Wants::Alive,
+            Some(written) => Wants::State(inside.number, written),
+        }
+    }
+
+    /// Whether the newest state is kept by another node.
+    pub(super) fn is_protected(&self) -> bool {
+        let inside = self.0.lock();
+        inside.written.is_none() || inside.backup.is_some() && inside.kept == inside.number
+    }
+
+    /// How the call leaves.
+    pub(crate) fn leaving(&self) -> Leaving {
+        self.0.lock().leaving
+    }
+
+    /// Notes how the call leaves.
+    pub(crate) fn leave(&self, leaving: Leaving) {
+        self.0.lock().leaving = leaving;
+    }
+
+    /// The call came from a node that carried it last at `alive`.
+    pub(super) fn came(&self, alive: Instant) {
+        self.0.lock().taken = Some((alive, 0));
+    }
+
+    /// A leg has moved here; how long the call was without its node, once both have.
+    pub(super) fn moved(&self, now: Instant) -> Option<std::time::Duration> {
+        let mut inside = self.0.lock();
+        let (alive, legs) = inside.taken.as_mut()?;
+        *legs += 1;
+        let took = now.since(*alive);
+        let both = *legs == 2;
+        if both {
+            inside.taken = None;
+        }
+        both.then_some(took)
+    }
+
+    /// The call could not be kept; whether that is news.
+    pub(super) fn gone(&self) -> bool {
+        self.0.lock().taken.take().is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(ms: u64) -> Instant {
+        Instant::from_micros(1_000_000 + ms * 1_000)
+    }
+
+    #[test]
+    fn only_the_awaited_state_or_time_lets_effects_go() {
+        let guard = Guard::default();
+        assert_eq!(guard.write(ms(0), Some((2, 1)), Point::C1, ms(20)), 1);
+        assert_eq!(guard.held_until(), None, "nobody waits for a ringing to be kept");
+        assert_eq!(guard.write(ms(1), Some((2, 1)), Point::C2, ms(21)), 2);
+        assert!(!guard.kept(2, 1) && !guard.kept(3, 2), "an older state, and another node");
+        assert_eq!(guard.held_until(), Some(ms(21)));
+        assert!(guard.kept(2, 2) && guard.held_until().is_none() && guard.is_protected());
+        guard.write(ms(2), Some((2, 1)), Point::C0, ms(22));
+        assert!(!guard.lose_patience(ms(21)) && guard.lose_patience(ms(22)) && !guard.lose_patience(ms(23)));
+        assert!(!guard.is_protected() && !guard.kept(2, 3) && guard.is_protected(), "it came late");
+    }
+
+    #[test]
+    fn without_a_backup_nothing_waits_and_nothing_is_protected() {
+        let guard = Guard::default();
+        guard.write(ms(0), None, Point::C2, ms(20));
+        assert!(guard.held_until().is_none() && !guard.is_protected() && guard.life().is_none());
+        assert_eq!(guard.wants(2), Wants::State(1, ms(0)));
+        guard.send(2, 7);
+        guard.kept(2, 1);
+        assert_eq!((guard.wants(2), guard.wants(3), guard.life()), (Wants::Alive, Wants::State(1, ms(0)), Some(7)));
+        guard.send(3, 7);
+        assert!(!guard.is_protected(), "the new backup has not said so yet");
+        assert_eq!(guard.release(), Some(3));
+        assert_eq!((guard.wants(2), guard.life()), (Wants::Nothing, None));
+    }
+}

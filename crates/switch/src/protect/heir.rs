@@ -1,0 +1,239 @@
+//! Takes over the calls of lives that are over: those of this node's shards itself, the others it hands to whoever owns theirs.
+//!
+//! A call is taken by the owner of its shard and by nobody else, and the owner was moved by Raft after the dead node's lease had
+//! run out: so no call has two nodes. Its channels are counted at once, before the leader of a trunk forgets what the dead
+//! node held; its peers are written to when the pacer says so.
+
+use super::lane::{Item, Sent};
+use super::said::{Kept, Life, Piece, Said};
+use super::store::Entry;
+use crate::calls::directory::CallCell;
+use crate::clock;
+use crate::shell::Shell;
+use ::call::effect::Moved;
+use ::call::{Call, CallId};
+use ::trunk::pacing::{self, Pacer};
+use mesh::Kind;
+use parking_lot::Mutex;
+use routing::cluster::{Cluster as Replicated, Liveness, NodeId};
+use rustc_hash::FxHashSet;
+use sip::clock::Instant;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Bytes of states that are handed over in one parcel.
+const PARCEL: usize = 256 << 10;
+/// How long the owner of a shard may take to say that it has taken calls.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Several nodes take over from one: their first requests spread over this.
+const JITTER_MS: u64 = 40;
+/// How often the pacer is asked.
+const PACE: Duration = Duration::from_millis(10);
+
+/// A call of which its node has said nothing for so long, while it was heard, had ended: that its backup has not heard of it was
+/// a loss.
+const STALE: Duration = Duration::from_secs(15);
+
+/// A call that waits for its turn.
+struct Orphan {
+    id: CallId,
+    call: Box<Call>,
+    cell: Arc<CallCell>,
+    alive: Instant,
+}
+
+/// See the module.
+pub(super) struct Heir {
+    waiting: Mutex<Pacer<Orphan>>,
+    /// The names of those that wait.
+    names: Mutex<FxHashSet<CallId>>,
+    is_pacing: AtomicBool,
+    /// Lives whose calls are being handed on.
+    handing: Mutex<FxHashSet<Life>>,
+}
+
+impl Heir {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            waiting: Mutex::new(Pacer::new(now)),
+            names: Mutex::default(),
+            is_pacing: AtomicBool::new(false),
+            handing: Mutex::default(),
+        }
+    }
+
+    /// Whether a call was taken and waits for its turn.
+    pub(super) fn has(&self, call: CallId) -> bool {
+        self.names.lock().contains(&call)
+    }
+
+    /// Looks for lives that are over.
+    pub(super) fn follow(&self, shell: &Arc<Shell>) {
+        let replicated = shell.cluster.replicated();
+        for life in shell.protect.store.lives() {
+            if is_over(&replicated, life) {
+                self.share_out(shell, &replicated, life);
+            }
+        }
+    }
+
+    fn share_out(&self, shell: &Arc<Shell>, replicated: &Replicated, life: Life) {
+        let (me, now) = (shell.cluster.me(), clock::now().mono);
+        let heard = shell.protect.last_heard(life.node);
+        let mut others: std::collections::BTreeMap<NodeId, Vec<CallId>> = std::collections::BTreeMap::new();
+        let mut taken = 0_u64;
+        for call in shell.protect.store.of(life) {
+            match replicated.shard(call.shard).owner {
+                Some(owner) if owner == me && shell.cluster.acts_for(call.shard, now) => {
+                    let entry = shell.protect.store.remove(life, call);
+                    if let Some(entry) = entry.filter(|entry| entry.alive + STALE >= heard) {
+                        self.take(shell, life, call, &entry);
+                        taken += 1;
+                    }
+                }
+                Some(owner) if owner != me && shell.cluster.is_up(owner) => others.entry(owner).or_default().push(call),
+                Some(_) | None => {}
+            }
+        }
+        if taken > 0 {
+            tracing::warn!(node = life.node, calls = taken, "taking over the calls of a node that is gone");
+        }
+        if !others.is_empty() && self.handing.lock().insert(life) {
+            let shell = Arc::clone(shell);
+            tokio::spawn(async move {
+                for (owner, calls) in others {
+                    hand_on(&shell, life, owner, calls).await;
+                }
+                shell.protect.heir.handing.lock().remove(&life);
+            });
+        }
+    }
+
+    /// Takes calls that another node kept, or gives up; answers those that are not this node's to take.
+    pub(super) fn inherit(&self, shell: &Arc<Shell>, life: Life, entries: Vec<(CallId, Entry)>) -> Vec<CallId> {
+        let now = clock::now().mono;
+        let mut not = Vec::new();
+        for (call, entry) in entries {
+            if shell.cluster.acts_for(call.shard, now) {
+                self.take(shell, life, call, &entry);
+            } else {
+                not.push(call);
+            }
+        }
+        not
+    }
+
+    fn take(&self, shell: &Arc<Shell>, life: Life, id: CallId, entry: &Entry) {
+        let now = clock::now();
+        if self.has(id) || shell.calls.directory.find(id).is_some() {
+            return;
+        }
+        let call = match shell.restore(&entry.bytes, now.mono.since(entry.written), now) {
+            Ok(call) => Box::new(call),
+            Err(error) => {
+                tracing::error!(call = %id, %error, "a call of a node that is gone cannot be read; it is lost");
+                metrics::counter!("tandem_takeover_calls_total", "result" => "unreadable").increment(1);
+                return;
+            }
+        };
+        let cell = Arc::new(CallCell::default());
+        for trunk in call.channels() {
+            cell.took(&trunk.name);
+            shell.trunks.adopt(shell, trunk);
+        }
+        // The call has but this node now: its backup is told before its peers are.
+        shell.protect.renew(shell, id, &cell, entry);
+        let alive = entry.alive.max(shell.protect.last_heard(life.node)).min(now.mono);
+        cell.guard.came(alive);
+        let not_before = now.mono + Duration::from_millis(id.call % JITTER_MS);
+        let (peers, is_emergency) = (call.peers(), call.is_emergency());
+        self.names.lock().insert(id);
+        self.waiting.lock().push(Orphan { id, call, cell, alive }, peers, is_emergency, not_before);
+        self.pace(shell);
+    }
+
+    /// Lets those go whose turn it is, for as long as any wait.
+    fn pace(&self, shell: &Arc<Shell>) {
+        if self.is_pacing.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let shell = Arc::clone(shell);
+        tokio::spawn(async move {
+            let heir = &shell.protect.heir;
+            loop {
+                let now = clock::now().mono;
+                let due = heir.waiting.lock().due(now);
+                for orphan in due {
+                    let Orphan { id, call, cell, alive } = orphan;
+                    if let Err(cell) = shell.calls.adopt(&shell, id, cell, call, alive) {
+                        metrics::counter!("tandem_takeover_calls_total", "result" => "refused").increment(1);
+                        shell.forget(id, &cell);
+                    }
+                    heir.names.lock().remove(&id);
+                }
+                if heir.waiting.lock().is_empty() {
+                    heir.is_pacing.store(false, Ordering::Release);
+                    // One that came between the look and the mark would otherwise wait for the next.
+                    if heir.waiting.lock().is_empty() || heir.is_pacing.swap(true, Ordering::AcqRel) {
+                        return;
+                    }
+                }
+                tokio::time::sleep(PACE).await;
+            }
+        });
+    }
+
+    /// What the peer of a leg said.
+    pub(super) fn said(&self, now: Instant, peer: SocketAddr, outcome: Moved) {
+        let said = match outcome {
+            Moved::Answered | Moved::Gone => pacing::Said::Well,
+            Moved::Busy | Moved::Silent => pacing::Said::Badly,
+        };
+        self.waiting.lock().said(now, peer, said);
+    }
+
+    /// How many wait.
+    pub(super) fn len(&self) -> usize {
+        self.waiting.lock().len()
+    }
+}
+
+/// Whether a life can do nothing any more.
+pub(super) fn is_over(replicated: &Replicated, life: Life) -> bool {
+    replicated.member(life.node).is_none_or(|member| {
+        member.incarnation > life.incarnation
+            || member.incarnation == life.incarnation && member.liveness == Liveness::Fenced
+    })
+}
+
+/// Gives calls to the owner of their shards. What it does not take stays, and is looked at again.
+async fn hand_on(shell: &Arc<Shell>, life: Life, owner: NodeId, calls: Vec<CallId>) {
+    let mut rest = &calls[..];
+    while !rest.is_empty() {
+        let (mut bytes, mut count) = (0, 0);
+        let (now, mut pieces) = (clock::now().mono, Vec::new());
+        while bytes < PARCEL && count < rest.len() {
+            for (call, entry) in shell.protect.store.some(life, &rest[count..=count]) {
+                bytes += entry.bytes.len();
+                pieces.push(entry.piece(call, now));
+            }
+            count += 1;
+        }
+        let sent: Vec<CallId> = pieces.iter().map(|piece: &Piece| piece.call).collect();
+        let said = Said::Inherit { life, pieces };
+        let answer = shell.cluster.ask(owner, Kind::Checkpoint, said.encode(), PATIENCE).await;
+        let Some(Kept { not }) = answer.as_deref().and_then(Kept::decode) else { return };
+        for call in sent.into_iter().filter(|call| !not.contains(call)) {
+            shell.protect.store.remove(life, call);
+        }
+        rest = &rest[count..];
+    }
+}
+
+/// What a new backup is given of a call that was just taken.
+pub(super) fn renewed(entry: &Entry, number: u32, now: Instant) -> Item {
+    let what = Sent::State { number, written: entry.written, bytes: entry.bytes.clone() };
+    Item { whose: None, what, since: now }
+}

@@ -1,0 +1,210 @@
+//! What this node keeps of other nodes' calls, in memory: the last state of each, and when its node was last known to carry it.
+
+use super::said::{Life, Piece, What};
+use ::call::CallId;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+use sip::clock::Instant;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Calls that are kept at the most: as many as two nodes carry.
+const CALLS: usize = 400_000;
+/// Bytes of their states at the most.
+const BYTES: usize = 2 << 30;
+
+/// One call.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    number: u32,
+    /// The moment that the state is of.
+    pub(super) written: Instant,
+    /// When its node last carried it.
+    pub(super) alive: Instant,
+    /// The state.
+    pub(super) bytes: Bytes,
+}
+
+/// All of them, by whose they are.
+#[derive(Default)]
+pub(super) struct Store(Mutex<Inside>);
+
+#[derive(Default)]
+struct Inside {
+    lives: BTreeMap<Life, FxHashMap<CallId, Entry>>,
+    calls: usize,
+    bytes: usize,
+}
+
+impl Inside {
+    fn remove(&mut self, life: Life, call: CallId) -> Option<Entry> {
+        let calls = self.lives.get_mut(&life)?;
+        let entry = calls.remove(&call)?;
+        if calls.is_empty() {
+            self.lives.remove(&life);
+        }
+        self.calls -= 1;
+        self.bytes -= entry.bytes.len();
+        Some(entry)
+    }
+
+    fn keep(&mut self, life: Life, call: CallId, entry: Entry) -> bool {
+        let known = self.lives.get(&life).and_then(|calls| calls.get(&call));
+        if known.is_some_and(|known| known.number > entry.number) {
+            return true;
+        }
+        let before = known.map(|known| known.bytes.len());
+        let (calls, bytes) = (self.calls + usize::from(before.is_none()), self.bytes + entry.bytes.len());
+        if calls > CALLS || bytes > BYTES {
+            metrics::counter!("tandem_queue_full_total", "queue" => "checkpoints_kept").increment(1);
+            return false;
+        }
+        (self.calls, self.bytes) = (calls, bytes - before.unwrap_or(0));
+        self.lives.entry(life).or_default().insert(call, entry);
+        true
+    }
+}
+
+impl Store {
+    /// Takes in what a node says of its calls; answers those that are not kept.
+    pub(super) fn take(&self, now: Instant, life: Life, pieces: Vec<Piece>) -> Vec<CallId> {
+        let mut inside = self.0.lock();
+        let mut not = Vec::new();
+        for Piece { call, what } in pieces {
+            let kept = match what {
+                What::State { .. } => Entry::read(what, now).is_some_and(|entry| inside.keep(life, call, entry)),
+                What::Alive => {
+                    let entry = inside.lives.get_mut(&life).and_then(|calls| calls.get_mut(&call));
+                    entry.is_some_and(|entry| {
+                        entry.alive = now;
+                        true
+                    })
+                }
+                What::Forget => {
+                    inside.remove(life, call);
+                    true
+                }
+            };
+            if !kept {
+                not.push(call);
+            }
+        }
+        not
+    }
+
+    /// The lives of which anything is kept.
+    pub(super) fn lives(&self) -> Vec<Life> {
+        self.0.lock().lives.keys().copied().collect()
+    }
+
+    /// The calls of a life.
+    pub(super) fn of(&self, life: Life) -> Vec<CallId> {
+        self.0.lock().lives.get(&life).map_or_else(Vec::new, |calls| calls.keys().copied().collect())
+    }
+
+    /// Gives one out for good.
+    pub(super) fn remove(&self, life: Life, call: CallId) -> Option<Entry> {
+        self.0.lock().remove(life, call)
+    }
+
+    /// Some, which stay.
+    pub(super) fn some(&self, life: Life, calls: &[CallId]) -> Vec<(CallId, Entry)> {
+        let inside = self.0.lock();
+        let Some(kept) = inside.lives.get(&life) else { return Vec::new() };
+        calls.iter().filter_map(|call| Some((*call, kept.get(call)?.clone()))).collect()
+    }
+
+    /// Whether anything is kept of a call, whosever it is.
+    pub(super) fn knows(&self, call: CallId) -> bool {
+        self.0.lock().lives.values().any(|calls| calls.contains_key(&call))
+    }
+
+    /// How many are kept.
+    pub(super) fn len(&self) -> usize {
+        self.0.lock().calls
+    }
+}
+
+impl Entry {
+    /// As it came from another node; nothing if there is no state in it.
+    pub(super) fn read(what: What, now: Instant) -> Option<Self> {
+        match what {
+            What::State { number, age_ms, silent_ms, bytes } => {
+                // The frame of a whole batch must not stay in memory for the sake of one small state.
+                let bytes = Bytes::copy_from_slice(&bytes);
+                Some(Self { number, written: before(now, age_ms), alive: before(now, silent_ms), bytes })
+            }
+            What::Alive | What::Forget => None,
+        }
+    }
+
+    /// As it goes on to another node.
+    pub(super) fn piece(&self, call: CallId, now: Instant) -> Piece {
+        let what = What::State {
+            number: self.number,
+            age_ms: millis(now.since(self.written)),
+            silent_ms: millis(now.since(self.alive)),
+            bytes: self.bytes.clone(),
+        };
+        Piece { call, what }
+    }
+}
+
+/// Milliseconds on the wire.
+pub(super) fn millis(time: Duration) -> u32 {
+    u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
+}
+
+fn before(now: Instant, ms: u32) -> Instant {
+    Instant::from_micros(now.as_micros().saturating_sub(u64::from(ms) * 1_000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIFE: Life = Life { node: 2, incarnation: 3 };
+
+    fn at(ms: u64) -> Instant {
+        Instant::from_micros(10_000_000 + ms * 1_000)
+    }
+
+    fn id(call: u64) -> CallId {
+        CallId { shard: 1, epoch: 1, call }
+    }
+
+    fn state(call: u64, number: u32, bytes: &'static [u8]) -> Piece {
+        let what = What::State { number, age_ms: 100, silent_ms: 50, bytes: Bytes::from_static(bytes) };
+        Piece { call: id(call), what }
+    }
+
+    #[test]
+    fn the_last_state_counts_however_they_arrive() {
+        let store = Store::default();
+        assert!(store.take(at(0), LIFE, vec![state(1, 2, b"new"), state(1, 1, b"old")]).is_empty());
+        let kept = store.some(LIFE, &[id(1), id(2)]);
+        assert_eq!(kept.len(), 1);
+        assert_eq!(
+            (&kept[0].1.bytes[..], kept[0].1.written, kept[0].1.alive),
+            (&b"new"[..], before(at(0), 100), before(at(0), 50))
+        );
+        assert!(store.take(at(9), LIFE, vec![Piece { call: id(1), what: What::Alive }]).is_empty());
+        assert_eq!(store.some(LIFE, &[id(1)])[0].1.alive, at(9));
+    }
+
+    #[test]
+    fn what_is_not_known_is_asked_for_and_what_is_over_is_gone() {
+        let store = Store::default();
+        let unknown = store.take(at(0), LIFE, vec![Piece { call: id(5), what: What::Alive }]);
+        assert_eq!(unknown, [id(5)], "a state is wanted first");
+        store.take(at(0), LIFE, vec![state(1, 1, b"a"), state(2, 1, b"bcd"), state(2, 2, b"b")]);
+        assert_eq!((store.len(), store.0.lock().bytes), (2, 2));
+        let other = Life { incarnation: 4, ..LIFE };
+        store.take(at(0), other, vec![Piece { call: id(1), what: What::Forget }]);
+        assert!(store.knows(id(1)), "another life says nothing about it");
+        store.take(at(0), LIFE, vec![Piece { call: id(1), what: What::Forget }]);
+        assert!(!store.knows(id(1)) && store.remove(LIFE, id(2)).is_some());
+        assert!((store.len(), store.0.lock().bytes, store.lives().len()) == (0, 0, 0));
+    }
+}
