@@ -12,7 +12,7 @@ use crate::logging::say;
 use clap::Args;
 use partners::Partners;
 use promises::{Facts, Promise};
-use scene::Scene;
+use scene::{Death, Scene};
 use stage::Stage;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -27,6 +27,9 @@ pub(crate) struct Arguments {
     #[arg(long)]
     exit: bool,
 }
+
+/// The site that is killed.
+const VICTIM: usize = 1;
 
 /// How often the view is drawn.
 const FRAME: Duration = Duration::from_millis(500);
@@ -58,6 +61,11 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         visible.as_millis()
     ));
     let facts = perform(&mut stage, arguments.calls, visible)?;
+    say(&format!(
+        "{} came back on its data, and was one of the cluster again after {:.1} s",
+        facts.death.node,
+        facts.back.as_secs_f64()
+    ));
     summary(&facts.usual).iter().for_each(|line| say(line));
     say("");
     let promises = promises::of(&facts);
@@ -111,22 +119,34 @@ fn perform(stage: &mut Stage, calls: u64, visible: Duration) -> anyhow::Result<F
     let entrances = stage.entrances();
     let mut usual = Partners::usual(calls, &entrances)?;
     let mut burst: Option<Partners> = None;
+    let mut death: Option<Death> = None;
     let mut view = view::View::open();
     while !usual.finished() || !burst.as_ref().is_some_and(Partners::finished) {
         std::thread::sleep(FRAME);
         stage.check_alive()?;
+        if death.is_none() && usual.snapshot().offered >= calls * 2 / 3 {
+            let node = stage.names()[VICTIM].1.clone();
+            let carried = stage.kill(VICTIM);
+            death = Some(Death { node, calls: carried, at: began.elapsed() });
+        }
         if burst.is_none() && (usual.snapshot().offered >= calls / 3 || usual.finished()) {
             burst = Some(Partners::burst(&entrances)?);
         }
         let answers = stage.ask();
         let burst = burst.as_ref().map(Partners::snapshot);
-        view.draw(&Scene::of(&stage.names(), &answers, began.elapsed(), usual.snapshot(), burst));
+        view.draw(&Scene::of(&stage.names(), &answers, began.elapsed(), usual.snapshot(), burst, death.clone()));
     }
     view.close();
+    // The records of the calls that had ended there are still on its disk.
+    let back = match stage.restart(VICTIM)? {
+        Ok(back) => back,
+        Err(missing) => anyhow::bail!("the site that was killed did not come back: {missing}"),
+    };
     let burst = burst.as_mut().map(Partners::report).transpose()?.unwrap_or_default();
     let usual = usual.report()?;
     let offered = usual.offered + burst.offered;
     let finals = records::finals(&stage.records(), offered);
     let limit = stage.limit_of(partners::SMALL);
-    Ok(Facts { calls, usual, burst, limit, visible, finals, nodes: stage.entrances_by_node(), idle: stage.wait_idle() })
+    let death = death.unwrap_or_default();
+    Ok(Facts { calls, usual, burst, limit, visible, death, back, finals, idle: stage.wait_idle() })
 }

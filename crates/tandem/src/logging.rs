@@ -11,8 +11,9 @@ pub(crate) enum Format {
     Json,
 }
 
-/// ractor opens a span around every poll of every actor, which nothing here reads.
-const USUAL: &str = "info,ractor=warn,hickory_resolver=warn";
+/// ractor opens a span around every poll of every actor, which nothing here reads. openraft tells of a peer that is away several
+/// times a second; the mesh says so once.
+const USUAL: &str = "info,ractor=warn,hickory_resolver=warn,openraft=error";
 
 /// Starts logging at `TANDEM_LOG`, or INFO. Numbers and addresses of calls appear at DEBUG only.
 pub(crate) fn start(format: Format) {

@@ -21,6 +21,9 @@ pub(super) const AT_ONCE: u64 = 60;
 /// How long those that are admitted last: long past the last of the others.
 const HELD: Duration = Duration::from_secs(6);
 
+/// An entrance that says nothing for so long is passed over: partners have a list of them.
+const FAILOVER: Duration = Duration::from_millis(500);
+
 /// A run of them on a thread of its own.
 pub(super) struct Partners {
     progress: Arc<Progress>,
@@ -38,7 +41,8 @@ impl Partners {
         options.calls = Some(calls);
         // Twice the time that the calls need at this rate: the count ends the run, not the clock.
         options.duration = Duration::from_secs(calls / 10 + 10);
-        options.hold = Duration::from_secs(5);
+        // Long enough that whoever is up when a site dies is up long after it.
+        options.hold = Duration::from_secs(8);
         options.ring = Duration::from_millis(300);
         options.mix = Mix { answered: 8, busy: 1, cancelled: 1, no_answer: 0 };
         options.called_numbers = NumberRange { first: "+447700900000".into(), count: 10_000 };
@@ -94,6 +98,7 @@ fn options(caller: ([u8; 4], u16), callee: ([u8; 4], u16), entrances: &[SocketAd
     let mut options = Options::new(SocketAddr::from(caller), Some(SocketAddr::from(callee)), *first);
     options.more_targets = more.to_vec();
     options.audio = true;
+    options.failover = Some(FAILOVER);
     options.caller_numbers = NumberRange { first: "+442071230100".into(), count: 100 };
     Ok(options)
 }

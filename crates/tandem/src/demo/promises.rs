@@ -1,13 +1,16 @@
 //! What the demo promises, checked against what the partners heard and what the nodes recorded.
 
 use super::records::Final;
+use super::scene::Death;
 use load::Report;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 /// A change must be in force everywhere within this.
 const VISIBLE: Duration = Duration::from_secs(1);
+/// The pauses of the calls whose site died.
+const MEDIAN_GAP: Duration = Duration::from_millis(1_500);
+const GAP: Duration = Duration::from_secs(3);
 /// What a call hears that finds no channel.
 const NO_CHANNEL: &str = "503";
 
@@ -26,8 +29,10 @@ pub(super) struct Facts {
     pub visible: Duration,
     /// Final records of all nodes by call.
     pub finals: BTreeMap<String, Vec<Final>>,
-    /// Where calls enter at each node.
-    pub nodes: Vec<(String, SocketAddr)>,
+    /// The site that was killed.
+    pub death: Death,
+    /// From its start until it was one of the cluster again.
+    pub back: Duration,
     /// Whether no trunk has a channel in use anywhere.
     pub idle: bool,
 }
@@ -46,7 +51,8 @@ fn promise(held: bool, text: String) -> Promise {
 
 /// Every promise.
 pub(super) fn of(facts: &Facts) -> Vec<Promise> {
-    let mut promises = vec![visible(facts), as_meant(facts), sites(facts), limit(facts)];
+    let mut promises = vec![visible(facts), as_meant(facts), limit(facts)];
+    promises.extend(survival(facts));
     promises.extend(records(facts));
     promises.extend(audio(facts));
     promises.push(promise(facts.idle, "every channel was given back, at every site".to_owned()));
@@ -64,19 +70,23 @@ fn as_meant(facts: &Facts) -> Promise {
     promise(failed == 0 && offered == facts.calls, text)
 }
 
-/// Each node recorded the calls that entered at it.
-fn sites(facts: &Facts) -> Promise {
-    let placed = |at: SocketAddr| -> u64 {
-        let targets = facts.usual.targets.iter().chain(&facts.burst.targets);
-        targets.filter(|target| target.target == at).map(|target| target.offered).sum()
-    };
-    let recorded = |node: &str| facts.finals.values().flatten().filter(|last| last.node == node).count() as u64;
-    let counts: Vec<(&str, u64, u64)> =
-        facts.nodes.iter().map(|(name, at)| (name.as_str(), placed(*at), recorded(name))).collect();
-    let shown: Vec<String> =
-        counts.iter().map(|(name, placed, recorded)| format!("{name} {recorded} of {placed}")).collect();
-    let held = counts.iter().all(|(_, placed, recorded)| placed == recorded && *placed > 0) && !counts.is_empty();
-    promise(held, format!("each site recorded its calls: {}", shown.join(", ")))
+/// Calls of the site that died went on elsewhere, soon.
+fn survival(facts: &Facts) -> [Promise; 2] {
+    let Death { node, calls, .. } = &facts.death;
+    let (usual, burst) = (&facts.usual, &facts.burst);
+    let (callers, callees) = (usual.moved + burst.moved, usual.callee.moved + burst.callee.moved);
+    let gap = usual.audio.as_ref().map(|audio| audio.moved_gap_ms).unwrap_or_default();
+    let (median, most) = (MEDIAN_GAP.as_millis(), GAP.as_millis());
+    [
+        promise(
+            *calls > 0 && callers > 0 && callees > 0,
+            format!("{node} was killed with {calls} calls; elsewhere {callers} callers and {callees} callees went on"),
+        ),
+        promise(
+            u128::from(gap.p50) <= median && u128::from(gap.p99) <= most && gap.max > 0,
+            format!("their silence: {} ms at the median (limit {median}), {} at p99 (limit {most})", gap.p50, gap.p99),
+        ),
+    ]
 }
 
 fn limit(facts: &Facts) -> Promise {
@@ -111,8 +121,11 @@ fn audio(facts: &Facts) -> [Promise; 2] {
     let reports = [&facts.usual, &facts.burst].map(|report| report.audio.clone().unwrap_or_default());
     let sum = |figure: fn(&load::AudioReport) -> u64| reports.iter().map(figure).sum::<u64>();
     let (legs, silent) = (sum(|audio| audio.legs), sum(|audio| audio.silent_legs));
-    let (received, lost, wrong) =
-        (sum(|audio| audio.packets_received), sum(|audio| audio.packets_lost), sum(|audio| audio.bad_samples));
+    let (received, lost, wrong) = (
+        sum(|audio| audio.packets_received),
+        sum(|audio| audio.packets_lost - audio.moved_lost),
+        sum(|audio| audio.bad_samples),
+    );
     [
         promise(
             silent == 0 && received > 0,
@@ -120,7 +133,9 @@ fn audio(facts: &Facts) -> [Promise; 2] {
         ),
         promise(
             wrong == 0 && lost == 0,
-            format!("the audio is the one sent: {received} packets, {lost} lost, {wrong} wrong samples"),
+            format!(
+                "the audio is the one sent: {received} packets, {lost} lost beside those of the dead, {wrong} wrong samples"
+            ),
         ),
     ]
 }
@@ -128,18 +143,18 @@ fn audio(facts: &Facts) -> [Promise; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use load::{AudioReport, TargetReport};
+    use load::{AudioReport, CalleeReport, Quantiles};
 
     fn report(offered: u64, answered: u64) -> Report {
-        let at = |host: u8| SocketAddr::from(([127, 0, host, 1], 5060));
-        let target = |host| TargetReport { target: at(host), offered: offered / 3, answered: answered / 3, failed: 0 };
-        let audio = AudioReport { legs: answered * 2, packets_received: 1_000, ..AudioReport::default() };
-        Report { offered, answered, targets: [1, 2, 3].map(target).to_vec(), audio: Some(audio), ..Report::default() }
+        let moved_gap_ms = Quantiles { p50: 900, p99: 1_900, max: 2_000, ..Quantiles::default() };
+        let (legs, packets_received) = (answered * 2, 1_000);
+        let audio = AudioReport { legs, packets_received, moved_gap_ms, ..AudioReport::default() };
+        let callee = CalleeReport { moved: 3, ..CalleeReport::default() };
+        Report { offered, answered, moved: 3, callee, audio: Some(audio), ..Report::default() }
     }
 
     fn facts() -> Facts {
         let names = ["fra-1", "lon-1", "ams-1"];
-        let at = |index: usize| SocketAddr::from(([127, 0, u8::try_from(index + 1).expect("small"), 1], 5060));
         let row = |call: usize| Final { node: names[call % 3].to_owned(), answered: call < 34 };
         Facts {
             calls: 30,
@@ -148,7 +163,8 @@ mod tests {
             limit: 10,
             visible: Duration::from_millis(40),
             finals: (0..90).map(|call| (format!("c{call}"), vec![row(call)])).collect(),
-            nodes: names.iter().enumerate().map(|(index, name)| ((*name).to_owned(), at(index))).collect(),
+            death: Death { node: "lon-1".to_owned(), calls: 6, at: Duration::from_secs(9) },
+            back: Duration::from_secs(2),
             idle: true,
         }
     }
@@ -181,10 +197,9 @@ mod tests {
         let eleven = |facts: &mut Facts| facts.burst.failures = BTreeMap::from([("503".to_owned(), 49)]);
         assert!(first(broken(eleven)).contains("49 refused"));
         assert!(first(broken(|facts| facts.limit = 11)).contains("10 admitted"));
-        let elsewhere = |facts: &mut Facts| {
-            facts.finals.insert("c0".to_owned(), vec![Final { node: "lon-1".to_owned(), answered: true }]);
-        };
-        assert!(first(broken(elsewhere)).contains("fra-1 29 of 30, lon-1 31 of 30"));
+        assert!(first(broken(|facts| facts.death.calls = 0)).contains("with 0 calls"));
+        let long = |facts: &mut Facts| facts.usual.audio.get_or_insert_default().moved_gap_ms.p99 = 3_001;
+        assert!(first(broken(long)).contains("3001 at p99"));
         let silent = |facts: &mut Facts| facts.burst.audio.get_or_insert_default().silent_legs = 1;
         assert!(first(broken(silent)).contains("1 silent"));
         assert!(first(broken(|facts| facts.usual.answered = 25)).contains("34 recorded, 35 answered"));

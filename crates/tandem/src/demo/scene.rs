@@ -32,6 +32,19 @@ pub(super) struct Scene {
     pub usual: Snapshot,
     /// Those that call the small carrier at once, once they do.
     pub burst: Option<Snapshot>,
+    /// The site that was killed, once it was.
+    pub death: Option<Death>,
+}
+
+/// The death of a site.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Death {
+    /// Its node.
+    pub node: String,
+    /// The calls that it carried.
+    pub calls: u64,
+    /// Since the first call.
+    pub at: Duration,
 }
 
 /// A node and its site.
@@ -76,6 +89,7 @@ impl Scene {
         elapsed: Duration,
         usual: Snapshot,
         burst: Option<Snapshot>,
+        death: Option<Death>,
     ) -> Self {
         let clusters: Vec<&Cluster> = answers.iter().filter_map(|answer| answer.cluster.as_ref()).collect();
         Self {
@@ -87,6 +101,7 @@ impl Scene {
             revision: clusters.iter().map(|cluster| cluster.revision).max().unwrap_or(0),
             usual,
             burst,
+            death,
         }
     }
 }
@@ -180,11 +195,11 @@ mod tests {
         let fra = cluster("fra-1", &[("fra-1", 5), ("lon-1", 9), ("ams-1", 2)]);
         let lon = cluster("lon-1", &[("fra-1", 0), ("lon-1", 7)]);
         let answers = [Some(fra), Some(lon), None].map(|cluster| Answers { cluster, trunks: vec![] });
-        let scene = Scene::of(&names(), &answers, Duration::ZERO, Snapshot::default(), None);
+        let scene = Scene::of(&names(), &answers, Duration::ZERO, Snapshot::default(), None, None);
         let seen: Vec<_> = scene.sites.iter().map(|site| (&*site.node, &*site.state, site.calls, site.legs)).collect();
         assert_eq!(seen, [("fra-1", "up", 5, 10), ("lon-1", "up", 7, 14), ("ams-1", "up", 2, 4)]);
         assert_eq!(scene.leader.as_deref(), Some("fra-1"));
-        let nothing = Scene::of(&names(), &[], Duration::ZERO, Snapshot::default(), None);
+        let nothing = Scene::of(&names(), &[], Duration::ZERO, Snapshot::default(), None, None);
         assert!(nothing.sites.iter().all(|site| site.state == "silent"));
     }
 
@@ -197,7 +212,7 @@ mod tests {
             answer(vec![trunk("beta", &all)]),
             answer(vec![trunk("beta", &all)]),
         ];
-        let scene = Scene::of(&names(), &answers, Duration::ZERO, Snapshot::default(), None);
+        let scene = Scene::of(&names(), &answers, Duration::ZERO, Snapshot::default(), None, None);
         let lines: Vec<_> = scene.trunks.iter().map(|line| (&*line.name, line.used, line.limit)).collect();
         assert_eq!(lines, [("alpha", 1, Some(10)), ("beta", 10, Some(10))]);
         assert_eq!(scene.trunks[1].by_node[2], ("ams-1".to_owned(), 3));

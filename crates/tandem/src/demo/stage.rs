@@ -76,7 +76,7 @@ impl Stage {
     /// # Errors
     /// A node's process has ended.
     pub(super) fn check_alive(&mut self) -> anyhow::Result<()> {
-        self.sites.iter_mut().try_for_each(Site::check_alive)
+        self.sites.iter_mut().filter(|site| !site.is_killed()).try_for_each(Site::check_alive)
     }
 
     /// Applies the tables at one node; how long it took until all had them in force.
@@ -101,6 +101,28 @@ impl Stage {
             }
             std::thread::sleep(LOOK);
         }
+    }
+
+    /// Kills the process of a site's node, as a failing site does; how many calls it carried, by its own last word.
+    pub(super) fn kill(&mut self, index: usize) -> u64 {
+        let Some(site) = self.sites.get_mut(index) else { return 0 };
+        let name = site.node.name.clone();
+        let member = site.cluster().and_then(|cluster| cluster.nodes.into_iter().find(|member| member.name == name));
+        site.kill();
+        member.map_or(0, |member| member.relay_sessions.or(member.calls).unwrap_or(0))
+    }
+
+    /// Starts a node again on its data, and waits until the nodes are one cluster.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub(super) fn restart(&mut self, index: usize) -> anyhow::Result<Result<Duration, String>> {
+        self.began = Instant::now();
+        let Some(node) = self.topology.nodes.get(index) else { bail!("no such node") };
+        let mut site = Site::start(node, &self.folder)?;
+        site.wait_ready(self.began + PATIENCE)?;
+        self.sites[index] = site;
+        self.wait_formed()
     }
 
     /// What each node says just now, in the order of [`Stage::names`].

@@ -11,7 +11,7 @@ use std::io::{IsTerminal as _, Stdout, stdout};
 use std::time::Duration;
 
 /// Lines of the panel: with those that stand above it, less than a screen of thirty.
-const HEIGHT: u16 = 17;
+const HEIGHT: u16 = 18;
 /// How often lines are written where there is no terminal.
 const LINES: Duration = Duration::from_secs(2);
 
@@ -60,15 +60,22 @@ impl View {
 }
 
 /// A scene in two lines.
-fn lines(scene: &Scene) -> [String; 2] {
+fn lines(scene: &Scene) -> Vec<String> {
     let site = |site: &super::scene::Site| format!("{} {} calls", site.node, site.calls);
     let sites: Vec<String> = scene.sites.iter().map(site).collect();
     let usual = &scene.usual;
-    [
+    let mut lines = vec![
         format!("{:>5.1} s  {}", scene.elapsed.as_secs_f64(), sites.join(", ")),
         format!(
             "         {} placed, {} up, {} failed; {} legs hear each other, {} lost packets, {} wrong samples",
             usual.offered, usual.in_flight, usual.failed, usual.legs_hearing, usual.packets_lost, usual.bad_samples
         ),
-    ]
+    ];
+    if let Some(death) = &scene.death {
+        let ago = scene.elapsed.saturating_sub(death.at).as_secs_f64();
+        let (node, calls, moved) = (&death.node, death.calls, usual.moved);
+        lines
+            .push(format!("         {node} killed {ago:.1} s ago with {calls} calls; {moved} go on from another site"));
+    }
+    lines
 }

@@ -22,6 +22,7 @@ pub(super) struct Site {
     pub client: Client,
     looks: Client,
     child: Child,
+    killed: bool,
     log: PathBuf,
 }
 
@@ -41,7 +42,14 @@ impl Site {
             .spawn()
             .with_context(|| format!("the process of {}", node.name))?;
         let client = Client::new(&node.url(), None, false);
-        Ok(Self { client, looks: Client::with_patience(&node.url(), LOOK), node: node.clone(), child, log })
+        Ok(Self {
+            client,
+            looks: Client::with_patience(&node.url(), LOOK),
+            node: node.clone(),
+            child,
+            killed: false,
+            log,
+        })
     }
 
     /// Waits until it answers.
@@ -67,6 +75,11 @@ impl Site {
             None => Ok(()),
             Some(status) => bail!("{} ended ({status}); it said: {}", self.node.name, self.log()),
         }
+    }
+
+    /// Whether [`Self::kill`] was called.
+    pub(super) const fn is_killed(&self) -> bool {
+        self.killed
     }
 
     /// The end of its log.
@@ -104,6 +117,7 @@ impl Site {
 
     /// Ends it at once, as a failing machine does. Nothing happens to one that has ended.
     pub(super) fn kill(&mut self) {
+        self.killed = true;
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -93,7 +93,22 @@ fn of_trunk(trunk: &TrunkLine, most: u64) -> Line<'static> {
     Line::from(spans)
 }
 
-fn partners(scene: &Scene) -> [Line<'static>; 3] {
+/// What became of the calls of the site that was killed.
+fn death(scene: &Scene) -> Line<'static> {
+    let head = Span::from(" a site dies  ").bold();
+    let Some(death) = &scene.death else {
+        return Line::from(vec![head, Span::from("later one of the sites is killed, with its calls").dark_gray()]);
+    };
+    let ago = scene.elapsed.saturating_sub(death.at).as_secs_f64();
+    Line::from(vec![
+        head,
+        Span::from(format!("{} killed {ago:.1} s ago", death.node)).red().bold(),
+        Span::from(format!(" with {} calls · ", death.calls)),
+        Span::from(format!("{} calls go on from another site", scene.usual.moved)).green().bold(),
+    ])
+}
+
+fn partners(scene: &Scene) -> [Line<'static>; 4] {
     let usual = &scene.usual;
     let bad = |figure: u64, text: String| if figure > 0 { Span::from(text).red().bold() } else { Span::from(text) };
     let head = |text: &'static str| Span::from(format!(" {text:<13}")).bold();
@@ -124,6 +139,7 @@ fn partners(scene: &Scene) -> [Line<'static>; 3] {
                 Span::from(format!(", {} refused", burst.failed)),
             ],
         }),
+        death(scene),
     ]
 }
 
@@ -137,6 +153,7 @@ fn bar(part: u64, whole: u64, width: usize, colour: Color) -> [Span<'static>; 2]
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::demo::scene::Death;
     use load::Snapshot;
     use std::time::Duration;
 
@@ -173,6 +190,7 @@ mod tests {
                 ..Snapshot::default()
             },
             burst: Some(Snapshot { offered: 60, answered: 10, failed: 50, ..Snapshot::default() }),
+            death: Some(Death { node: "lon-1".to_owned(), calls: 1_667, at: Duration::from_secs(99) }),
         }
     }
 
