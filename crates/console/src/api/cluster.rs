@@ -1,5 +1,6 @@
 //! The cluster as one of its nodes sees it.
 
+use super::Missing;
 use serde::{Deserialize, Serialize};
 
 /// The cluster.
@@ -20,6 +21,9 @@ pub struct Cluster {
     pub quorum: bool,
     /// By name.
     pub nodes: Vec<Member>,
+    /// Nodes that did not answer.
+    #[serde(default)]
+    pub missing: Vec<Missing>,
 }
 
 /// A node in the cluster. What only the node itself knows is absent while it does not answer.
