@@ -59,7 +59,10 @@ impl Board {
         let patient = Instant::now() + Duration::from_secs(3600);
         let (own, others) =
             tokio::join!(pages(limit, patient, &question, here), self.peers.gather(limit, &question, read));
-        let (page, None) = own else { return Err(Problem::new(400, "there is no such place to begin").at("after")) };
+        let (page, refused) = own;
+        if let Some(why) = refused {
+            return Err(Problem::new(500, format!("this node {why}")));
+        }
         let Heard { mut told, missing } = others;
         told.insert(0, (self.shell.cluster.me(), page));
         Ok(Heard { told, missing })
@@ -102,6 +105,10 @@ impl Switchboard for Board {
         Box::pin(async move {
             let api::CallFilter { trunk, after: begin, limit } = filter;
             let limit = limit.unwrap_or(api::LIMIT_DEFAULT);
+            if let Some(id) = begin.as_ref().filter(|id| parse(id).is_none()) {
+                let what = format!("`{id}` is no id of a call");
+                return Err(Problem::new(400, what).at("after").mend("take the last of the listing before"));
+            }
             let question = |after: Option<String>, limit| Question::Calls {
                 trunk: trunk.clone(),
                 after: after.or_else(|| begin.clone()),

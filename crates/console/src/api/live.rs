@@ -10,7 +10,7 @@ pub struct Missing {
     pub node: String,
     /// Its failure domain.
     pub site: String,
-    /// In words, such as `down` or `no answer within 1 s`.
+    /// In words, such as `down` or `silent for 1 s`.
     pub why: String,
 }
 
@@ -233,7 +233,7 @@ pub struct Node {
     /// Calls that it owns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calls: Option<u64>,
-    /// Registrations that it holds.
+    /// Addresses of record that it holds, those of which it only keeps a copy included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registrations: Option<u64>,
     /// Sessions on its relay.

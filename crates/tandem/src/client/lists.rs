@@ -3,6 +3,7 @@
 use super::text_table::{self, Column, cell};
 use super::{Client, escape, rows};
 use crate::logging::say;
+use anyhow::bail;
 use clap::Args;
 use console::{api, parse_time};
 use serde_json::{Value, json};
@@ -63,7 +64,7 @@ pub(super) fn below(answer: &Value) -> Vec<String> {
         lines.push(format!("no answer from {named}: {what} is not shown"));
     }
     if answer.get("more") == Some(&Value::Bool(true)) {
-        lines.push("there are more: ask for them with --limit".to_owned());
+        lines.push("there are more; --limit shows more of them".to_owned());
     }
     lines
 }
@@ -91,6 +92,23 @@ pub(crate) fn calls(client: &Client, which: &Which) -> anyhow::Result<ExitCode> 
     list(client, &path, &columns, "no call", |_| {})
 }
 
+/// What `calls show` begins with; whatever else a node tells follows.
+const CALL: [&str; 13] = [
+    "id",
+    "state",
+    "node",
+    "site",
+    "ingress_trunk",
+    "caller",
+    "egress_trunk",
+    "called",
+    "started",
+    "answered",
+    "seconds",
+    "codec",
+    "attempts",
+];
+
 /// `tandem calls show ID`
 ///
 /// # Errors
@@ -101,11 +119,22 @@ pub(crate) fn call(client: &Client, id: &str) -> anyhow::Result<ExitCode> {
         say(&answer.to_string());
         return Ok(ExitCode::SUCCESS);
     }
-    if let Value::Object(fields) = &answer {
-        let width = fields.keys().map(String::len).max().unwrap_or(0);
-        for (name, value) in fields {
-            say(&format!("{name:width$}  {}", cell(Some(value))));
-        }
+    let Value::Object(mut fields) = answer else { bail!("the node's answer is no call") };
+    let tables = [fields.remove("ladder"), fields.remove("moves")].map(|rows| match rows {
+        Some(Value::Array(rows)) => rows,
+        Some(_) | None => Vec::new(),
+    });
+    let known = CALL.iter().filter_map(|name| fields.remove_entry(*name)).collect::<Vec<_>>();
+    let all: Vec<(String, Value)> = known.into_iter().chain(fields).collect();
+    let width = all.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    all.iter().for_each(|(name, value)| say(&format!("{name:width$}  {}", cell(Some(value)))));
+    let columns: [&[Column]; 2] = [
+        &[("AT", "at"), ("LEG", "leg"), ("WAY", "way"), ("MESSAGE", "what")],
+        &[("MOVED AT", "at"), ("FROM", "from"), ("TO", "to"), ("WHY", "why")],
+    ];
+    for (columns, rows) in columns.into_iter().zip(tables).filter(|(_, rows)| !rows.is_empty()) {
+        say("");
+        text_table::print(columns, &rows, "");
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -129,7 +158,7 @@ pub(crate) fn trunks(client: &Client) -> anyhow::Result<ExitCode> {
         ("TRUNK", "name"),
         ("ACCOUNT", "account"),
         ("USED", "channels_used"),
-        ("CHANNELS", "channels_limit"),
+        ("LIMIT", "channels_limit"),
         ("CPS", "cps_limit"),
         ("BY NODE", "nodes"),
         ("GATEWAYS", "gateways"),
@@ -145,7 +174,7 @@ fn trunk_row(trunk: &mut Value) {
     let by_node: Vec<String> = using.map(|share| format!("{} {}", share.node, share.channels_used)).collect();
     let gateways: Vec<String> = read.gateways.iter().map(gateway_text).collect();
     trunk["nodes"] = json!(by_node.join(", "));
-    trunk["gateways"] = json!(gateways.join(", "));
+    trunk["gateways"] = json!(gateways);
     let without = read.nodes.iter().filter(|share| share.registered == Some(false));
     let without: Vec<&str> = without.map(|share| &*share.node).collect();
     if read.registered == Some(true) && !without.is_empty() {
@@ -256,7 +285,7 @@ mod tests {
         };
         let mut row = serde_json::to_value(trunk).expect("JSON");
         trunk_row(&mut row);
-        assert_eq!((&row["nodes"], &row["gateways"]), (&json!("fra-1 3"), &json!("g up (down from lon), h down")));
+        assert_eq!((&row["nodes"], &row["gateways"]), (&json!("fra-1 3"), &json!(["g up (down from lon)", "h down"])));
         assert_eq!(row["registered"], "not lon-1");
     }
 

@@ -37,6 +37,8 @@ impl Board {
         let mut glimpses: BTreeMap<NodeId, Glimpse> = BTreeMap::new();
         for peer in cluster.mesh().map(mesh::Handle::peers).unwrap_or_default() {
             let rtt_ms = peer.rtt.map(|rtt| rtt.as_secs_f64() * 1000.0);
+            // How far it was says nothing of one that is gone.
+            let rtt_ms = rtt_ms.filter(|_| peer.is_up());
             glimpses.insert(peer.id, Glimpse { down: !peer.is_up(), rtt_ms, node: None });
         }
         for (id, node) in told {

@@ -150,7 +150,7 @@ pub(super) fn missing(member: &Member, why: String) -> Missing {
 
 fn words(error: &mesh::Error) -> String {
     match error {
-        mesh::Error::TimedOut(_) => format!("no answer within {} s", PATIENCE.as_secs()),
+        mesh::Error::TimedOut(_) => format!("silent for {} s", PATIENCE.as_secs()),
         mesh::Error::Refused(_) => "takes no questions yet".to_owned(),
         mesh::Error::Full(_) => "too much waits for it".to_owned(),
         mesh::Error::Unreachable(_)
