@@ -129,6 +129,8 @@ fn who_is_registered_is_seen_from_every_site() {
         let contact = bindings[0]["contact"].as_str().expect("a contact");
         assert!(bindings[0]["name"] == "alice" && contact.contains(&lab.host(PHONE).to_string()), "{bindings:?}");
         assert_eq!(whole_states(member), ["registered", "not registered"], "seen from {}", member.name());
+        let counted: u64 = whole(member, "nodes").iter().filter_map(|node| node["registrations"].as_u64()).sum();
+        assert_eq!(counted, 1, "a copy for another node is not counted");
         reads_well(member, &["registrations"]);
     }
 }

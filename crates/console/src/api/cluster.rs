@@ -50,7 +50,7 @@ pub struct Member {
     /// Calls that it owns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calls: Option<u64>,
-    /// Addresses of record that it holds, those of which it only keeps a copy included.
+    /// Addresses of record of its own shards, not those of which it keeps a copy for another node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registrations: Option<u64>,
     /// Sessions on its relay, each of two legs.

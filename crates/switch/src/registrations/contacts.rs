@@ -172,6 +172,12 @@ impl Contacts {
         self.len() == 0
     }
 
+    /// Addresses in these shards of the cluster. Looks at every row.
+    #[must_use]
+    pub fn count(&self, shows: impl Fn(u16) -> bool) -> usize {
+        self.shards.iter().map(|rows| rows.lock().rows().filter(|(name, _)| shows(shard_of(name))).count()).sum()
+    }
+
     /// The first `limit` addresses after `after`, by name, of those in these shards of the cluster; there are more if there
     /// are as many. Looks at every row.
     #[must_use]

@@ -162,6 +162,8 @@ fn addresses_are_listed_by_name_and_page_by_page() {
     let ours = |shard| shard == routing::cluster::shard_of(&names[7]);
     assert!(contacts.list(None, 10, now, ours).iter().any(|one| *one.aor == *names[7]));
     assert!(contacts.list(None, 10, now, |_| false).is_empty());
+    assert_eq!((contacts.count(|_| true), contacts.count(|_| false)), (25, 0));
+    assert!((1..25).contains(&contacts.count(ours)));
     assert!(contacts.list(None, 0, now, |_| true).is_empty());
 }
 

@@ -8,6 +8,7 @@ use console::{Problem, api};
 use routing::Cluster;
 use routing::cluster::{ClusterChange, Liveness, Member, NodeId, Outcome, Stale};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 use tables::Leadership;
 
 /// What is not replicated of a node.
@@ -36,7 +37,9 @@ impl Board {
         let cluster = &self.shell.cluster;
         let mut glimpses: BTreeMap<NodeId, Glimpse> = BTreeMap::new();
         for peer in cluster.mesh().map(mesh::Handle::peers).unwrap_or_default() {
-            let rtt_ms = peer.rtt.map(|rtt| rtt.as_secs_f64() * 1000.0);
+            // Whole microseconds: what is below is no measurement.
+            let micros = |rtt: Duration| u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX);
+            let rtt_ms = peer.rtt.map(|rtt| f64::from(micros(rtt)) / 1000.0);
             // How far it was says nothing of one that is gone.
             let rtt_ms = rtt_ms.filter(|_| peer.is_up());
             glimpses.insert(peer.id, Glimpse { down: !peer.is_up(), rtt_ms, node: None });
@@ -46,7 +49,7 @@ impl Board {
             // Whoever answers is there, whatever was thought of it a moment ago.
             *glimpse = Glimpse { down: false, node: Some(node), ..glimpse.clone() };
         }
-        glimpses.insert(cluster.me(), Glimpse { node: Some(self.local.node()), ..Glimpse::default() });
+        glimpses.insert(cluster.me(), Glimpse { node: Some(self.local.node().await), ..Glimpse::default() });
         (glimpses, missing)
     }
 

@@ -14,12 +14,20 @@ use switch::clock;
 use switch::registrations::Listed;
 use switch::shell::Shell;
 use switch::trunks::Standing;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 use trunk::gateway::State;
 
 /// Calls that are looked at for one page: a filter may let few of them pass.
 const EXAMINED: usize = 20_000;
 /// Calls that are asked at the same time.
 const ASKED: usize = 64;
+/// Addresses of record that are looked at for one page.
+const ADDRESSES: usize = 2_000;
+/// So many addresses are counted whenever somebody asks, and more of them only after this.
+const FEW: usize = 10_000;
+/// See [`FEW`].
+const COUNTED: Duration = Duration::from_secs(2);
 /// How long one call may take to say how it stands, before it is left out.
 const PATIENCE: Duration = Duration::from_millis(250);
 
@@ -29,6 +37,8 @@ pub(super) struct Local {
     pub(super) name: String,
     pub(super) site: String,
     started: String,
+    /// The addresses of this node's shards when they were last counted.
+    addresses: Mutex<Option<(Instant, u64)>>,
 }
 
 impl Local {
@@ -39,13 +49,14 @@ impl Local {
             name: options.name.clone(),
             site: options.site.clone(),
             started: show_time(clock::now().wall),
+            addresses: Mutex::new(None),
         }
     }
 
     /// Answers anything that may be asked.
     pub(super) async fn answer(&self, question: Question) -> Answer {
         match question {
-            Question::Node => Answer::Node { node: self.node() },
+            Question::Node => Answer::Node { node: self.node().await },
             Question::Calls { trunk, after, limit } => match after.map(|id| parse(&id).ok_or(id)).transpose() {
                 Ok(after) => Answer::Calls(self.calls(trunk.as_deref(), after, limit).await),
                 Err(_) => Answer::refused("does not know such an id"),
@@ -59,8 +70,9 @@ impl Local {
     }
 
     /// This node, for the list of nodes.
-    pub(super) fn node(&self) -> api::Node {
+    pub(super) async fn node(&self) -> api::Node {
         let shell = &self.shell;
+        let registrations = Some(self.addresses().await);
         let replicated = shell.cluster.replicated();
         let draining =
             replicated.member(shell.cluster.me()).is_some_and(|member| member.liveness == Liveness::Draining);
@@ -70,7 +82,7 @@ impl Local {
             site: self.site.clone(),
             state: if draining { "draining" } else { "up" }.to_owned(),
             calls: Some(shell.calls.directory.len() as u64),
-            registrations: Some(shell.contacts.len() as u64),
+            registrations,
             relay_sessions: Some(shell.relay.gauges().sessions),
             revision: Some(shell.tables.revision()),
             lease_remaining_ms: shell.cluster.lease_remaining(clock::now().mono).map(millis),
@@ -78,6 +90,21 @@ impl Local {
             started: Some(self.started.clone()),
             version: Some(env!("CARGO_PKG_VERSION").to_owned()),
         }
+    }
+
+    /// Addresses of record of this node's shards. Many are not counted again for everybody who asks.
+    async fn addresses(&self) -> u64 {
+        let mut last = self.addresses.lock().await;
+        if let Some((at, count)) = *last
+            && self.shell.contacts.len() > FEW
+            && at.elapsed() < COUNTED
+        {
+            return count;
+        }
+        let shell = Arc::clone(&self.shell);
+        let count = blocking(move || shell.contacts.count(shell.cluster.owned()) as u64).await;
+        *last = Some((Instant::now(), count));
+        count
     }
 
     /// The calls after an id, by id. The next page begins after the last call that was looked at, whether it is shown or not.
@@ -172,13 +199,13 @@ impl Local {
 
     /// The registrations of this node's shards. A page ends with an address, never between two contacts of one.
     async fn registrations(&self, after: Option<String>, limit: usize) -> Page<api::Registration> {
-        let shell = Arc::clone(&self.shell);
+        let (shell, most) = (Arc::clone(&self.shell), limit.min(ADDRESSES));
         let look = move || {
             let (contacts, owned) = (&shell.contacts, shell.cluster.owned());
-            contacts.list(after.as_deref(), limit, clock::now(), owned)
+            contacts.list(after.as_deref(), most, clock::now(), owned)
         };
         let found = blocking(look).await;
-        let more = found.len() >= limit;
+        let more = found.len() >= most;
         let rows = found.into_iter().map(|address| {
             let bindings: Vec<_> = address.bindings.into_iter().map(|one| self.registration(one)).collect();
             (address.aor.to_string(), bindings)

@@ -239,7 +239,12 @@ mod tests {
 
     #[test]
     fn a_node_that_says_the_same_again_and_again_is_not_asked_for_ever() {
-        let stuck = |_| ready(Ok(Page { rows: vec![1], next: Some("x".to_owned()) }));
+        let mut turns = 0;
+        let stuck = |_| {
+            turns += 1;
+            assert!(turns < 9, "it is asked again and again");
+            ready(Ok(Page { rows: vec![1], next: Some("x".to_owned()) }))
+        };
         let (some, _) = pages(usize::MAX, soon(), trunks, stuck).now_or_never().expect("it ends");
         assert_eq!(some.rows.len(), 2);
     }
