@@ -111,12 +111,17 @@ fn joined(cells: impl Iterator<Item = String>) -> String {
     cells.collect::<Vec<_>>().join(&" ".repeat(GAP)).trim_end().to_owned()
 }
 
+/// A phone names itself as it likes: what would steer a terminal is made visible.
+fn harmless(text: &str) -> String {
+    text.chars().map(|one| if one.is_control() { char::REPLACEMENT_CHARACTER } else { one }).collect()
+}
+
 /// One value as text.
 pub(super) fn cell(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => NOTHING.to_owned(),
         Some(Value::String(text)) if text.is_empty() => NOTHING.to_owned(),
-        Some(Value::String(text)) => text.clone(),
+        Some(Value::String(text)) => harmless(text),
         Some(Value::Bool(true)) => "yes".to_owned(),
         Some(Value::Bool(false)) => "no".to_owned(),
         Some(Value::Number(number)) => number.to_string(),
@@ -150,6 +155,11 @@ mod tests {
         assert!(lines.iter().all(|line| line.chars().count() <= 50), "{lines:?}");
         let lines = table(&COLUMNS, &rows, 20);
         assert!(lines[1].starts_with(&id) && lines[1].ends_with("ccccccc…"), "{lines:?}");
+    }
+
+    #[test]
+    fn what_a_phone_calls_itself_does_not_steer_the_terminal() {
+        assert_eq!(cell(Some(&json!("x\u{1b}[2J\n\u{9b}y"))), "x\u{fffd}[2J\u{fffd}\u{fffd}y");
     }
 
     #[test]
