@@ -4,3 +4,4 @@ mod faults;
 mod forming;
 mod harness;
 mod tables;
+mod views;

@@ -10,8 +10,8 @@ mod tables;
 pub use cluster::{Cluster, Member};
 pub use imports::{ImportState, Imported, Imports};
 pub use live::{
-    Call, CallFilter, Calls, Cdr, CdrFilter, Cdrs, Gateway, Move, Node, Nodes, Number, Numbers, Registration,
-    Registrations, Share, Step, Trunk, Trunks,
+    Call, CallFilter, Calls, Cdr, CdrFilter, Cdrs, Gateway, GatewaySite, Missing, Move, Node, Nodes, Number, Numbers,
+    Registration, Registrations, Share, Step, Trunk, Trunks,
 };
 pub use tables::{
     Applied, Apply, Attempt, Candidate, File, History, Revision, RevisionDetail, Rollback, Route, RouteQuery,

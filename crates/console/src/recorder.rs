@@ -21,6 +21,7 @@ const COUNTERS: &[(&str, &str)] = &[
     ("tandem_relay_cpu_microseconds_total", "CPU time of the packet threads"),
     ("tandem_dns_timeouts_total", "Look-ups of gateways that took too long"),
     ("tandem_queue_full_total", "Messages refused because a queue or a table was full"),
+    ("tandem_parcels_refused_total", "Messages of other nodes that could not be read"),
     ("tandem_actor_restarts_total", "Actors restarted after a failure"),
 ];
 

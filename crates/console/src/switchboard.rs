@@ -3,12 +3,14 @@
 use crate::api;
 use crate::imports::Import;
 use crate::problem::Problem;
+use routing::model::Destination;
+use std::collections::HashMap;
 use std::pin::Pin;
 
 /// An answer that may take a moment. The console gives up on it after its own timeout.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Problem>> + Send + 'a>>;
 
-/// The live side of a node.
+/// The live side of the cluster, as one node finds it. What another node did not tell is named in the answer.
 pub trait Switchboard: Send + Sync + 'static {
     /// Whether the node takes calls.
     ///
@@ -17,25 +19,26 @@ pub trait Switchboard: Send + Sync + 'static {
     fn ready(&self) -> Result<(), String>;
 
     /// The live calls that match, at most [`CallFilter::limit`](api::CallFilter::limit), which is always set.
-    fn calls(&self, filter: api::CallFilter) -> Answer<'_, Vec<api::Call>>;
+    fn calls(&self, filter: api::CallFilter) -> Answer<'_, api::Calls>;
 
-    /// One live call with its ladder.
+    /// One live call with its ladder; nothing only if no node has it. If one that could have it does not answer, that is a
+    /// problem.
     fn call(&self, id: String) -> Answer<'_, Option<api::Call>>;
 
-    /// Ends a call; `false` if there is none of this id.
+    /// Ends a call, wherever it is; `false` if there is none of this id, else as [`Switchboard::call`].
     fn hangup(&self, id: String) -> Answer<'_, bool>;
 
     /// Every trunk as it stands, by name.
-    fn trunks(&self) -> Answer<'_, Vec<api::Trunk>>;
+    fn trunks(&self) -> Answer<'_, api::Trunks>;
 
     /// At most so many bindings.
-    fn registrations(&self, limit: usize) -> Answer<'_, Vec<api::Registration>>;
+    fn registrations(&self, limit: usize) -> Answer<'_, api::Registrations>;
 
-    /// Whether somebody is registered as this line or trunk.
-    fn is_registered(&self, name: &str) -> bool;
+    /// Whether somebody is registered as each of these lines and trunks; what cannot be known just now is left out.
+    fn registered(&self, whom: Vec<Destination>) -> Answer<'_, HashMap<Destination, bool>>;
 
     /// The nodes of the cluster.
-    fn nodes(&self) -> Answer<'_, Vec<api::Node>>;
+    fn nodes(&self) -> Answer<'_, api::Nodes>;
 
     /// The cluster as this node sees it.
     fn cluster(&self) -> Answer<'_, api::Cluster>;

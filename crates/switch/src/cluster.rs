@@ -174,6 +174,15 @@ impl Cluster {
         self.mesh.as_ref().is_some_and(|mesh| mesh.tell(to, Parcel { kind, body }).is_ok())
     }
 
+    /// Asks another node what is alive there; its [`Teller`] answers. Both are at most [`mesh::LARGEST`] bytes.
+    ///
+    /// # Errors
+    /// Why there is no answer. [`mesh::Error::TimedOut`] does not say that the question was not taken.
+    pub async fn question(&self, to: NodeId, body: Bytes, patience: Duration) -> Result<Bytes, mesh::Error> {
+        let mesh = self.mesh.as_ref().ok_or(mesh::Error::Unreachable(to))?;
+        mesh.ask(to, Parcel { kind: Kind::Query, body }, patience).await
+    }
+
     /// Asks another node.
     pub(crate) async fn ask(&self, to: NodeId, kind: Kind, body: Bytes, patience: Duration) -> Option<Bytes> {
         self.mesh.as_ref()?.ask(to, Parcel { kind, body }, patience).await.ok()
@@ -195,6 +204,12 @@ impl Cluster {
     /// Has another node send a message by its socket; `false` if it cannot be told.
     pub(crate) fn send_through(&self, bytes: Bytes, flow: Flow) -> bool {
         self.tell(flow.edge, Kind::SipReply, Carried { bytes, flow, hops: 0 }.encode())
+    }
+
+    /// What is left of this node's lease; nothing is said of a node that is alone and needs none.
+    #[must_use]
+    pub fn lease_remaining(&self, now: Instant) -> Option<Duration> {
+        self.mesh.as_ref().map(|mesh| mesh.lease_remaining(now))
     }
 
     /// Whether this node may act as an owner at all.

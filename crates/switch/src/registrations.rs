@@ -19,7 +19,7 @@ use crate::door::Door;
 use crate::shell::Shell;
 use crate::supervise::{Child, Plan, Strategy};
 use bytes::Bytes;
-pub use contacts::{Contacts, Listed};
+pub use contacts::{Address, Contacts, Listed};
 use keeper::Keeper;
 use mesh::{Kind, Reply};
 pub(crate) use placed::{find, known};

@@ -63,6 +63,8 @@ pub struct Standing {
     pub name: Arc<str>,
     /// Channels in use.
     pub used: u32,
+    /// Channels that this node may use without asking the trunk's leader; `None` where there is no limit.
+    pub leased: Option<u32>,
     /// Their limit.
     pub channels: Option<u32>,
     /// Calls a second allowed.
@@ -189,14 +191,15 @@ impl Trunks {
 
     fn standing(&self, trunk: &Trunk) -> Standing {
         let gate = self.known(&trunk.name);
-        let (used, limits) = gate.as_ref().map_or((0, Limits::of(trunk)), |gate| {
+        let (used, granted, limits) = gate.as_ref().map_or((0, 0, Limits::of(trunk)), |gate| {
             let share = gate.share.lock();
-            (share.used(), share.limits())
+            (share.used(), share.granted(), share.limits())
         });
         let wants_registration = trunk.egress.as_ref().is_some_and(|egress| egress.register.is_some());
         Standing {
             name: Arc::clone(&trunk.name),
             used,
+            leased: limits.channels.map(|_| granted),
             channels: limits.channels,
             cps: limits.cps,
             gateways: gate.as_ref().map_or_else(Vec::new, |gate| {

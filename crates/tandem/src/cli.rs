@@ -63,14 +63,26 @@ enum Command {
         #[command(subcommand)]
         which: Option<Calls>,
         #[command(flatten)]
+        list: client::lists::Which,
+        #[command(flatten)]
         reach: Reach,
     },
     /// Trunks with their live state.
     Trunks(Reach),
     /// Numbers that we serve.
-    Numbers(Reach),
+    Numbers {
+        #[command(flatten)]
+        most: client::lists::Most,
+        #[command(flatten)]
+        reach: Reach,
+    },
     /// Who is registered.
-    Registrations(Reach),
+    Registrations {
+        #[command(flatten)]
+        most: client::lists::Most,
+        #[command(flatten)]
+        reach: Reach,
+    },
     /// The nodes of the cluster.
     Nodes(Reach),
     /// The cluster and who belongs to it.
@@ -151,14 +163,14 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::History(reach) => client::tables::history(&reach.client()),
         Command::Rollback { revision, dry_run, reach } => client::tables::rollback(&reach.client(), revision, dry_run),
         Command::Route(arguments) => client::route::run(&arguments.reach.client(), &arguments),
-        Command::Calls { which, reach } => match which {
-            None => client::lists::calls(&reach.client()),
+        Command::Calls { which, list, reach } => match which {
+            None => client::lists::calls(&reach.client(), &list),
             Some(Calls::Show { id }) => client::lists::call(&reach.client(), &id),
             Some(Calls::Hangup { id }) => client::lists::hangup(&reach.client(), &id),
         },
         Command::Trunks(reach) => client::lists::trunks(&reach.client()),
-        Command::Numbers(reach) => client::lists::numbers(&reach.client()),
-        Command::Registrations(reach) => client::lists::registrations(&reach.client()),
+        Command::Numbers { most, reach } => client::lists::numbers(&reach.client(), &most),
+        Command::Registrations { most, reach } => client::lists::registrations(&reach.client(), &most),
         Command::Nodes(reach) => client::lists::nodes(&reach.client()),
         Command::Cluster { what, reach } => match what {
             Cluster::Status => client::cluster::status(&reach.client()),

@@ -1,85 +1,91 @@
-//! What the console asks of everything alive, answered from the switch.
+//! What the console asks of everything alive, answered for the whole cluster: from this node, and from all others that
+//! answer. Nothing here decides anything of a call.
 
 mod cluster;
 mod imports;
+mod local;
+mod merge;
+mod peers;
+mod question;
+mod registered;
+mod teller;
 
 use console::api::{self, Cdr};
-use console::{Answer, Import, Problem, Switchboard, show_time};
+use console::{Answer, Import, Problem, Switchboard};
+use local::{Local, parse};
+use peers::{Heard, Peers, pages};
+use question::{Answer as Told, Page, Question};
+use routing::cluster::NodeId;
+use routing::model::Destination;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use switch::Node;
 use switch::cdr::read;
-use switch::clock;
-use switch::registrations::{trunk_aor, user_aor};
 use switch::shell::Shell;
-use switch::trunks::Standing;
-use trunk::gateway::State;
+use teller::Answering;
+use tokio::time::Instant;
 
-/// The live side of this node.
+/// The live side of the cluster, as this node finds it.
 pub(crate) struct Board {
     shell: Arc<Shell>,
-    name: String,
-    site: String,
-    started: String,
+    local: Arc<Local>,
+    peers: Peers,
 }
 
 impl Board {
-    /// Of a running node.
+    /// Of a running node, which from now on answers others as well.
     pub(crate) fn new(node: &Node) -> Self {
-        let options = node.options();
-        Self {
-            shell: Arc::clone(node.shell()),
-            name: options.name.clone(),
-            site: options.site.clone(),
-            started: show_time(clock::now().wall),
-        }
+        let (shell, local) = (Arc::clone(node.shell()), Arc::new(Local::new(node)));
+        node.answer_with(Arc::new(Answering::new(Arc::clone(&local))));
+        Self { peers: Peers::new(Arc::clone(&shell)), shell, local }
     }
 
-    fn call(&self, summary: &call::Summary) -> api::Call {
-        api::Call {
-            id: summary.id.to_string(),
-            state: summary.state.to_owned(),
-            ingress_trunk: summary.ingress_trunk.to_string(),
-            egress_trunk: summary.egress_trunk.to_string(),
-            caller: summary.caller.to_string(),
-            called: summary.called.to_string(),
-            started: summary.started.map(show_time),
-            answered: summary.answered.map(show_time),
-            seconds: summary.seconds,
-            codec: summary.codec.to_string(),
-            attempts: summary.attempts,
-            node: self.name.clone(),
-            ..api::Call::default()
-        }
-    }
-
-    fn trunk(&self, standing: Standing) -> api::Trunk {
-        let state = |state| match state {
-            State::Up => "up",
-            State::Down => "down",
-            State::Unknown => "unknown",
+    /// Pages of this node, first, and of all others.
+    async fn gather<T>(
+        &self,
+        limit: usize,
+        question: impl Fn(Option<String>, usize) -> Question,
+        read: fn(Told) -> Option<Page<T>>,
+    ) -> Result<Heard<Page<T>>, Problem> {
+        let here = |asked: Question| async move {
+            let told = self.local.answer(asked).await;
+            if let Told::Refused { why } = told {
+                return Err(why);
+            }
+            read(told).ok_or_else(|| "answers something else".to_owned())
         };
-        let view = self.shell.tables.view();
-        let share = api::Share { node: self.name.clone(), channels_used: standing.used, channels_leased: None };
-        api::Trunk {
-            nodes: vec![share],
-            account: view.trunk(&standing.name).and_then(|trunk| trunk.account.as_ref().map(ToString::to_string)),
-            name: standing.name.to_string(),
-            channels_used: standing.used,
-            channels_limit: standing.channels,
-            cps_limit: standing.cps,
-            gateways: standing
-                .gateways
-                .into_iter()
-                .map(|(address, health)| api::Gateway { address: address.to_string(), state: state(health).to_owned() })
-                .collect(),
-            registered: standing.registered,
+        // This node needs no patience with itself.
+        let patient = Instant::now() + Duration::from_secs(3600);
+        let (own, others) =
+            tokio::join!(pages(limit, patient, &question, here), self.peers.gather(limit, &question, read));
+        let (page, refused) = own;
+        if let Some(why) = refused {
+            return Err(Problem::new(500, format!("this node {why}")));
         }
+        let Heard { mut told, missing } = others;
+        told.insert(0, (self.shell.cluster.me(), page));
+        Ok(Heard { told, missing })
+    }
+
+    /// The call is at no node that answers.
+    fn not_found(&self, id: &str, silent: Vec<(NodeId, api::Missing)>) -> Result<(), Problem> {
+        let Some(name) = parse(id) else { return Ok(()) };
+        let replicated = self.shell.cluster.replicated();
+        let holders = [replicated.owner_at(name.shard, name.epoch), replicated.shard(name.shard).owner];
+        certain(id, &holders, silent)
     }
 }
 
-fn parse(id: &str) -> Option<call::CallId> {
-    call::CallId::parse(id.as_bytes())
+/// That nobody has a call is certain only if those that could have it answer.
+fn certain(id: &str, holders: &[Option<NodeId>], silent: Vec<(NodeId, api::Missing)>) -> Result<(), Problem> {
+    match silent.into_iter().find(|(node, _)| holders.contains(&Some(*node))) {
+        Some((_, api::Missing { node, why, .. })) => {
+            let what = format!("`{id}` may be at {node}, which does not answer: {why}");
+            Err(Problem::new(503, what).mend("ask again when `tandem nodes` shows it up"))
+        }
+        None => Ok(()),
+    }
 }
 
 impl Switchboard for Board {
@@ -95,59 +101,76 @@ impl Switchboard for Board {
         Err("the node is taking its place in the cluster".to_owned())
     }
 
-    fn calls(&self, filter: api::CallFilter) -> Answer<'_, Vec<api::Call>> {
+    fn calls(&self, filter: api::CallFilter) -> Answer<'_, api::Calls> {
         Box::pin(async move {
-            let limit = filter.limit.unwrap_or(api::LIMIT_DEFAULT);
-            let summaries = self.shell.calls.show(if filter.trunk.is_some() { api::LIMIT_MAX } else { limit }).await;
-            let of_trunk = |call: &api::Call| {
-                filter.trunk.as_ref().is_none_or(|trunk| call.ingress_trunk == *trunk || call.egress_trunk == *trunk)
+            let api::CallFilter { trunk, after: begin, limit } = filter;
+            let limit = limit.unwrap_or(api::LIMIT_DEFAULT);
+            if let Some(id) = begin.as_ref().filter(|id| parse(id).is_none()) {
+                let what = format!("`{id}` is no id of a call");
+                return Err(Problem::new(400, what).at("after").mend("take the last of the listing before"));
+            }
+            let question = |after: Option<String>, limit| Question::Calls {
+                trunk: trunk.clone(),
+                after: after.or_else(|| begin.clone()),
+                limit,
             };
-            Ok(summaries.iter().map(|summary| self.call(summary)).filter(of_trunk).take(limit).collect())
+            let read = |told| if let Told::Calls(page) = told { Some(page) } else { None };
+            let Heard { told, missing } = self.gather(limit, question, read).await?;
+            let (calls, more) = merge::calls(told.into_iter().map(|(_, page)| page), limit);
+            Ok(api::Calls { calls, more, missing })
         })
     }
 
     fn call(&self, id: String) -> Answer<'_, Option<api::Call>> {
         Box::pin(async move {
-            let Some(id) = parse(&id) else { return Ok(None) };
-            Ok(self.shell.calls.show_one(id).await.map(|summary| self.call(&summary)))
+            if let Some(call) = self.local.call(&id).await {
+                return Ok(Some(call));
+            }
+            let read = |told| if let Told::Call { call } = told { Some(call) } else { None };
+            match self.peers.find(&Question::Call { id: id.clone() }, read).await {
+                Ok(call) => Ok(Some(call)),
+                Err(silent) => self.not_found(&id, silent).map(|()| None),
+            }
         })
     }
 
     fn hangup(&self, id: String) -> Answer<'_, bool> {
-        Box::pin(async move { Ok(parse(&id).is_some_and(|id| self.shell.calls.hangup(id, "operator"))) })
-    }
-
-    fn trunks(&self) -> Answer<'_, Vec<api::Trunk>> {
         Box::pin(async move {
-            let view = self.shell.tables.view();
-            Ok(self.shell.trunks.standings(&view).into_iter().map(|standing| self.trunk(standing)).collect())
+            if self.local.hangup(&id) {
+                return Ok(true);
+            }
+            let read = |told| if let Told::Hangup { found } = told { Some(found.then_some(())) } else { None };
+            match self.peers.find(&Question::Hangup { id: id.clone() }, read).await {
+                Ok(()) => Ok(true),
+                Err(silent) => self.not_found(&id, silent).map(|()| false),
+            }
         })
     }
 
-    fn registrations(&self, limit: usize) -> Answer<'_, Vec<api::Registration>> {
+    fn trunks(&self) -> Answer<'_, api::Trunks> {
         Box::pin(async move {
-            let owned = self.shell.cluster.owned();
-            let listed = self.shell.contacts.list(limit, clock::now(), owned);
-            let shown = listed.into_iter().map(|one| api::Registration {
-                name: one.name,
-                contact: one.contact,
-                expires_seconds: one.expires,
-                transport: one.transport.to_owned(),
-                user_agent: one.user_agent,
-                node: self.name.clone(),
-            });
-            Ok(shown.collect())
+            let read = |told| if let Told::Trunks(page) = told { Some(page) } else { None };
+            let Heard { told, missing } = self.gather(usize::MAX, |after, _| Question::Trunks { after }, read).await?;
+            Ok(api::Trunks { trunks: merge::trunks(told.into_iter().map(|(_, page)| page)), missing })
         })
     }
 
-    fn is_registered(&self, name: &str) -> bool {
-        let view = self.shell.tables.view();
-        let aors = [view.user(name).map(|user| user_aor(user)), view.trunk(name).map(|trunk| trunk_aor(trunk))];
-        aors.into_iter().flatten().any(|aor| !self.shell.contacts.hops(&aor, clock::now()).is_empty())
+    fn registrations(&self, limit: usize) -> Answer<'_, api::Registrations> {
+        Box::pin(async move {
+            let read = |told| if let Told::Registrations(page) = told { Some(page) } else { None };
+            let question = |after, limit| Question::Registrations { after, limit };
+            let Heard { told, missing } = self.gather(limit, question, read).await?;
+            let (registrations, more) = merge::registrations(told.into_iter().map(|(_, page)| page), limit);
+            Ok(api::Registrations { registrations, more, missing })
+        })
     }
 
-    fn nodes(&self) -> Answer<'_, Vec<api::Node>> {
-        Box::pin(async move { Ok(vec![self.node()]) })
+    fn registered(&self, whom: Vec<Destination>) -> Answer<'_, HashMap<Destination, bool>> {
+        Box::pin(async move { Ok(self.registrations_of(whom).await) })
+    }
+
+    fn nodes(&self) -> Answer<'_, api::Nodes> {
+        Box::pin(async move { Ok(self.all_nodes().await) })
     }
 
     fn cluster(&self) -> Answer<'_, api::Cluster> {
@@ -185,5 +208,22 @@ pub(crate) async fn publish(shell: Arc<Shell>) {
         shell.messages.publish();
         #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
         metrics::gauge!("tandem_table_revision").set(shell.tables.revision() as f64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn that_there_is_no_such_call_is_only_said_when_it_is_certain() {
+        let silent = || {
+            let missing = |node: &str| api::Missing { node: node.into(), site: "s".into(), why: "down".into() };
+            vec![(2, missing("lon-1")), (3, missing("ams-1"))]
+        };
+        assert_eq!(certain("1.1.1", &[Some(1), Some(4)], silent()), Ok(()), "neither could have it");
+        assert_eq!(certain("1.1.1", &[Some(2), None], vec![]), Ok(()));
+        let problem = certain("1.1.1", &[Some(1), Some(3)], silent()).expect_err("ams-1 could have it");
+        assert_eq!((problem.status, &*problem.error), (503, "`1.1.1` may be at ams-1, which does not answer: down"));
     }
 }

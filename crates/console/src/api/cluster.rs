@@ -1,5 +1,6 @@
 //! The cluster as one of its nodes sees it.
 
+use super::Missing;
 use serde::{Deserialize, Serialize};
 
 /// The cluster.
@@ -20,6 +21,9 @@ pub struct Cluster {
     pub quorum: bool,
     /// By name.
     pub nodes: Vec<Member>,
+    /// Nodes that did not answer.
+    #[serde(default)]
+    pub missing: Vec<Missing>,
 }
 
 /// A node in the cluster. What only the node itself knows is absent while it does not answer.
@@ -46,7 +50,7 @@ pub struct Member {
     /// Calls that it owns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calls: Option<u64>,
-    /// Registrations that it holds.
+    /// Addresses of record of its own shards, not those of which it keeps a copy for another node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registrations: Option<u64>,
     /// Sessions on its relay, each of two legs.

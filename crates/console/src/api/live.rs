@@ -3,12 +3,26 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// A node that was asked and did not answer.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Missing {
+    /// Its name.
+    pub node: String,
+    /// Its failure domain.
+    pub site: String,
+    /// In words, such as `down` or `silent for 1 s`.
+    pub why: String,
+}
+
 /// Which calls.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct CallFilter {
     /// From or to this trunk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trunk: Option<String>,
+    /// Only those that stand after this id: the last of the listing before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
     /// At most so many.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
@@ -17,8 +31,14 @@ pub struct CallFilter {
 /// Live calls.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Calls {
-    /// In no order.
+    /// By id: by shard, epoch and the rest, as numbers.
     pub calls: Vec<Call>,
+    /// There are more than these.
+    #[serde(default)]
+    pub more: bool,
+    /// Nodes that did not answer, so that what they have is not here.
+    #[serde(default)]
+    pub missing: Vec<Missing>,
 }
 
 /// A live call.
@@ -50,6 +70,9 @@ pub struct Call {
     pub attempts: u32,
     /// The node that owns it.
     pub node: String,
+    /// The site of that node.
+    #[serde(default)]
+    pub site: String,
     /// The ladder of its messages. Only when one call is asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ladder: Vec<Step>,
@@ -89,6 +112,9 @@ pub struct Move {
 pub struct Trunks {
     /// By name.
     pub trunks: Vec<Trunk>,
+    /// Nodes that did not answer, so that what they have is not here.
+    #[serde(default)]
+    pub missing: Vec<Missing>,
 }
 
 /// A trunk as it stands.
@@ -99,7 +125,7 @@ pub struct Trunk {
     /// Its account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
-    /// Channels in use in the whole cluster.
+    /// Channels in use on all nodes that answer.
     pub channels_used: u32,
     /// The limit of channels; absent is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -111,7 +137,7 @@ pub struct Trunk {
     pub nodes: Vec<Share>,
     /// Where calls to it go.
     pub gateways: Vec<Gateway>,
-    /// Whether we are registered with the carrier; absent if we are not meant to be.
+    /// Whether a node is registered with the carrier; absent if none is meant to be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registered: Option<bool>,
 }
@@ -126,6 +152,9 @@ pub struct Share {
     /// Channels that it may use without asking the trunk's leader; absent where there is no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channels_leased: Option<u32>,
+    /// Whether this node is registered with the carrier; absent if it is not meant to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registered: Option<bool>,
 }
 
 /// A gateway of a trunk.
@@ -133,15 +162,33 @@ pub struct Share {
 pub struct Gateway {
     /// As it is written in the tables.
     pub address: String,
-    /// `up`, `down` or `unknown`.
+    /// `up` if it is from any site, else `unknown` if it is from any, else `down`.
+    pub state: String,
+    /// As it is seen from each site that answers.
+    #[serde(default)]
+    pub sites: Vec<GatewaySite>,
+}
+
+/// A gateway as it is seen from one site.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct GatewaySite {
+    /// The site.
+    pub site: String,
+    /// `up`, `down` or `unknown`; of several nodes there, as for several sites.
     pub state: String,
 }
 
 /// Who is registered.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Registrations {
-    /// One a contact.
+    /// One a contact, by name.
     pub registrations: Vec<Registration>,
+    /// There are more than these.
+    #[serde(default)]
+    pub more: bool,
+    /// Nodes that did not answer, so that what they have is not here.
+    #[serde(default)]
+    pub missing: Vec<Missing>,
 }
 
 /// One binding of a contact.
@@ -159,6 +206,9 @@ pub struct Registration {
     pub user_agent: String,
     /// The node that holds it.
     pub node: String,
+    /// The site of that node.
+    #[serde(default)]
+    pub site: String,
 }
 
 /// The nodes of the cluster.
@@ -166,29 +216,44 @@ pub struct Registration {
 pub struct Nodes {
     /// By name.
     pub nodes: Vec<Node>,
+    /// Nodes that did not answer; they are among `nodes` with what the cluster knows of them.
+    #[serde(default)]
+    pub missing: Vec<Missing>,
 }
 
-/// One node.
+/// One node. What only the node itself knows is absent while it does not answer.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Node {
     /// Unique in the cluster.
     pub name: String,
     /// Its failure domain.
     pub site: String,
-    /// `up`, `draining` or `down`.
+    /// `up`, `draining`, `down` (it does not answer), or `fenced` (its shards were given to others).
     pub state: String,
     /// Calls that it owns.
-    pub calls: u64,
-    /// Registrations that it holds.
-    pub registrations: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calls: Option<u64>,
+    /// Addresses of record of its own shards, not those of which it keeps a copy for another node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registrations: Option<u64>,
     /// Sessions on its relay.
-    pub relay_sessions: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relay_sessions: Option<u64>,
     /// The revision of its tables.
-    pub revision: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u64>,
+    /// Milliseconds until its lease runs out, by its own clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_remaining_ms: Option<u64>,
+    /// Milliseconds to it and back; absent for the node that answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rtt_ms: Option<f64>,
     /// Since when it runs.
-    pub started: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<String>,
     /// Of the software.
-    pub version: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
 }
 
 /// The numbers that we serve.
@@ -196,6 +261,12 @@ pub struct Node {
 pub struct Numbers {
     /// In their order.
     pub numbers: Vec<Number>,
+    /// There are more than these.
+    #[serde(default)]
+    pub more: bool,
+    /// Nodes that did not answer, so that the state of what they serve is not known.
+    #[serde(default)]
+    pub missing: Vec<Missing>,
 }
 
 /// A number that we serve.

@@ -4,35 +4,38 @@ use serde_json::{Map, Value, json};
 
 const SCHEMAS: &[(&str, &str)] = &[
     ("Problem", "error: string, where?: string, mend?: string, more?: Problem[]"),
-    ("Calls", "calls: Call[]"),
+    ("Missing", "node: string, site: string, why: string"),
+    ("Calls", "calls: Call[], more: boolean, missing: Missing[]"),
     (
         "Call",
         "id: string, state: string, ingress_trunk: string, egress_trunk: string, caller: string, called: string, \
-         started?: string, answered?: string, seconds: integer, codec: string, attempts: integer, node: string, \
+         started?: string, answered?: string, seconds: integer, codec: string, attempts: integer, node: string, site: string, \
          ladder?: Step[], moves?: Move[]",
     ),
     ("Step", "at: string, leg: string, way: string, what: string"),
     ("Move", "at: string, from: string, to: string, why: string"),
-    ("Trunks", "trunks: Trunk[]"),
+    ("Trunks", "trunks: Trunk[], missing: Missing[]"),
     (
         "Trunk",
         "name: string, account?: string, channels_used: integer, channels_limit?: integer, cps_limit?: integer, \
          nodes: Share[], gateways: Gateway[], registered?: boolean",
     ),
-    ("Share", "node: string, channels_used: integer, channels_leased?: integer"),
-    ("Gateway", "address: string, state: string"),
-    ("Registrations", "registrations: Registration[]"),
+    ("Share", "node: string, channels_used: integer, channels_leased?: integer, registered?: boolean"),
+    ("Gateway", "address: string, state: string, sites: GatewaySite[]"),
+    ("GatewaySite", "site: string, state: string"),
+    ("Registrations", "registrations: Registration[], more: boolean, missing: Missing[]"),
     (
         "Registration",
-        "name: string, contact: string, expires_seconds: integer, transport: string, user_agent: string, node: string",
+        "name: string, contact: string, expires_seconds: integer, transport: string, user_agent: string, node: string, \
+         site: string",
     ),
-    ("Nodes", "nodes: Node[]"),
+    ("Nodes", "nodes: Node[], missing: Missing[]"),
     (
         "Node",
-        "name: string, site: string, state: string, calls: integer, registrations: integer, relay_sessions: integer, \
-         revision: integer, started: string, version: string",
+        "name: string, site: string, state: string, calls?: integer, registrations?: integer, relay_sessions?: integer, \
+         revision?: integer, lease_remaining_ms?: integer, rtt_ms?: number, started?: string, version?: string",
     ),
-    ("Numbers", "numbers: Number[]"),
+    ("Numbers", "numbers: Number[], more: boolean, missing: Missing[]"),
     ("Number", "number: string, account?: string, to: string, on_failure?: string, state?: string"),
     ("Cdrs", "cdrs: object[]"),
     ("Apply", "files: File[], who?: string, comment?: string"),
@@ -55,7 +58,8 @@ const SCHEMAS: &[(&str, &str)] = &[
     ("Candidate", "what: string, by: string, kept: boolean, why: string"),
     (
         "Cluster",
-        "id: string, me: string, leader?: string, term: integer, revision: integer, quorum: boolean, nodes: Member[]",
+        "id: string, me: string, leader?: string, term: integer, revision: integer, quorum: boolean, nodes: Member[], \
+         missing: Missing[]",
     ),
     (
         "Member",
@@ -125,6 +129,7 @@ mod tests {
         let text = || Some(String::new());
         let problem = || api::Problem::default().at("x").mend("x");
         compare("Problem", &api::Problem { more: vec![problem()], ..problem() });
+        compare("Missing", &api::Missing::default());
         compare("Calls", &api::Calls::default());
         let call = api::Call { started: text(), answered: text(), ..api::Call::default() };
         compare("Call", &api::Call { ladder: vec![api::Step::default()], moves: vec![api::Move::default()], ..call });
@@ -134,11 +139,15 @@ mod tests {
         let trunk = api::Trunk { account: text(), registered: Some(true), ..api::Trunk::default() };
         compare("Trunk", &api::Trunk { channels_limit: Some(1), cps_limit: Some(1), ..trunk });
         compare("Gateway", &api::Gateway::default());
-        compare("Share", &api::Share { channels_leased: Some(1), ..api::Share::default() });
+        compare("GatewaySite", &api::GatewaySite::default());
+        compare("Share", &api::Share { channels_leased: Some(1), registered: Some(true), ..api::Share::default() });
         compare("Registrations", &api::Registrations::default());
         compare("Registration", &api::Registration::default());
         compare("Nodes", &api::Nodes::default());
-        compare("Node", &api::Node::default());
+        let node =
+            api::Node { calls: Some(1), registrations: Some(1), relay_sessions: Some(1), ..api::Node::default() };
+        let node = api::Node { revision: Some(1), lease_remaining_ms: Some(1), rtt_ms: Some(1.0), ..node };
+        compare("Node", &api::Node { started: text(), version: text(), ..node });
         compare("Numbers", &api::Numbers::default());
         compare(
             "Number",
@@ -161,7 +170,7 @@ mod tests {
         compare("Route", &route);
         compare("Attempt", &api::Attempt { plan: text(), ..api::Attempt::default() });
         compare("Candidate", &api::Candidate::default());
-        assert_eq!(SCHEMAS.len(), 31, "a schema that no line of these tests compares");
+        assert_eq!(SCHEMAS.len(), 33, "a schema that no line of these tests compares");
     }
 
     #[test]

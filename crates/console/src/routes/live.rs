@@ -15,17 +15,18 @@ use axum::routing::{delete, get};
 use routing::View;
 use routing::model::Destination;
 use serde::Deserialize;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 type Answered<T> = Result<Json<T>, Problem>;
 
 const LIMIT: (&str, &str, &str) = ("limit", "integer", "At most so many, up to 10000; 1000 if absent");
+const AFTER: (&str, &str, &str) = ("after", "string", "Only calls after this id: the last of the listing before");
 const TRUNK: (&str, &str, &str) = ("trunk", "string", "Only of this trunk");
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
         Route {
-            parameters: &[TRUNK, LIMIT],
+            parameters: &[TRUNK, AFTER, LIMIT],
             answer: Some("Calls"),
             ..Route::get("/api/v1/calls", "Live calls", || get(calls))
         },
@@ -61,7 +62,7 @@ pub(super) fn routes() -> Vec<Route> {
 
 async fn calls(State(desk): State<Desk>, Parameters(mut filter): Parameters<CallFilter>) -> Answered<Calls> {
     filter.limit = Some(limit(filter.limit)?);
-    Ok(Json(Calls { calls: desk.board.calls(filter).await? }))
+    Ok(Json(desk.board.calls(filter).await?))
 }
 
 async fn call(State(desk): State<Desk>, Path(id): Path<String>) -> Answered<Call> {
@@ -77,7 +78,7 @@ fn no_call(id: &str) -> Problem {
 }
 
 async fn trunks(State(desk): State<Desk>) -> Answered<Trunks> {
-    Ok(Json(Trunks { trunks: desk.board.trunks().await? }))
+    Ok(Json(desk.board.trunks().await?))
 }
 
 #[derive(Deserialize)]
@@ -86,21 +87,22 @@ struct Limit {
 }
 
 async fn registrations(State(desk): State<Desk>, Parameters(asked): Parameters<Limit>) -> Answered<Registrations> {
-    Ok(Json(Registrations { registrations: desk.board.registrations(limit(asked.limit)?).await? }))
+    Ok(Json(desk.board.registrations(limit(asked.limit)?).await?))
 }
 
 async fn nodes(State(desk): State<Desk>) -> Answered<Nodes> {
-    Ok(Json(Nodes { nodes: desk.board.nodes().await? }))
+    Ok(Json(desk.board.nodes().await?))
 }
 
 async fn numbers(State(desk): State<Desk>, Parameters(asked): Parameters<Limit>) -> Answered<Numbers> {
     let limit = limit(asked.limit)?;
-    let trunks = desk.board.trunks().await?;
+    let Trunks { trunks, missing } = desk.board.trunks().await?;
     let states = trunks.into_iter().map(|trunk| (trunk.name.clone(), state_of_trunk(&trunk))).collect();
     let view = desk.tables.view();
-    let board = desk.board;
-    let numbers = move || Ok(numbers_of(&view, limit, &states, |name| board.is_registered(name)));
-    Ok(Json(Numbers { numbers: blocking(numbers).await? }))
+    let registered = desk.board.registered(registering(&view, limit, &states)).await?;
+    let more = view.tables().numbers().len() > limit;
+    let numbers = blocking(move || Ok(numbers_of(&view, limit, &states, &registered))).await?;
+    Ok(Json(Numbers { numbers, more, missing }))
 }
 
 /// A trunk takes calls while one of its gateways may.
@@ -114,18 +116,32 @@ fn state_of_trunk(trunk: &crate::api::Trunk) -> &'static str {
     }
 }
 
-fn numbers_of(
-    view: &View,
-    limit: usize,
-    trunks: &HashMap<String, &'static str>,
-    is_registered: impl Fn(&str) -> bool,
-) -> Vec<Number> {
-    let registered = |name: &str| if is_registered(name) { "registered" } else { "not registered" };
+/// The state of each trunk by its name; empty if it has no gateway.
+type States = HashMap<String, &'static str>;
+
+/// What the first numbers lead to and stands and falls with a registration, each once.
+fn registering(view: &View, limit: usize, trunks: &States) -> Vec<Destination> {
+    let rows = view.tables().numbers().values().take(limit);
+    let registers = |to: &&Destination| match to {
+        Destination::User(_) => true,
+        Destination::Trunk(name) => trunks.get(&**name).is_none_or(|state| state.is_empty()),
+        Destination::Number(_) | Destination::Plan(_) => false,
+    };
+    let found: HashSet<&Destination> = rows.map(|row| &row.to).filter(registers).collect();
+    found.into_iter().cloned().collect()
+}
+
+fn numbers_of(view: &View, limit: usize, trunks: &States, registered: &HashMap<Destination, bool>) -> Vec<Number> {
+    let registration = |to: &Destination| match registered.get(to) {
+        Some(true) => "registered",
+        Some(false) => "not registered",
+        None => "unknown",
+    };
     let state = |to: &Destination| match to {
-        Destination::User(name) => Some(registered(name)),
+        Destination::User(_) => Some(registration(to)),
         Destination::Trunk(name) => match trunks.get(&**name) {
             Some(state) if !state.is_empty() => Some(*state),
-            Some(_) | None => Some(registered(name)),
+            Some(_) | None => Some(registration(to)),
         },
         Destination::Number(_) | Destination::Plan(_) => None,
     };

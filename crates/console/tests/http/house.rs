@@ -2,7 +2,9 @@
 
 use console::{Answer, Console, Import, Options, Problem, Recorder, Switchboard, Token, api};
 use ractor::Actor;
+use routing::model::Destination;
 use serde_json::Value;
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -30,10 +32,10 @@ impl Switchboard for Board {
         if self.ready.load(Ordering::Relaxed) { Ok(()) } else { Err("the relay is starting".into()) }
     }
 
-    fn calls(&self, filter: api::CallFilter) -> Answer<'_, Vec<api::Call>> {
+    fn calls(&self, filter: api::CallFilter) -> Answer<'_, api::Calls> {
         assert!(filter.limit.is_some());
         let fits = filter.trunk.is_none_or(|trunk| trunk == "beta");
-        answer(if fits { vec![call()] } else { vec![] })
+        answer(api::Calls { calls: if fits { vec![call()] } else { vec![] }, ..api::Calls::default() })
     }
 
     fn call(&self, id: String) -> Answer<'_, Option<api::Call>> {
@@ -48,21 +50,28 @@ impl Switchboard for Board {
         answer(id == CALL)
     }
 
-    fn trunks(&self) -> Answer<'_, Vec<api::Trunk>> {
-        let gateways = vec![api::Gateway { address: "192.0.2.1:5060".into(), state: "up".into() }];
-        answer(vec![api::Trunk { name: "alpha".into(), gateways, ..api::Trunk::default() }])
+    fn trunks(&self) -> Answer<'_, api::Trunks> {
+        let gateways =
+            vec![api::Gateway { address: "192.0.2.1:5060".into(), state: "up".into(), ..api::Gateway::default() }];
+        let trunks = vec![api::Trunk { name: "alpha".into(), gateways, ..api::Trunk::default() }];
+        let missing = vec![api::Missing { node: "n2".into(), site: "s2".into(), why: "down".into() }];
+        answer(api::Trunks { trunks, missing })
     }
 
-    fn registrations(&self, _: usize) -> Answer<'_, Vec<api::Registration>> {
-        answer(vec![api::Registration { name: "alice".into(), ..api::Registration::default() }])
+    fn registrations(&self, _: usize) -> Answer<'_, api::Registrations> {
+        let registrations = vec![api::Registration { name: "alice".into(), ..api::Registration::default() }];
+        answer(api::Registrations { registrations, ..api::Registrations::default() })
     }
 
-    fn is_registered(&self, name: &str) -> bool {
-        name == "alice"
+    /// Nobody can say anything of `carol`.
+    fn registered(&self, whom: Vec<Destination>) -> Answer<'_, HashMap<Destination, bool>> {
+        let known = whom.into_iter().filter(|one| one.to_string() != "user:carol");
+        answer(known.map(|one| (one.clone(), one.to_string() == "user:alice")).collect())
     }
 
-    fn nodes(&self) -> Answer<'_, Vec<api::Node>> {
-        answer(vec![api::Node { name: "n1".into(), ..api::Node::default() }])
+    fn nodes(&self) -> Answer<'_, api::Nodes> {
+        let nodes = vec![api::Node { name: "n1".into(), ..api::Node::default() }];
+        answer(api::Nodes { nodes, ..api::Nodes::default() })
     }
 
     fn cluster(&self) -> Answer<'_, api::Cluster> {

@@ -39,9 +39,14 @@ fn calls_are_listed_shown_and_ended() {
 #[test]
 fn trunks_registrations_nodes_and_records_are_listed() {
     let house = House::new();
-    assert_eq!(house.json("/api/v1/trunks")["trunks"][0]["gateways"][0]["state"], "up");
+    let trunks = house.json("/api/v1/trunks");
+    assert_eq!(trunks["trunks"][0]["gateways"][0]["state"], "up");
+    assert_eq!(trunks["missing"][0]["why"], "down", "what is not there is named");
+    assert_eq!(house.json("/api/v1/calls")["missing"].as_array().unwrap().len(), 0);
     assert_eq!(house.json("/api/v1/registrations")["registrations"][0]["name"], "alice");
-    assert_eq!(house.json("/api/v1/nodes")["nodes"][0]["name"], "n1");
+    let nodes = house.json("/api/v1/nodes");
+    assert_eq!(nodes["nodes"][0]["name"], "n1");
+    assert!(nodes["nodes"][0]["calls"].is_null(), "what is not known is not shown as nothing");
     let records = house.json("/api/v1/cdrs?trunk=alpha&since=2026-01-01T01:00:00%2B01:00");
     assert_eq!(records["cdrs"][0]["since"], "2026-01-01T00:00:00.000Z");
     assert_eq!(records["cdrs"][0]["trunk"], "alpha");

@@ -110,10 +110,16 @@ fn a_route_is_explained() {
 #[test]
 fn numbers_stand_with_the_state_of_what_they_lead_to() {
     let house = House::new();
-    json(put(&house, "", TABLES));
+    let line = |number: u8, name: &str| {
+        let user = format!("[[user]]\nname = \"{name}\"\npassword = \"{name}-secret\"\n");
+        format!("{user}[[number]]\nnumber = \"+44207123000{number}\"\nto = \"user:{name}\"\n")
+    };
+    json(put(&house, "", &format!("{TABLES}{}{}", line(2, "bob"), line(3, "carol"))));
     let numbers = house.json("/api/v1/numbers");
-    assert_eq!(numbers["numbers"][0]["state"], "registered");
+    let states: Vec<&Value> = (0..4).map(|row| &numbers["numbers"][row]["state"]).collect();
+    assert_eq!(states, ["registered", "up", "not registered", "unknown"]);
     assert_eq!(numbers["numbers"][0]["on_failure"], "trunk:alpha");
-    assert_eq!(numbers["numbers"][1]["state"], "up");
-    assert_eq!(house.json("/api/v1/numbers?limit=1")["numbers"].as_array().unwrap().len(), 1);
+    assert_eq!((&numbers["more"], &numbers["missing"][0]["node"]), (&json!(false), &json!("n2")));
+    let first = house.json("/api/v1/numbers?limit=1");
+    assert_eq!((first["numbers"].as_array().unwrap().len(), &first["more"]), (1, &json!(true)));
 }

@@ -13,7 +13,7 @@ use std::sync::{Arc, OnceLock};
 
 /// Answers questions of other nodes about what is alive here: the composition root knows how to tell it.
 pub trait Teller: Send + Sync + 'static {
-    /// Answers with the reply when it can.
+    /// Answers with the reply when it can. Must not block: it runs where everything else of that node comes in.
     fn tell(&self, question: bytes::Bytes, reply: Reply);
 }
 

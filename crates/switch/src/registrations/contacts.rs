@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use routing::cluster::shard_of;
 use sip::clock::{Now, Wall};
 use sip::uri::Uri;
+use std::collections::BinaryHeap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
@@ -30,6 +31,15 @@ impl Default for Contacts {
         let shards = (0..SHARDS).map(|_| Mutex::new(Registrar::new(now, ROWS))).collect();
         Self { shards: Arc::new(shards), hasher: RandomState::new() }
     }
+}
+
+/// An address of record with its bindings, for listings.
+#[derive(Clone, Debug)]
+pub struct Address {
+    /// The address of record.
+    pub aor: Arc<str>,
+    /// Its bindings, preferred ones first; none if they have just run out.
+    pub bindings: Vec<Listed>,
 }
 
 /// One binding, for listings.
@@ -162,21 +172,39 @@ impl Contacts {
         self.len() == 0
     }
 
-    /// Up to `limit` bindings of addresses in these shards of the cluster.
+    /// Addresses in these shards of the cluster. Looks at every row.
     #[must_use]
-    pub fn list(&self, limit: usize, now: Now, shows: impl Fn(u16) -> bool) -> Vec<Listed> {
-        let mut out = Vec::new();
-        for shard in self.shards.iter() {
-            let rows = shard.lock();
-            let shown = rows.rows().filter(|(name, _)| shows(shard_of(name)));
-            for (name, row) in shown.take(limit - out.len().min(limit)) {
-                let Ok(aor) = Aor::wake(Arc::clone(name), row, steady(now)) else { continue };
-                out.extend(aor.contacts(now.mono).into_iter().map(|binding| listed(name, binding, now)));
+    pub fn count(&self, shows: impl Fn(u16) -> bool) -> usize {
+        self.shards.iter().map(|rows| rows.lock().rows().filter(|(name, _)| shows(shard_of(name))).count()).sum()
+    }
+
+    /// The first `limit` addresses after `after`, by name, of those in these shards of the cluster; there are more if there
+    /// are as many. Looks at every row.
+    #[must_use]
+    pub fn list(&self, after: Option<&str>, limit: usize, now: Now, shows: impl Fn(u16) -> bool) -> Vec<Address> {
+        // The greatest stands on top, to give way to a smaller one.
+        let mut first: BinaryHeap<Arc<str>> = BinaryHeap::new();
+        for rows in self.shards.iter() {
+            let rows = rows.lock();
+            for (name, _) in rows.rows() {
+                let full = first.len() >= limit;
+                let fits = !full || first.peek().is_some_and(|greatest| name < greatest);
+                if fits && after.is_none_or(|after| &**name > after) && shows(shard_of(name)) {
+                    first.push(Arc::clone(name));
+                    if full {
+                        first.pop();
+                    }
+                }
             }
         }
-        out.truncate(limit);
-        out.sort_by(|a, b| a.name.cmp(&b.name));
-        out
+        first.into_sorted_vec().into_iter().map(|aor| self.address(aor, now)).collect()
+    }
+
+    fn address(&self, aor: Arc<str>, now: Now) -> Address {
+        let found = self.rows(&aor).lock().peek(steady(now), &aor);
+        let contacts = found.as_ref().map_or_else(Vec::new, |found| found.contacts(now.mono));
+        let bindings = contacts.into_iter().map(|one| listed(&aor, one, now)).collect();
+        Address { aor, bindings }
     }
 }
 

@@ -117,7 +117,7 @@ fn bound(name: &str, now: Now) -> Aor {
     let contact =
         ::registrar::Contact { uri: "sip:a@127.0.74.3", q: None, expires: Some(60), instance: None, reg_id: None };
     let register = ::registrar::Register {
-        user: "a",
+        user: name.trim_start_matches("sip:").trim_end_matches("@user.invalid"),
         contacts: ::registrar::Contacts::List(&[contact]),
         expires: None,
         call_id: "c",
@@ -138,9 +138,33 @@ fn what_has_run_out_is_neither_called_nor_counted() {
     assert_eq!((contacts.len(), contacts.hops("sip:a@user.invalid", now).len()), (1, 1));
     let later = Now { mono: now.mono + Duration::from_secs(61), wall: Wall(now.wall.0 + 61_000) };
     assert!(contacts.hops("sip:a@user.invalid", later).is_empty(), "even before anything was swept");
-    assert_eq!(contacts.list(10, later, |_| true).len(), 0);
+    assert!(contacts.list(None, 10, later, |_| true).iter().all(|one| one.bindings.is_empty()));
     (0..SHARDS).for_each(|shard| contacts.expire(shard, later));
     assert_eq!(contacts.len(), 0);
+}
+
+#[test]
+fn addresses_are_listed_by_name_and_page_by_page() {
+    let (contacts, now) = (Contacts::default(), clock::now());
+    let names: Vec<String> = (0..25).map(|number| format!("sip:u{number:02}@user.invalid")).collect();
+    names.iter().rev().for_each(|name| contacts.store(&bound(name, now), now).expect("room"));
+    let (mut seen, mut after) = (Vec::new(), None::<Arc<str>>);
+    loop {
+        let page = contacts.list(after.as_deref(), 10, now, |_| true);
+        assert!(page.iter().all(|one| one.bindings.len() == 1));
+        seen.extend(page.iter().map(|one| one.aor.to_string()));
+        after = page.last().map(|one| Arc::clone(&one.aor));
+        if page.len() < 10 {
+            break;
+        }
+    }
+    assert_eq!(seen, names, "each once, in order");
+    let ours = |shard| shard == routing::cluster::shard_of(&names[7]);
+    assert!(contacts.list(None, 10, now, ours).iter().any(|one| *one.aor == *names[7]));
+    assert!(contacts.list(None, 10, now, |_| false).is_empty());
+    assert_eq!((contacts.count(|_| true), contacts.count(|_| false)), (25, 0));
+    assert!((1..25).contains(&contacts.count(ours)));
+    assert!(contacts.list(None, 0, now, |_| true).is_empty());
 }
 
 #[test]

@@ -86,6 +86,11 @@ impl Share {
         self.member.used()
     }
 
+    /// Channels that are this node's: in use, or free without asking.
+    pub(super) const fn granted(&self) -> u32 {
+        self.member.granted()
+    }
+
     /// The limits over the whole cluster.
     pub(super) const fn limits(&self) -> Limits {
         self.member.limits()

@@ -40,17 +40,20 @@ pub(crate) fn status(client: &Client) -> anyhow::Result<ExitCode> {
     headline(&cluster).iter().for_each(|line| say(line));
     let rows: Vec<Value> = cluster.nodes.iter().map(row).collect();
     text_table::print(&COLUMNS, &rows, "no node");
+    super::lists::below(&answer).iter().for_each(|line| say(line));
     Ok(code)
 }
 
 /// What is said above the table.
 fn headline(cluster: &api::Cluster) -> Vec<String> {
-    let id = if cluster.id.is_empty() { "no cluster yet".to_owned() } else { format!("cluster {}", cluster.id) };
+    // The beginning tells clusters apart; all of it is in the JSON.
+    let short: String = cluster.id.chars().take(8).collect();
+    let id = if short.is_empty() { "no cluster yet".to_owned() } else { format!("cluster {short}") };
     let leader = cluster.leader.as_deref().map_or("nobody leads".to_owned(), |leader| format!("led by {leader}"));
     let up = cluster.nodes.iter().filter(|node| matches!(&*node.state, "up" | "draining")).count();
     let of = cluster.nodes.len();
     let mut lines = vec![format!(
-        "{id}, {leader} in term {}, {up} of {of} nodes up, tables at revision {}; asked {}",
+        "{id}, {leader} in term {}, {up} of {of} nodes up, revision {}; asked {}",
         cluster.term, cluster.revision, cluster.me
     )];
     if !cluster.quorum {

@@ -177,11 +177,8 @@ mod tests {
     }
 
     fn trunk(name: &str, used: &[(&str, u32)]) -> Trunk {
-        let share = |(node, used): &(&str, u32)| Share {
-            node: (*node).to_owned(),
-            channels_used: *used,
-            channels_leased: None,
-        };
+        let share =
+            |(node, used): &(&str, u32)| Share { node: (*node).to_owned(), channels_used: *used, ..Share::default() };
         Trunk {
             name: name.to_owned(),
             channels_limit: Some(10),

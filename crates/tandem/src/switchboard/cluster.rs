@@ -1,10 +1,14 @@
 //! The cluster as this node sees it: what is replicated, and beside it what only a glimpse at each node can tell.
 
 use super::Board;
+use super::peers::Heard;
+use super::question::{Answer, Question};
+use console::api::Missing;
 use console::{Problem, api};
 use routing::Cluster;
 use routing::cluster::{ClusterChange, Liveness, Member, NodeId, Outcome, Stale};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 use tables::Leadership;
 
 /// What is not replicated of a node.
@@ -12,49 +16,74 @@ use tables::Leadership;
 pub(super) struct Glimpse {
     /// It is not heard.
     pub down: bool,
-    /// What is left of its lease.
-    pub lease_remaining_ms: Option<u64>,
     /// To it and back.
     pub rtt_ms: Option<f64>,
     /// What it says of itself.
     pub node: Option<api::Node>,
 }
 
+impl Glimpse {
+    /// Of a node that nobody here knows more of than that it is a member.
+    fn nothing() -> Self {
+        Self { down: true, ..Self::default() }
+    }
+}
+
 impl Board {
-    /// This node, for the list of nodes.
-    pub(super) fn node(&self) -> api::Node {
-        api::Node {
-            name: self.name.clone(),
-            site: self.site.clone(),
-            state: "up".to_owned(),
-            calls: self.shell.calls.directory.len() as u64,
-            registrations: self.shell.contacts.len() as u64,
-            relay_sessions: self.shell.relay.gauges().sessions,
-            revision: self.shell.tables.revision(),
-            started: self.started.clone(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+    /// A glimpse at every node, and who gave none.
+    async fn glimpses(&self) -> (BTreeMap<NodeId, Glimpse>, Vec<Missing>) {
+        let read = |told| if let Answer::Node { node } = told { Some(node) } else { None };
+        let Heard { told, missing } = self.peers.ask(&Question::Node, read).await;
+        let cluster = &self.shell.cluster;
+        let mut glimpses: BTreeMap<NodeId, Glimpse> = BTreeMap::new();
+        for peer in cluster.mesh().map(mesh::Handle::peers).unwrap_or_default() {
+            // Whole microseconds: what is below is no measurement.
+            let micros = |rtt: Duration| u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX);
+            let rtt_ms = peer.rtt.map(|rtt| f64::from(micros(rtt)) / 1000.0);
+            // How far it was says nothing of one that is gone.
+            let rtt_ms = rtt_ms.filter(|_| peer.is_up());
+            glimpses.insert(peer.id, Glimpse { down: !peer.is_up(), rtt_ms, node: None });
         }
+        for (id, node) in told {
+            let glimpse = glimpses.entry(id).or_default();
+            // Whoever answers is there, whatever was thought of it a moment ago.
+            *glimpse = Glimpse { down: false, node: Some(node), ..glimpse.clone() };
+        }
+        glimpses.insert(cluster.me(), Glimpse { node: Some(self.local.node().await), ..Glimpse::default() });
+        (glimpses, missing)
+    }
+
+    /// The nodes, those that do not answer among them.
+    pub(super) async fn all_nodes(&self) -> api::Nodes {
+        let (glimpses, missing) = self.glimpses().await;
+        let replicated = self.shell.cluster.replicated();
+        let mut nodes: Vec<api::Node> = replicated
+            .members()
+            .values()
+            .map(|member| node(member, glimpses.get(&member.id).cloned().unwrap_or_else(Glimpse::nothing)))
+            .collect();
+        nodes.sort_by(|one, other| one.name.cmp(&other.name));
+        api::Nodes { nodes, missing }
     }
 
     /// The cluster. A leader is sure of its quorum; whoever follows has one while it knows its leader.
     pub(super) async fn seen(&self) -> api::Cluster {
         let tables = &self.shell.tables;
+        let (glimpses, missing) = self.glimpses().await;
         let leadership = tables.leadership().borrow().clone();
         let quorum = if leadership.me { tables.leads().await } else { leadership.leader.is_some() };
         let cluster = tables.cluster();
         let name = |id: NodeId| cluster.member(id).map(|member| member.name.to_string());
-        let glimpse = |member: &Member| {
-            let me = *member.name == *self.name;
-            Glimpse { node: me.then(|| self.node()), ..Glimpse::default() }
-        };
+        let glimpse = |member: &Member| glimpses.get(&member.id).cloned().unwrap_or_else(Glimpse::nothing);
         api::Cluster {
             id: cluster.id.clone(),
-            me: self.name.clone(),
+            me: self.local.name.clone(),
             leader: leadership.leader.as_ref().and_then(|(id, _)| name(*id)),
             term: leadership.term,
             revision: tables.revision(),
             quorum,
             nodes: members(&cluster, &leadership, &tables.voters(), glimpse),
+            missing,
         }
     }
 
@@ -65,7 +94,7 @@ impl Board {
             let mend = "`tandem cluster status` lists its nodes";
             return Err(Problem::new(404, format!("there is no node `{name}` in the cluster")).mend(mend));
         };
-        if *name == *self.name {
+        if *name == *self.local.name {
             let what = format!("`{name}` is the node that was asked, and takes part");
             return Err(Problem::new(409, what).mend("stop it, then ask another node"));
         }
@@ -107,18 +136,35 @@ pub(super) fn members(
     shown
 }
 
-fn shown(cluster: &Cluster, member: &Member, role: &str, glimpse: Glimpse) -> api::Member {
-    let state = match (member.liveness, glimpse.down) {
+/// What the cluster has decided of a node, or else whether it is heard.
+fn state(member: &Member, glimpse: &Glimpse) -> &'static str {
+    match (member.liveness, glimpse.down) {
         (Liveness::Fenced, _) => "fenced",
         (Liveness::Up | Liveness::Draining, true) => "down",
         (Liveness::Draining, false) => "draining",
         (Liveness::Up, false) => "up",
-    };
+    }
+}
+
+/// A node in the list of nodes: its own word, under the name and in the state that the cluster knows.
+fn node(member: &Member, glimpse: Glimpse) -> api::Node {
+    api::Node {
+        name: member.name.to_string(),
+        site: member.site.to_string(),
+        state: state(member, &glimpse).to_owned(),
+        rtt_ms: glimpse.rtt_ms,
+        ..glimpse.node.unwrap_or_default()
+    }
+}
+
+fn shown(cluster: &Cluster, member: &Member, role: &str, glimpse: Glimpse) -> api::Member {
+    let state = state(member, &glimpse);
     let count = |of: fn(&routing::cluster::Shard) -> Option<NodeId>| {
         let count = cluster.shards().iter().filter(|shard| of(shard) == Some(member.id)).count();
         u16::try_from(count).unwrap_or(u16::MAX)
     };
-    let Glimpse { lease_remaining_ms, rtt_ms, node, .. } = glimpse;
+    let Glimpse { rtt_ms, node, .. } = glimpse;
+    let node = node.unwrap_or_default();
     api::Member {
         name: member.name.to_string(),
         site: member.site.to_string(),
@@ -126,13 +172,13 @@ fn shown(cluster: &Cluster, member: &Member, role: &str, glimpse: Glimpse) -> ap
         role: role.to_owned(),
         shards_owned: count(|shard| shard.owner),
         shards_backup: count(|shard| shard.backup),
-        lease_remaining_ms,
+        lease_remaining_ms: node.lease_remaining_ms,
         rtt_ms,
-        calls: node.as_ref().map(|node| node.calls),
-        registrations: node.as_ref().map(|node| node.registrations),
-        relay_sessions: node.as_ref().map(|node| node.relay_sessions),
-        revision: node.as_ref().map(|node| node.revision),
-        version: node.map(|node| node.version),
+        calls: node.calls,
+        registrations: node.registrations,
+        relay_sessions: node.relay_sessions,
+        revision: node.revision,
+        version: node.version,
         address: member.mesh.to_string(),
     }
 }
@@ -161,8 +207,8 @@ mod tests {
         assert!(matches!(cluster.apply(&ClusterChange::Fence { node: 3, incarnation: 1 }), Outcome::Done { .. }));
         let leadership = Leadership { leader: Some((1, String::new())), ..Leadership::default() };
         let glimpse = |member: &Member| match member.id {
-            1 => Glimpse { node: Some(api::Node { calls: 4, ..api::Node::default() }), ..Glimpse::default() },
-            _ => Glimpse { down: true, rtt_ms: Some(1.5), ..Glimpse::default() },
+            1 => Glimpse { node: Some(api::Node { calls: Some(4), ..api::Node::default() }), ..Glimpse::default() },
+            _ => Glimpse { down: true, rtt_ms: Some(1.5), node: None },
         };
         let shown = members(&cluster, &leadership, &BTreeSet::from([1, 2]), glimpse);
         let seen: Vec<_> = shown
@@ -175,6 +221,18 @@ mod tests {
             ("lon-1", "down", "voter", 1, 0, None),
         ];
         assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn a_node_that_does_not_answer_is_shown_with_what_the_cluster_knows_of_it() {
+        let cluster = cluster();
+        let said = api::Node { name: "else".into(), state: "up".into(), calls: Some(4), ..api::Node::default() };
+        let of = |id, glimpse| node(cluster.member(id).expect("a member"), glimpse);
+        let first = of(1, Glimpse { rtt_ms: Some(1.5), node: Some(said), ..Glimpse::default() });
+        assert_eq!((&*first.name, &*first.state, first.calls, first.rtt_ms), ("fra-1", "up", Some(4), Some(1.5)));
+        let expected =
+            api::Node { name: "lon-1".into(), site: "lon".into(), state: "down".into(), ..api::Node::default() };
+        assert_eq!(of(2, Glimpse::nothing()), expected);
     }
 
     #[test]
