@@ -14,7 +14,7 @@ fn plan(name: &str) -> Plan {
 /// Runs a plan; afterwards the cluster stands and takes changes.
 #[track_caller]
 fn survives(name: &str) {
-    let lab = Lab::alone();
+    let lab = Lab::shared();
     let mut cluster = Cluster::three_sites(&lab);
     let account = |name: &str| format!("[[account]]\nname = \"{name}\"\ncurrency = \"EUR\"\n");
     cluster.apply("fra-1", &account("before"));
@@ -54,7 +54,7 @@ fn one_site_after_the_other_is_restarted() {
 
 #[test]
 fn a_node_that_stood_still_is_fenced_and_comes_back_by_itself() {
-    let lab = Lab::alone();
+    let lab = Lab::shared();
     let cluster = Cluster::three_sites(&lab);
     let witness = cluster.other_than("lon-1");
     let owned = |name: &str| witness.sees(name).and_then(|node| node["shards_owned"].as_u64());
@@ -71,7 +71,7 @@ fn between_two_sites_that_both_reach_the_third_nobody_dies() {
     if !Links::can_be_cut() {
         return;
     }
-    let lab = Lab::alone();
+    let lab = Lab::shared();
     let mut cluster = Cluster::three_sites(&lab);
     let epochs =
         |cluster: &Cluster<'_>| cluster.member("ams-1").sees("lon-1").expect("a member")["shards_owned"].clone();

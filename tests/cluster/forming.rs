@@ -1,8 +1,10 @@
 //! Nodes that find each other, and nodes that do not belong.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tests::cluster::Member;
+use tests::process::wait_until;
 use tests::{Cluster, Lab};
 
 /// The host number of a node that is in no topology.
@@ -31,8 +33,8 @@ fn three_processes_form_a_cluster() {
         assert_eq!(nodes.iter().filter(|node| node["role"] == "leader").count(), 1, "{status}");
         let shards = |key: &str| nodes.iter().map(|node| node[key].as_u64().unwrap_or(0)).sum::<u64>();
         assert_eq!((shards("shards_owned"), shards("shards_backup")), (1024, 1024), "{status}");
-        let own = member.sees(member.name()).expect("it knows itself");
-        assert!(own["lease_remaining_ms"].as_u64().is_some_and(|left| (1..=1_000).contains(&left)), "{own}");
+        let lease = member.metric("tandem_lease_remaining_seconds", "");
+        assert!(lease > 0.0 && lease <= 1.0, "{} has {lease} s of its lease left", member.name());
     }
     let (status, output) = cluster.members()[2].cli(&["cluster", "status"]);
     assert_eq!(status, Some(0), "{output}");
@@ -61,10 +63,13 @@ fn a_fourth_node_joins_and_gets_its_share_and_is_removed_again() {
     fourth.wait_ready();
     let first = &cluster.members()[0];
     let share = |name: &str| first.sees(name).and_then(|node| node["shards_owned"].as_u64());
-    tests::process::wait_until("its share of the shards", std::time::Duration::from_secs(20), || {
+    wait_until("its share of the shards", Duration::from_secs(20), || {
         share("lon-2").is_some_and(|owned| owned.abs_diff(256) * 10 <= 256)
     });
+    let (status, output) = first.cli(&["cluster", "remove", "lon-2"]);
+    assert_eq!(status, Some(2), "it acts for its shards: {output}");
     fourth.kill();
+    wait_until("its shards are with the others", Duration::from_secs(10), || share("lon-2") == Some(0));
     let (status, output) = first.cli(&["cluster", "remove", "lon-2"]);
     assert_eq!(status, Some(0), "{output}");
     cluster.wait_formed();

@@ -1,7 +1,10 @@
 //! Several nodes as real processes: they form a cluster, change their tables anywhere, and outlive what breaks.
 
+mod dialog;
 mod faults;
 mod forming;
 mod harness;
+mod limits;
+mod phones;
 mod tables;
 mod views;

@@ -50,7 +50,7 @@ fn a_change_at_any_node_is_in_force_at_all() {
 
 #[test]
 fn with_its_leader_killed_the_tables_are_writable_within_three_seconds() {
-    let lab = Lab::alone();
+    let lab = Lab::shared();
     let mut cluster = Cluster::three_sites(&lab);
     let leader = cluster.leader().expect("somebody leads");
     cluster.apply(&leader, &account("before"));
@@ -67,7 +67,7 @@ fn with_its_leader_killed_the_tables_are_writable_within_three_seconds() {
 
 #[test]
 fn every_acknowledged_change_outlives_the_death_of_all() {
-    let lab = Lab::alone();
+    let lab = Lab::shared();
     let mut cluster = Cluster::three_sites(&lab);
     let names: Vec<String> = cluster.members().iter().map(|member| member.name().to_owned()).collect();
     let made: Vec<String> = (0..30).map(|index| format!("made-{index}")).collect();
@@ -88,7 +88,7 @@ fn every_acknowledged_change_outlives_the_death_of_all() {
 
 #[test]
 fn without_a_quorum_no_change_is_taken_and_the_last_tables_stay() {
-    let lab = Lab::alone();
+    let lab = Lab::shared();
     let mut cluster = Cluster::three_sites(&lab);
     let revision = cluster.apply("fra-1", &account("last"));
     cluster.wait_revision(revision, VISIBLE);

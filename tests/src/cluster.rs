@@ -25,6 +25,14 @@ const SHARDS: u64 = 1024;
 const FIRST: u8 = 201;
 /// The host number that partner 127.0.9.0 of a topology would have.
 const PARTNERS: u8 = 100;
+/// The PBX of the three sites, at port 5060.
+pub const PBX: u8 = PARTNERS + 1;
+/// The carrier without a limit, at [`CARRIER_PORT`]; calls to +44 go there.
+pub const ALPHA: u8 = PARTNERS + 10;
+/// The carrier of ten channels, at [`CARRIER_PORT`]; calls to +49 go there.
+pub const BETA: u8 = PARTNERS + 20;
+/// Of the carriers.
+pub const CARRIER_PORT: u16 = 5080;
 
 /// Running nodes. All of them are killed when it is dropped.
 pub struct Cluster<'lab> {
@@ -42,6 +50,16 @@ impl<'lab> Cluster<'lab> {
         let mut cluster = Self::new(lab, topology::bundled::three_sites().expect("valid"));
         cluster.start_all();
         cluster.wait_formed();
+        cluster
+    }
+
+    /// The same, with its tables in force everywhere.
+    #[track_caller]
+    pub fn serving(lab: &'lab Lab) -> Self {
+        let cluster = Self::three_sites(lab);
+        let tables = cluster.topology.tables.as_ref().expect("the three sites have tables").text.clone();
+        let revision = cluster.apply(cluster.members[0].name(), &tables);
+        cluster.wait_revision(revision, Duration::from_secs(5));
         cluster
     }
 
@@ -235,6 +253,11 @@ impl<'lab> Cluster<'lab> {
                 self.affected.push(name);
             }
         }
+    }
+
+    /// Where each running node takes SIP.
+    pub fn sip(&self) -> Vec<String> {
+        self.members.iter().filter(|member| member.is_started()).map(Member::sip).collect()
     }
 
     /// The last words of every node.

@@ -1,8 +1,9 @@
 //! Starts nodes and foreign user agents for the integration tests, and reads what they leave behind.
 //!
-//! It only starts, steers and reads processes: it never speaks SIP for the node, so that what a test sees is what a
-//! partner would see. Everything lives on 127.x.y.z and in a temporary folder of its own, so tests run side by side.
+//! It starts, steers and reads processes, and speaks SIP as a partner at most, never for the node: what a test sees is what
+//! a partner would see. Everything lives on 127.x.y.z and in a temporary folder of its own, so tests run side by side.
 
+pub mod agent;
 pub mod audio;
 pub mod cdr;
 pub mod cluster;
@@ -15,6 +16,7 @@ pub mod shuffle;
 pub mod sipp;
 pub mod tables;
 
+pub use agent::Agent;
 pub use cdr::Cdr;
 pub use cluster::Cluster;
 pub use lab::Lab;

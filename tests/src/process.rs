@@ -28,6 +28,12 @@ pub fn holds_within(limit: Duration, mut condition: impl FnMut() -> bool) -> boo
     }
 }
 
+/// A figure for whoever runs a test with `--no-capture`.
+#[allow(clippy::print_stderr, reason = "nobody else speaks here")]
+pub fn report(line: &str) {
+    eprintln!("{line}");
+}
+
 /// A child process whose output goes to files. It is killed when dropped.
 pub struct Process {
     name: String,

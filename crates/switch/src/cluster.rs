@@ -19,6 +19,7 @@ use crate::clock;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use call::CallId;
+use mesh::liveness::State;
 use mesh::{Kind, Parcel};
 use rand::Rng;
 use routing::cluster::{Cluster as Replicated, Liveness, NodeId, SHARDS};
@@ -167,6 +168,13 @@ impl Cluster {
     #[must_use]
     pub fn is_up(&self, node: NodeId) -> bool {
         self.mesh.as_ref().map_or(node == 1, |mesh| mesh.is_up(node))
+    }
+
+    /// Whether a node is held to be dead: one that was not heard yet, or not for a moment, is not.
+    #[must_use]
+    pub fn is_dead(&self, node: NodeId) -> bool {
+        let Some(mesh) = &self.mesh else { return node != 1 };
+        mesh.peers().iter().any(|peer| peer.id == node && peer.state == State::Dead)
     }
 
     /// Sends a parcel; `false` if it could not even be queued. Never waits.

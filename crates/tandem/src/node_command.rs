@@ -35,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Runs until SIGTERM or Ctrl-C. Exit code 1 if the node gave up by itself.
 ///
 /// # Errors
-/// The file is wrong, a port is taken, a store is broken.
+/// The file is wrong, a port is taken, a store is broken, the cluster refuses the node.
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let config = Config::load(&arguments.config)?;
     let http = http_options(&config);
@@ -128,10 +128,11 @@ async fn serve(config: &Config, http: console::Options) -> anyhow::Result<ExitCo
     let mut term = signal(SignalKind::terminate())?;
     let code = tokio::select! {
         why = node.failed() => {
-            match why {
-                Some(error) => tracing::error!(%error, "the node cannot take part in the cluster"),
-                None => tracing::error!("the node gave up: its actors kept failing"),
+            // The reason ends the process as wrong input does: starting it anew would change nothing.
+            if let Some(error) = why {
+                return Err(error).context("the node cannot take part in the cluster");
             }
+            tracing::error!("the node gave up: its actors kept failing");
             return Ok(ExitCode::FAILURE);
         }
         _ = term.recv() => ExitCode::SUCCESS,

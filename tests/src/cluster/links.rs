@@ -52,13 +52,13 @@ impl Links {
         let table = &self.table;
         let mut rules = format!("add table ip {table}\ndelete table ip {table}\n");
         if !self.cut.is_empty() {
-            let _ = writeln!(rules, "table ip {table} {{ chain cut {{ type filter hook output priority 0;");
+            let _ = writeln!(rules, "table ip {table} {{\nchain cut {{\ntype filter hook output priority 0;");
             for [one, other] in &self.cut {
                 for (from, to) in [(one, other), (other, one)] {
                     let _ = writeln!(rules, "ip saddr {from} ip daddr {to} drop");
                 }
             }
-            rules.push_str("} }\n");
+            rules.push_str("}\n}\n");
         }
         nft(&rules)
     }

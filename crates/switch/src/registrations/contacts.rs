@@ -8,12 +8,13 @@ use crate::resolver::Hops;
 use ::call::input::Hop;
 use ::registrar::{Aor, Binding, Registrar, Row};
 use parking_lot::Mutex;
-use routing::cluster::shard_of;
+use routing::cluster::{self, shard_of};
 use sip::clock::{Now, Wall};
 use sip::uri::Uri;
 use std::collections::BinaryHeap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Sleeping rows a shard.
 const ROWS: usize = 250_000;
@@ -23,13 +24,16 @@ const ROWS: usize = 250_000;
 pub struct Contacts {
     shards: Arc<Vec<Mutex<Registrar>>>,
     hasher: RandomState,
+    /// How many nodes have still to say what they have of a shard of the cluster.
+    arriving: Arc<Vec<AtomicU32>>,
 }
 
 impl Default for Contacts {
     fn default() -> Self {
         let now = steady(clock::now());
         let shards = (0..SHARDS).map(|_| Mutex::new(Registrar::new(now, ROWS))).collect();
-        Self { shards: Arc::new(shards), hasher: RandomState::new() }
+        let arriving = (0..cluster::SHARDS).map(|_| AtomicU32::new(0)).collect();
+        Self { shards: Arc::new(shards), hasher: RandomState::new(), arriving: Arc::new(arriving) }
     }
 }
 
@@ -77,6 +81,21 @@ impl Contacts {
     pub fn hops(&self, aor: &str, now: Now) -> Hops {
         let Some(aor) = self.rows(aor).lock().peek(steady(now), aor) else { return Hops::new() };
         hops_of(&aor, now)
+    }
+
+    /// A node will say what it has of a shard of the cluster.
+    pub(super) fn expect(&self, shard: u16) {
+        self.arriving[usize::from(shard % cluster::SHARDS)].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// It has, or cannot; once for each [`Self::expect`].
+    pub(super) fn arrived(&self, shard: u16) {
+        self.arriving[usize::from(shard % cluster::SHARDS)].fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether what is not here may still be with another node.
+    pub(super) fn is_arriving(&self, shard: u16) -> bool {
+        self.arriving[usize::from(shard % cluster::SHARDS)].load(Ordering::Relaxed) > 0
     }
 
     /// The bindings of `aor` as a machine to work on.

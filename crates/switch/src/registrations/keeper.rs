@@ -6,8 +6,9 @@ use crate::clock;
 use crate::shell::Shell;
 use mesh::Kind;
 use parking_lot::Mutex;
-use routing::cluster::{Cluster, NodeId, SHARDS};
-use std::collections::BTreeMap;
+use routing::cluster::{Cluster, Liveness, NodeId, SHARDS};
+use sip::clock::Instant;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ use std::time::Duration;
 const PAGE: Duration = Duration::from_secs(2);
 /// How often a page is asked for before it is given up and counted.
 const TRIES: usize = 3;
+/// How long a node that is not heard may keep what it has of a shard: a node that has just started hears nobody yet.
+const UNHEARD: Duration = Duration::from_secs(10);
 
 /// What the shards were when they were last looked at, and whether somebody works on a difference.
 #[derive(Default)]
@@ -28,6 +31,13 @@ pub(super) struct Keeper {
 struct Seen {
     version: u64,
     places: Vec<(Option<NodeId>, Option<NodeId>)>,
+    /// What others have of shards that are this node's now, and could not be asked for yet.
+    waiting: BTreeMap<NodeId, Waiting>,
+}
+
+struct Waiting {
+    since: Instant,
+    shards: BTreeSet<u16>,
 }
 
 /// What is to be moved, by the node to ask or to tell.
@@ -40,17 +50,7 @@ struct Moves {
 impl Keeper {
     /// Looks whether shards have moved, and moves their rows in the background.
     pub(super) fn follow(self: &Arc<Self>, shell: &Arc<Shell>) {
-        let replicated = shell.cluster.replicated();
-        let moves = {
-            let mut seen = self.seen.lock();
-            if seen.version == replicated.version {
-                return;
-            }
-            let moves = moves(&seen.places, &replicated, shell.cluster.me());
-            seen.version = replicated.version;
-            seen.places = replicated.shards().iter().map(|shard| (shard.owner, shard.backup)).collect();
-            moves
-        };
+        let moves = self.seen.lock().look(shell);
         if moves == Moves::default() {
             return;
         }
@@ -64,6 +64,40 @@ impl Keeper {
                 shard.owner == Some(me) || shard.backup == Some(me) || shard.past.iter().any(|(_, node)| *node == me)
             });
         });
+    }
+}
+
+impl Seen {
+    /// What can be moved now.
+    fn look(&mut self, shell: &Shell) -> Moves {
+        let (replicated, now) = (shell.cluster.replicated(), clock::now().mono);
+        let mut moves = Moves::default();
+        if self.version != replicated.version {
+            moves = self::moves(&self.places, &replicated, shell.cluster.me());
+            self.version = replicated.version;
+            self.places = replicated.shards().iter().map(|shard| (shard.owner, shard.backup)).collect();
+        }
+        for (node, shards) in std::mem::take(&mut moves.fetch) {
+            let waiting = self.waiting.entry(node).or_insert_with(|| Waiting { since: now, shards: BTreeSet::new() });
+            shards
+                .iter()
+                .filter(|shard| waiting.shards.insert(**shard))
+                .for_each(|shard| shell.contacts.expect(*shard));
+        }
+        self.waiting.retain(|node, waiting| {
+            if shell.cluster.is_up(*node) {
+                moves.fetch.insert(*node, waiting.shards.iter().copied().collect());
+                return false;
+            }
+            // What a fenced node had is with the backups.
+            let lives = replicated.member(*node).is_some_and(|member| member.liveness != Liveness::Fenced);
+            let stays = lives && now.since(waiting.since) < UNHEARD;
+            if !stays {
+                waiting.shards.iter().for_each(|shard| shell.contacts.arrived(*shard));
+            }
+            stays
+        });
+        moves
     }
 }
 
@@ -92,8 +126,9 @@ fn add(to: &mut BTreeMap<NodeId, Vec<u16>>, node: NodeId, shard: u16) {
 }
 
 async fn perform(shell: &Shell, moves: Moves) {
-    for (node, shards) in moves.fetch.into_iter().filter(|(node, _)| shell.cluster.is_up(*node)) {
+    for (node, shards) in moves.fetch {
         fetch(shell, node, &shards).await;
+        shards.iter().for_each(|shard| shell.contacts.arrived(*shard));
     }
     for (node, shards) in moves.copy {
         copy(shell, node, &shards).await;

@@ -25,21 +25,28 @@ pub(crate) fn known(shell: &Shell, aor: &str) -> Option<Hops> {
         Whose::Ours | Whose::Nobody => true,
         Whose::Of(owner) => !cluster.is_up(owner) && cluster.replicated().shard(shard).backup == Some(cluster.me()),
     };
-    ours.then(|| reachable(cluster, shell.contacts.hops(aor, now)))
+    let hops = ours.then(|| reachable(cluster, shell.contacts.hops(aor, now)));
+    // A shard that has just come here may have left its rows behind.
+    hops.filter(|hops| !hops.is_empty() || !shell.contacts.is_arriving(shard))
 }
 
-/// Asks the owner of an address where it can be reached, and its backup when the owner says nothing.
+/// Asks the owner of an address where it can be reached, and its backup when the owner says nothing; while the shard's rows
+/// are on their way here, all who may have them.
 pub(crate) async fn find(shell: &Shell, aor: &str) -> Hops {
-    let replicated = shell.cluster.replicated();
-    let shard = replicated.shard(shard_of(aor));
-    for node in [shard.owner, shard.backup].into_iter().flatten() {
-        if node == shell.cluster.me() {
-            return reachable(&shell.cluster, shell.contacts.hops(aor, clock::now()));
-        }
-        let question = Said::Lookup(aor.into()).encode();
-        let Some(answer) = shell.cluster.ask(node, Kind::Registration, question, LOOKUP).await else { continue };
-        if let Some(copies) = Copies::decode(&answer) {
-            return reachable(&shell.cluster, hops_in(&copies, clock::now()));
+    let (replicated, number) = (shell.cluster.replicated(), shard_of(aor));
+    let shard = replicated.shard(number);
+    let before = shard.past.last().map(|(_, node)| *node);
+    for node in [shard.owner, shard.backup, before].into_iter().flatten() {
+        let hops = if node == shell.cluster.me() {
+            shell.contacts.hops(aor, clock::now())
+        } else {
+            let question = Said::Lookup(aor.into()).encode();
+            let Some(answer) = shell.cluster.ask(node, Kind::Registration, question, LOOKUP).await else { continue };
+            let Some(copies) = Copies::decode(&answer) else { continue };
+            hops_in(&copies, clock::now())
+        };
+        if !hops.is_empty() || !shell.contacts.is_arriving(number) {
+            return reachable(&shell.cluster, hops);
         }
     }
     Hops::new()

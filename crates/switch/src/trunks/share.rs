@@ -112,7 +112,8 @@ impl Share {
         let Some(owner) = shard.owner.and_then(|owner| replicated.member(owner)) else { return };
         let term = Term { epoch: shard.epoch.into(), incarnation: owner.incarnation };
         self.member.handle_input(now, quota::member::Input::Leader { node: owner.id, term });
-        if !cluster.is_up(owner.id) {
+        // The member notices silence by itself; a leader that is only suspected still gets its chance.
+        if cluster.is_dead(owner.id) {
             self.member.handle_input(now, quota::member::Input::Unreachable { node: owner.id });
         }
     }

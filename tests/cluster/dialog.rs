@@ -1,0 +1,76 @@
+//! A request within a call finds the call from any site.
+
+use std::time::Duration;
+
+use tests::cluster::{ALPHA, CARRIER_PORT, PBX};
+use tests::process::{report, wait_until};
+use tests::{Agent, Cluster, Lab};
+
+const WAIT: Duration = Duration::from_secs(4);
+/// Requests of each kind that are measured, and of which the median counts.
+const REQUESTS: usize = 201;
+/// What another node in between may cost.
+const ADDED: Duration = Duration::from_millis(2);
+
+/// A call through `node` that is up; its Call-ID.
+#[track_caller]
+fn call(cluster: &Cluster<'_>, pbx: &Agent, carrier: &Agent, node: &str) -> String {
+    let through = cluster.member(node).sip();
+    let call = pbx.dial(&through, "4420123456", WAIT);
+    let call = call.unwrap_or_else(|code| panic!("the call was refused with {code}\n{}", cluster.logs()));
+    assert!(carrier.talks(1, WAIT), "the carrier has the call");
+    call
+}
+
+#[test]
+fn a_bye_at_the_wrong_site_ends_both_legs() {
+    let lab = Lab::shared();
+    let cluster = Cluster::serving(&lab);
+    let (pbx, carrier) = (Agent::bind(&lab, PBX, 5060), Agent::bind(&lab, ALPHA, CARRIER_PORT));
+    for (by, at) in [("fra-1", "lon-1"), ("ams-1", "fra-1"), ("lon-1", "ams-1")] {
+        let call = call(&cluster, &pbx, &carrier, by);
+        let (code, _) = pbx.ask(&call, "BYE", &cluster.member(at).sip()).expect("the BYE is answered");
+        assert_eq!(code, 200, "a BYE of a call at {by} came to {at}\n{}", cluster.logs());
+        assert!(carrier.talks(0, WAIT), "the carrier was not told: the call was at {by}, the BYE came to {at}");
+        let carried = cluster.member(at).metric("tandem_sip_carried_total", "");
+        assert!(carried >= 1.0, "{at} answered the BYE by itself");
+        let record =
+            || cluster.member(by).cdrs().into_iter().filter(|cdr| cdr.ingress_call_id == call && cdr.last).count();
+        wait_until("the record of the call, at the node that had it", Duration::from_secs(15), || record() == 1);
+        let strangers = cluster.members().iter().filter(|member| member.name() != by);
+        let others: usize =
+            strangers.map(|member| member.cdrs().iter().filter(|cdr| cdr.ingress_call_id == call).count()).sum();
+        assert_eq!(others, 0, "one record and no more");
+    }
+}
+
+/// The middle one of many round trips of a request within a call.
+#[track_caller]
+fn median(pbx: &Agent, call: &str, method: &str, node: &str) -> Duration {
+    let ask = |_| {
+        let (code, took) = pbx.ask(call, method, node).unwrap_or_else(|| panic!("{method} at {node} is not answered"));
+        assert_eq!(code, 200, "{method} at {node}");
+        took
+    };
+    let mut took: Vec<Duration> = (0..REQUESTS).map(ask).collect();
+    took.sort_unstable();
+    took[REQUESTS / 2]
+}
+
+#[test]
+fn another_node_in_between_adds_at_most_two_milliseconds() {
+    let lab = Lab::alone();
+    let cluster = Cluster::serving(&lab);
+    let (pbx, carrier) = (Agent::bind(&lab, PBX, 5060), Agent::bind(&lab, ALPHA, CARRIER_PORT));
+    let call = call(&cluster, &pbx, &carrier, "fra-1");
+    for method in ["OPTIONS", "INFO"] {
+        let [right, wrong] = ["fra-1", "lon-1"].map(|node| median(&pbx, &call, method, &cluster.member(node).sip()));
+        report(&format!(
+            "{method} within a call, median of {REQUESTS}: {right:?} at its node, {wrong:?} through another"
+        ));
+        assert!(wrong < right + ADDED, "{method}: {right:?} at the call's node, {wrong:?} through another");
+    }
+    let carried = cluster.member("lon-1").metric("tandem_sip_carried_total", "");
+    assert!(carried >= 2.0 * REQUESTS as f64, "the requests went through lon-1: {carried}");
+    assert!(pbx.hang_up_all(WAIT) && carrier.talks(0, WAIT));
+}
