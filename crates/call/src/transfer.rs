@@ -221,6 +221,7 @@ fn payer(core: &Core, env: &Env<'_>, by: MediaSide, asked: &Asked, message: &Mes
         session: None,
         emergency: false,
         hidden,
+        told: Box::default(),
     })
 }
 
