@@ -1,10 +1,14 @@
 //! Who calls and whom, as admission found out. It stays with the call to its end, so it is small.
 
+use crate::admission;
+use crate::core::Env;
+use crate::headers::TRANSPARENT_OPTIONS;
+use crate::leg::is_natted;
 use crate::media::Codecs;
 use routing::model::{Trunk, User};
-use sip::Flow;
 use sip::clock::Wall;
 use sip::session_timer::Policy;
+use sip::{Flow, Message, Name};
 use smallvec::SmallVec;
 use std::sync::Arc;
 use trunk::Identity;
@@ -84,9 +88,58 @@ pub(crate) struct Caller {
     pub(crate) emergency: bool,
     /// It asked for privacy, which holds for everybody that it is joined with later.
     pub(crate) hidden: bool,
+    /// Tags of ours under which a former node has told it of early dialogs.
+    pub(crate) told: Box<[Box<str>]>,
 }
 
 impl Caller {
+    /// As its INVITE describes it.
+    pub(crate) fn of_invite(
+        env: &Env<'_>,
+        source: Source,
+        server: u32,
+        invite: &Message,
+        flow: &Flow,
+        tag: Box<str>,
+    ) -> Self {
+        let dialled = admission::dialled(invite).unwrap_or_default();
+        let called = admission::called(&source, &dialled);
+        let (caller_in, identity) = admission::identity(env, &source, invite);
+        let seconds = source.trunk().map_or(env.settings.session_expires, |trunk| trunk.session_expires);
+        let options = |name| -> SmallVec<[&'static str; 2]> {
+            let known = |tag: &str| TRANSPARENT_OPTIONS.into_iter().find(|option| option.eq_ignore_ascii_case(tag));
+            invite.values(name).filter_map(known).collect()
+        };
+        let required: SmallVec<[&'static str; 2]> = options(Name::Require);
+        let mut supported = options(Name::Supported);
+        for tag in &required {
+            if !supported.contains(tag) {
+                supported.push(tag);
+            }
+        }
+        Self {
+            codecs: codecs_of(source.trunk().map(|trunk| &**trunk)),
+            pinned: flow.transport.is_reliable() || is_natted(invite, flow),
+            source,
+            server,
+            flow: *flow,
+            started: env.now.wall,
+            caller_in: caller_in.into(),
+            called_in: dialled.into(),
+            called: called.into(),
+            hidden: identity.privacy || identity.from.is_none(),
+            identity,
+            lrn: Box::default(),
+            call_id: invite.call_id().into(),
+            tag,
+            options: supported,
+            required: required.into_iter().collect(),
+            session: (seconds > 0).then_some(Policy { seconds, min_seconds: env.settings.min_se }),
+            emergency: false,
+            told: Box::default(),
+        }
+    }
+
     /// The call is answered: what only a further attempt needs goes.
     pub(crate) fn forget_setup(&mut self) {
         self.called = Box::default();
@@ -94,5 +147,6 @@ impl Caller {
         self.options = SmallVec::new();
         self.required = SmallVec::new();
         self.codecs = None;
+        self.told = Box::default();
     }
 }

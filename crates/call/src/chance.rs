@@ -11,6 +11,11 @@ impl Chance {
         Self(seed)
     }
 
+    /// Another node goes on: it draws other values than the former one may have drawn since.
+    pub(crate) const fn diverge(&mut self, by: u64) {
+        self.0 = self.next() ^ by;
+    }
+
     pub(crate) const fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;

@@ -2,6 +2,10 @@
 //!
 //! Times are carried as durations, trunks by name: the node that takes over has its own clock and the same tables.
 
+mod setup;
+
+pub(crate) use setup::{AttemptPart, Setup, TryPart};
+
 use crate::call::Call;
 use crate::caller::Source;
 use crate::chance::Chance;
@@ -38,6 +42,8 @@ pub(crate) struct Snapshot {
     pub(crate) takeovers: u32,
     pub(crate) attempts: u32,
     pub(crate) caller: CallerPart,
+    /// INVITEs that are out without a final response: that of the attempt under way, and those that were given up.
+    pub(crate) invites: Vec<Out>,
     pub(crate) progress: Progress,
 }
 
@@ -60,18 +66,10 @@ pub(crate) struct CallerPart {
 
 #[derive(Serialize, Deserialize)]
 pub(crate) enum Progress {
-    /// Not answered: enough to refuse the caller and to take the callee's INVITE back.
+    /// Not answered: enough to refuse the caller and to take the callee's INVITE back, and to route the call again.
     Setup(Box<Setup>),
     /// Answered.
     Held(Box<Held>),
-}
-
-#[derive(Serialize, Deserialize)]
-pub(crate) struct Setup {
-    pub(crate) invite: Bytes,
-    pub(crate) anchored: bool,
-    pub(crate) target: Option<(u32, TargetPart)>,
-    pub(crate) egress: Option<Out>,
 }
 
 /// An INVITE that is out.
@@ -79,6 +77,8 @@ pub(crate) struct Setup {
 pub(crate) struct Out {
     /// The number of its branch.
     pub(crate) branch: u32,
+    /// Nobody waits for it any more.
+    pub(crate) given_up: bool,
     pub(crate) bytes: Bytes,
     pub(crate) flow: Flow,
     pub(crate) side: MediaSide,
@@ -106,16 +106,25 @@ pub(crate) struct Held {
     /// Who has to hear whom it was joined with.
     pub(crate) rejoin: Option<MediaSide>,
     pub(crate) transfer: Option<TransferPart>,
+    /// The 2xx to the caller that was not acknowledged yet.
+    pub(crate) answer: Option<AnswerPart>,
+}
+
+/// A 2xx that waits for its ACK.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct AnswerPart {
+    pub(crate) bytes: Bytes,
+    /// The ACK has to bring the answer to the callee's offer.
+    pub(crate) late: bool,
 }
 
 /// A transfer under way: enough to take it back.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct TransferPart {
     pub(crate) subscription: Option<Subscription>,
-    pub(crate) egress: Option<Out>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct LegPart {
     pub(crate) dialog: Dialog,
     pub(crate) flow: Flow,
@@ -127,7 +136,7 @@ pub(crate) struct LegPart {
     pub(crate) timer: Option<(u32, bool, Duration)>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum TargetPart {
     Trunk(Arc<str>),
     Registered(Arc<str>),
@@ -155,13 +164,19 @@ fn snapshot(core: &Core, state: &State, now: Now) -> Option<Snapshot> {
     let progress = match state {
         State::Arriving | State::Clearing(_) | State::Over => return None,
         State::Admitting(_) | State::Seizing(_) | State::Anchoring(_) | State::Trying(_) => {
-            Progress::Setup(Box::new(setup(core)?))
+            Progress::Setup(Box::new(setup::setup(core, state, now)?))
         }
-        State::Answering(state) => Progress::Held(Box::new(held(core, &state.call, None, now)?)),
+        State::Answering(state) => {
+            let held = held(core, &state.call, None, now)?;
+            Progress::Held(Box::new(Held { answer: answer_out(core), ..held }))
+        }
         State::Connected(state) => Progress::Held(Box::new(held(core, state, None, now)?)),
-        State::Moving(state) => Progress::Held(Box::new(held(core, state.call(), None, now)?)),
+        State::Moving(state) => {
+            let held = held(core, state.call(), None, now)?;
+            Progress::Held(Box::new(Held { answer: answer_out(core), ..held }))
+        }
         State::Transferring(state) => {
-            let transfer = TransferPart { subscription: state.transfer().subscription, egress: invite_out(core) };
+            let transfer = TransferPart { subscription: state.transfer().subscription };
             Progress::Held(Box::new(held(core, state.call(), Some(transfer), now)?))
         }
     };
@@ -192,24 +207,35 @@ fn snapshot(core: &Core, state: &State, now: Now) -> Option<Snapshot> {
         takeovers: core.takeovers,
         attempts: core.attempts,
         caller,
+        invites: invites(core),
         progress,
     })
 }
 
-fn setup(core: &Core) -> Option<Setup> {
-    Some(Setup {
-        invite: core.invite.as_ref()?.bytes().clone(),
-        anchored: core.ledger.is_anchored(),
-        target: core.ledger.last_seized().map(|(attempt, target)| (*attempt, target_part(target))),
-        egress: invite_out(core),
-    })
+/// The INVITEs that are out.
+fn invites(core: &Core) -> Vec<Out> {
+    let out = core.tx.clients.iter().filter_map(|client| {
+        let given_up = match client.purpose {
+            Purpose::Setup => false,
+            Purpose::Orphan => true,
+            Purpose::Farewell
+            | Purpose::Bridge { .. }
+            | Purpose::Refresh(_)
+            | Purpose::Notify
+            | Purpose::Rejoin(_)
+            | Purpose::Relocate(_) => return None,
+        };
+        let bytes = client.request.as_ref().filter(|_| client.is_needed())?.bytes().clone();
+        let (branch, flow, side, attempt) = (client.branch, client.to, client.side, client.attempt);
+        Some(Out { branch, given_up, bytes, flow, side, attempt })
+    });
+    out.collect()
 }
 
-/// The INVITE of the attempt that is under way.
-fn invite_out(core: &Core) -> Option<Out> {
-    let out = core.tx.clients.iter().find(|client| client.purpose == Purpose::Setup && client.is_needed())?;
-    let bytes = out.request.as_ref()?.bytes().clone();
-    Some(Out { branch: out.branch, bytes, flow: out.to, side: out.side, attempt: out.attempt })
+/// The caller's 2xx, while it waits for its ACK.
+fn answer_out(core: &Core) -> Option<AnswerPart> {
+    let answer = core.tx.answers.iter().find(|answer| answer.side == MediaSide::A && !answer.machine.is_over())?;
+    Some(AnswerPart { bytes: answer.machine.response()?.clone(), late: answer.late.is_some() })
 }
 
 fn target_part(target: &Target) -> TargetPart {
@@ -250,5 +276,6 @@ fn held(core: &Core, call: &Connected, transfer: Option<TransferPart>, now: Now)
         parting: core.parting.as_ref().map(|parting| (parting.side, leg_part(&parting.leg, now))),
         rejoin: core.rejoin.map(|rejoin| rejoin.side),
         transfer,
+        answer: None,
     })
 }

@@ -25,6 +25,9 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+/// How many numbers a node that takes over leaves to the former one.
+const NUMBER_GAP: u32 = 1_000;
+
 /// The context of one input, with its time.
 #[derive(Clone, Copy)]
 pub(crate) struct Env<'a> {
@@ -112,6 +115,12 @@ impl Core {
     /// After a restore: numbers go on behind those that were given.
     pub(crate) fn continue_numbers(&mut self, last: u32) {
         self.last_number = last;
+    }
+
+    /// Another node goes on: numbers and chance do not meet those that the former one may have used since its checkpoint.
+    pub(crate) fn diverge(&mut self, env: &Env<'_>) {
+        self.last_number = self.last_number.saturating_add(NUMBER_GAP);
+        self.chance.diverge(env.now.wall.0.rotate_left(20) ^ env.now.mono.as_micros());
     }
 
     pub(crate) const fn last_number(&self) -> u32 {
@@ -278,7 +287,7 @@ pub(crate) fn advertised<'a>(env: &Env<'a>, flow: &Flow) -> Cow<'a, str> {
 }
 
 /// Where responses to a request go (RFC 3261 §18.2.2, RFC 3581 §4).
-fn response_flow(flow: &Flow, request: &Message) -> Flow {
+pub(crate) fn response_flow(flow: &Flow, request: &Message) -> Flow {
     let mut to = *flow;
     if !flow.transport.is_reliable()
         && let Some(via) = request.top_via()

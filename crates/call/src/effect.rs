@@ -135,7 +135,7 @@ pub enum Outcome {
 pub enum Point {
     /// An INVITE of leg B is about to leave.
     C0,
-    /// A provisional response with a tag or a description went on.
+    /// A provisional response with a tag or a description went on, or an attempt gave way to the next one.
     C1,
     /// The answer is about to go to the caller.
     C2,

@@ -40,7 +40,12 @@ fn make(core: &mut Core, env: &Env<'_>, attempt: &Try, message: &Message) -> Opt
     let (request, callee_flow) = (client.request.clone()?, client.to);
     let is_taken = core.paths.iter().any(|path| path.leg(MediaSide::A).dialog.local_tag() == &*first_tag);
     let tag = if is_taken { core.tag(MediaSide::A) } else { first_tag };
-    let a = Leg::new(Dialog::uas(&invite, &tag)?, caller_flow, pinned, &invite, env.locals);
+    let mut dialog = Dialog::uas(&invite, &tag)?;
+    if core.takeovers > 0 {
+        // A former node may have spoken under the same tag.
+        dialog.take_over();
+    }
+    let a = Leg::new(dialog, caller_flow, pinned, &invite, env.locals);
     let bound = attempt.hops.front().is_some_and(|hop| hop.flow.is_some());
     let b = Leg::new(Dialog::uac(&request, message)?, callee_flow, bound, message, env.locals);
     let b = b.of_attempt(attempt.number);

@@ -9,7 +9,8 @@ use bytes::Bytes;
 use sip::header::Refresher;
 use sip::session_timer::{Agreed, Policy};
 use sip::transaction::AnswerRetransmit;
-use sip::{Builder, Message, Name};
+use sip::{Builder, Flow, Message, Name};
+use std::sync::Arc;
 
 /// `Reason: Q.850;cause=…` (RFC 3326).
 pub(crate) fn add_cause(builder: &mut Builder, q850: u16) {
@@ -100,6 +101,20 @@ pub(crate) fn answer(core: &mut Core, env: &Env<'_>, message: &Message, sdp: Opt
     let cseq = invite.cseq().map_or(1, |cseq| cseq.number);
     await_ack(core, env, server, code, bytes, cseq, MediaSide::A, late);
     core.invite = None;
+}
+
+/// Sends the 2xx of a former node once more, from this one: with another Contact and description, and else as it was.
+pub(crate) fn answer_again(core: &mut Core, env: &Env<'_>, former: &Message, flow: Flow, sdp: Option<Bytes>) {
+    let (code, cseq) = (former.code().unwrap_or(200), former.cseq().map_or(1, |cseq| cseq.number));
+    let server = core.serve(env, MediaSide::A, &flow, &Arc::new(former.clone()));
+    let mut reply = Builder::status_as(code, former.reason_phrase());
+    let ours = [Name::Contact, Name::ContentType, Name::ContentLength];
+    for field in former.fields().iter().filter(|field| !ours.contains(&field.name)) {
+        reply.field_ref(former, field);
+    }
+    reply.add(Name::Contact, core.contact(env, &flow));
+    let bytes = body::finish(reply, former, sdp.as_ref());
+    await_ack(core, env, server, code, bytes, cseq, MediaSide::A, None);
 }
 
 /// Sends a 2xx to an INVITE and repeats it until its ACK.

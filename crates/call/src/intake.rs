@@ -110,9 +110,14 @@ fn fresh(core: &mut Core, env: &Env<'_>, message: Arc<Message>, flow: &Flow) -> 
     let side = found.map_or(MediaSide::A, |(_, side)| side);
     let server = core.serve(env, side, flow, &message);
     let Some((path, side)) = found else {
-        let code = if crate::parting::takes(core, &message) { 200 } else { 481 };
+        let told = core.caller.as_ref().is_some_and(|caller| crate::resumption::was_told(caller, &message));
+        let heard = told && matches!(message.method(), Method::Bye | Method::Prack);
+        let code = if heard || crate::parting::takes(core, &message) { 200 } else { 481 };
         core.refuse(env, server, code);
-        return None;
+        // RFC 3261 §15.1.2: a BYE in the early dialog ends the call as CANCEL would.
+        let setup =
+            core.caller.as_ref().map(|caller| caller.server).filter(|_| told && message.method() == Method::Bye)?;
+        return Some(Event::Cancelled { server: setup, reason: None });
     };
     let cseq = message.cseq()?;
     let leg = core.paths[path].leg_mut(side);

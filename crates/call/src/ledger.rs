@@ -142,11 +142,6 @@ impl Ledger {
         self.admitted.as_ref()
     }
 
-    /// The channel that was taken last, with its attempt.
-    pub(crate) fn last_seized(&self) -> Option<&(u32, Target)> {
-        self.seized.last()
-    }
-
     /// Every channel that is taken, with its attempt.
     pub(crate) fn seized_targets(&self) -> &[(u32, Target)] {
         &self.seized

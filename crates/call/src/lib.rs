@@ -37,6 +37,7 @@ mod redirect;
 mod refer;
 mod rejoin;
 mod relocation;
+mod resumption;
 mod revival;
 mod settings;
 mod state;

@@ -103,6 +103,14 @@ impl Relocation {
         }
     }
 
+    /// The caller has acknowledged a 200 of this node: it is here.
+    pub(crate) fn acknowledged(&mut self, core: &mut Core) {
+        if matches!(self.stage, Stage::Due(_)) {
+            self.count(core, Moved::Answered);
+            self.stage = Stage::Done;
+        }
+    }
+
     /// Time has passed.
     pub(crate) fn on_alarm(&mut self, core: &mut Core, env: &Env<'_>) -> Step {
         match self.stage {
@@ -184,6 +192,8 @@ impl Relocation {
             entry.won = Some(message.to_tag().unwrap_or("").into());
         }
         self.count(core, Moved::Answered);
+        // Who answers this has had its 200 from the former node.
+        core.tx.answers.retain(|answer| answer.side != self.side);
         timers::refreshed(core, env, self.side, message);
         orphan::acknowledge(core, env, client, 0, "", b"");
         if let Some(body) = message.sdp() {

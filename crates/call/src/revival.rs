@@ -2,14 +2,16 @@
 
 use crate::call::Call;
 use crate::caller::{Caller, Source, codecs_of};
-use crate::checkpoint::{CallerPart, Held, LegPart, Out, Progress, Snapshot, TargetPart, TransferPart, VERSION};
+use crate::checkpoint::{
+    AnswerPart, CallerPart, Held, LegPart, Out, Progress, Setup, Snapshot, TargetPart, TransferPart, VERSION,
+};
 use crate::context::{Context, Locals};
 use crate::core::{Core, Env};
 use crate::effect::MediaSide;
 use crate::error::Error;
 use crate::ledger::Ledger;
 use crate::leg::{Leg, Path};
-use crate::media::Codecs;
+use crate::media::{Codecs, Media};
 use crate::parting::Parting;
 use crate::records::Callee;
 use crate::rejoin::Rejoin;
@@ -25,11 +27,22 @@ use smallvec::SmallVec;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What a restored call has to take back before it goes on.
+/// What was under way when the checkpoint was written.
 #[derive(Clone, Debug)]
-pub(crate) enum Undone {
-    /// A transfer was under way.
-    Transfer(TransferPart),
+pub(crate) struct Undone {
+    pub(crate) invites: Vec<Out>,
+    /// A transfer.
+    transfer: Option<TransferPart>,
+    /// The setup.
+    pub(crate) setup: Option<Box<Setup>>,
+    /// A 2xx to the caller that waits for its ACK.
+    pub(crate) answer: Option<AnswerPart>,
+}
+
+impl Undone {
+    fn is_empty(&self) -> bool {
+        self.invites.is_empty() && self.transfer.is_none() && self.setup.is_none() && self.answer.is_none()
+    }
 }
 
 /// Where a restored call goes on.
@@ -64,15 +77,25 @@ impl Call {
 impl Core {
     /// Takes back what was under way when the checkpoint was written; on the node that wrote it, or on another one.
     pub(crate) fn undo(&mut self, env: &Env<'_>, place: Place) {
-        match self.undone.take().map(|undone| *undone) {
-            Some(Undone::Transfer(transfer)) => take_back(self, env, transfer, place),
-            None => {}
+        let Some(undone) = self.undone.take() else { return };
+        if undone.setup.is_none() {
+            surrender_spare(self, &undone.invites);
+        }
+        for out in undone.invites {
+            recall(self, env, out, place);
+        }
+        // A transfer does not outlive its node: its INVITE is taken back, its sender hears that it failed.
+        if let Some(transfer) = undone.transfer {
+            self.free_spare_ports();
+            if let Some(subscription) = transfer.subscription {
+                subscription.finish(self, env, 503);
+            }
         }
     }
 }
 
 /// A point of this clock that lies `ago` in the past, as far as the clock reaches.
-fn past(now: Instant, ago: Duration) -> Instant {
+pub(crate) fn past(now: Instant, ago: Duration) -> Instant {
     let micros = u64::try_from(ago.as_micros()).unwrap_or(u64::MAX);
     Instant::from_micros(now.as_micros().saturating_sub(micros))
 }
@@ -86,22 +109,27 @@ fn revive(snapshot: Snapshot, age: Duration, env: &Env<'_>) -> Call {
     let has_channel = snapshot.caller.has_channel;
     let mut caller = revive_caller(snapshot.caller, env);
     let admitted = caller.source.trunk().filter(|_| has_channel).cloned();
+    let mut undone = Undone { invites: snapshot.invites, transfer: None, setup: None, answer: None };
     let state = match snapshot.progress {
         Progress::Setup(setup) => {
-            let seized = setup.target.map(|(attempt, target)| (attempt, revive_target(target, env)));
-            core.ledger = Ledger::restored(admitted, seized.into_iter(), setup.anchored);
-            if let Some(out) = setup.egress {
-                recall(&mut core, env, out, Place::Here);
-            }
-            if let Ok(invite) = Message::parse(setup.invite) {
-                let invite = Arc::new(invite);
+            let targets = setup.targets.iter().map(|(attempt, target)| (*attempt, revive_target(target, env)));
+            core.ledger = Ledger::restored(admitted, targets, setup.anchored);
+            core.media = Media::new([core.chance.next(), core.chance.next()]);
+            if let Ok(invite) = Message::parse(setup.invite.clone()) {
+                let invite = Arc::new(invite.from_source(caller.flow.remote));
                 caller.server = core.serve(env, MediaSide::A, &caller.flow, &invite);
                 core.invite = Some(invite);
             }
+            undone.setup = Some(setup);
             State::Admitting(Admitting { until: env.now.mono + env.settings.max_wait })
         }
-        Progress::Held(held) => State::Connected(Box::new(revive_held(&mut core, env, *held, age, admitted))),
+        Progress::Held(mut held) => {
+            undone.transfer = held.transfer.take();
+            undone.answer = held.answer.take();
+            State::Connected(Box::new(revive_held(&mut core, env, *held, age, admitted)))
+        }
     };
+    core.undone = Some(Box::new(undone)).filter(|undone| !undone.is_empty());
     core.caller = Some(Box::new(caller));
     core.codecs_to = codecs_between(&core);
     Call { core, state }
@@ -109,7 +137,7 @@ fn revive(snapshot: Snapshot, age: Duration, env: &Env<'_>) -> Call {
 
 fn revive_held(core: &mut Core, env: &Env<'_>, held: Held, age: Duration, admitted: Option<Arc<Trunk>>) -> Connected {
     let now = env.now.mono;
-    let targets = held.targets.into_iter().map(|(attempt, target)| (attempt, revive_target(target, env)));
+    let targets = held.targets.into_iter().map(|(attempt, target)| (attempt, revive_target(&target, env)));
     core.ledger = Ledger::restored(admitted, targets, held.anchored);
     let legs = held.legs.map(|part| revive_leg(part, age, now));
     core.paths = SmallVec::from_iter([Box::new(Path { legs, early: None, attempt: held.attempt })]);
@@ -122,7 +150,6 @@ fn revive_held(core: &mut Core, env: &Env<'_>, held: Held, age: Duration, admitt
     let mut call = Connected::new(since(held.callee, of_callee), past(now, in_all), until);
     call.side = held.side;
     call.other = held.other.map(|other| Box::new(since(*other, of_other)));
-    core.undone = held.transfer.map(|transfer| Box::new(Undone::Transfer(transfer)));
     call
 }
 
@@ -135,28 +162,20 @@ fn codecs_between(core: &Core) -> [Codecs; 2] {
     [egress::common(&a, &b), egress::common(&b, &a)]
 }
 
-/// A transfer does not outlive its node: its INVITE is taken back, its sender hears that it failed.
-fn take_back(core: &mut Core, env: &Env<'_>, transfer: TransferPart, place: Place) {
-    let recalled = transfer.egress.as_ref().map_or(0, |out| out.attempt);
-    let legs = core.paths[0].legs.iter().map(|leg| leg.attempt);
-    let kept: SmallVec<[u32; 3]> = legs.chain([recalled]).collect();
+/// Channels that neither a leg nor an INVITE needs.
+fn surrender_spare(core: &mut Core, invites: &[Out]) {
+    let legs = core.paths.iter().flat_map(|path| &path.legs).map(|leg| leg.attempt);
+    let kept: SmallVec<[u32; 3]> = legs.chain(invites.iter().map(|out| out.attempt)).collect();
     let spare = core.ledger.seized_targets().iter().map(|(attempt, _)| *attempt);
     let spare: SmallVec<[u32; 1]> = spare.filter(|attempt| !kept.contains(attempt)).collect();
     for attempt in spare {
         core.ledger.surrender(&mut core.out, attempt);
     }
-    if let Some(out) = transfer.egress {
-        recall(core, env, out, place);
-    }
-    core.free_spare_ports();
-    if let Some(subscription) = transfer.subscription {
-        subscription.finish(core, env, 503);
-    }
 }
 
 /// The callee's INVITE comes back as one that nobody waits for: sent again it brings the last response again, and then
 /// CANCEL, or ACK and BYE, may go out. On another node the response would go to the old one, so CANCEL goes at once.
-fn recall(core: &mut Core, env: &Env<'_>, out: Out, place: Place) {
+pub(crate) fn recall(core: &mut Core, env: &Env<'_>, out: Out, place: Place) {
     let flow = match place {
         Place::Here => out.flow,
         Place::Elsewhere => moved(out.flow, env.locals),
@@ -212,10 +231,11 @@ fn revive_caller(part: CallerPart, env: &Env<'_>) -> Caller {
         session: None,
         emergency: part.emergency,
         hidden: part.hidden,
+        told: Box::default(),
     }
 }
 
-fn revive_leg(part: LegPart, age: Duration, now: Instant) -> Leg {
+pub(crate) fn revive_leg(part: LegPart, age: Duration, now: Instant) -> Leg {
     let since = part.timer.map_or(now, |(_, _, ran)| past(now, ran + age));
     let timer = part.timer.map(|(seconds, we_refresh, _)| SessionTimer::new(since, seconds, we_refresh));
     Leg {
@@ -230,13 +250,13 @@ fn revive_leg(part: LegPart, age: Duration, now: Instant) -> Leg {
     }
 }
 
-fn revive_target(part: TargetPart, env: &Env<'_>) -> Target {
+pub(crate) fn revive_target(part: &TargetPart, env: &Env<'_>) -> Target {
     match part {
-        TargetPart::Trunk(name) => Target::Trunk(trunk_named(env, &name)),
-        TargetPart::Registered(name) => Target::Registered(trunk_named(env, &name)),
-        TargetPart::User(name) => match env.view.user(&name) {
+        TargetPart::Trunk(name) => Target::Trunk(trunk_named(env, name)),
+        TargetPart::Registered(name) => Target::Registered(trunk_named(env, name)),
+        TargetPart::User(name) => match env.view.user(name) {
             Some(user) => Target::User(user.clone()),
-            None => Target::Registered(trunk_named(env, &name)),
+            None => Target::Registered(trunk_named(env, name)),
         },
     }
 }

@@ -3,6 +3,7 @@
 use crate::call::Call;
 use crate::context::Context;
 use crate::core::Env;
+use crate::resumption;
 use crate::state::{Moving, State};
 use routing::model::Trunk;
 use sip::clock::{Instant, Now, Wall};
@@ -34,7 +35,10 @@ impl Call {
     pub fn peers(&self) -> SmallVec<[SocketAddr; 2]> {
         match self.core.paths.first() {
             Some(path) => path.legs.iter().filter(|leg| !leg.gone).map(|leg| leg.reachable_at()).collect(),
-            None => self.core.caller.iter().map(|caller| caller.flow.remote).collect(),
+            None => {
+                let invites = self.core.undone.iter().flat_map(|undone| &undone.invites).map(|out| out.flow.remote);
+                self.core.caller.iter().map(|caller| caller.flow.remote).chain(invites).collect()
+            }
         }
     }
 
@@ -45,11 +49,20 @@ impl Call {
         let env = Env::new(cx, now);
         self.core.takeovers += 1;
         let heard = before(now, silent_for);
-        if let State::Connected(_) = &self.state
-            && let State::Connected(call) = std::mem::replace(&mut self.state, State::Over)
-        {
-            self.state = Moving::begin(&mut self.core, &env, *call, heard);
-        }
+        self.core.diverge(&env);
+        self.state = match std::mem::replace(&mut self.state, State::Over) {
+            State::Connected(call) => Moving::begin(&mut self.core, &env, *call, heard),
+            State::Admitting(state) => resumption::begin(&mut self.core, &env, state),
+            state @ (State::Arriving
+            | State::Seizing(_)
+            | State::Anchoring(_)
+            | State::Trying(_)
+            | State::Answering(_)
+            | State::Transferring(_)
+            | State::Moving(_)
+            | State::Clearing(_)
+            | State::Over) => state,
+        };
         self.run(&env);
     }
 }

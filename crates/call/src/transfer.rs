@@ -108,6 +108,8 @@ impl Transfer {
         if !callee.metric.is_empty() {
             core.count_failure(callee.metric.clone(), Direction::Egress, ending.code);
         }
+        // Nobody gives the number of this row to another one.
+        core.out.push_back(Effect::Checkpoint(Point::C4));
         core.close_row(env, &callee, ending);
     }
 
@@ -149,10 +151,11 @@ impl Transfer {
         }
         core.give_back(&old);
         core.route = None;
+        // Whoever takes the call over finds its parties as its rows say.
+        core.out.push_back(Effect::Checkpoint(Point::C4));
         let call = self.records(core, env, call, &old, attempt);
         core.rejoin = Some(Rejoin::new(self.by.other(), env.now.mono));
         rejoin::on_alarm(core, env);
-        core.out.push_back(Effect::Checkpoint(Point::C4));
         Ok(call)
     }
 
@@ -221,6 +224,7 @@ fn payer(core: &Core, env: &Env<'_>, by: MediaSide, asked: &Asked, message: &Mes
         session: None,
         emergency: false,
         hidden,
+        told: Box::default(),
     })
 }
 

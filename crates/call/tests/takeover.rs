@@ -131,6 +131,25 @@ fn a_second_node_takes_over_before_anybody_has_answered() {
 }
 
 #[test]
+fn what_the_former_owner_said_unprotected_is_numbered_below() {
+    let bob = Script { broods: Some(SECOND * 60), ..Script::default() };
+    let mut world = talking(Script::default(), bob);
+    world.act(ALICE, |agent, now| {
+        let body = agent.describe("sendonly");
+        agent.request(now, "INVITE", "application/sdp", &body);
+    });
+    world.run_for(Duration::from_millis(200));
+    let former = asked(&world, BOB);
+    world.agents[BOB].script.broods = None;
+    world.fail_over(SECOND);
+    world.run_for(Duration::from_millis(200));
+    let next = asked(&world, BOB);
+    assert!(version(&text(&next)) > version(&text(&former)), "{}\n{}", text(&former), text(&next));
+    assert!(next.cseq().map(|cseq| cseq.number) > former.cseq().map(|cseq| cseq.number));
+    end(world, ALICE);
+}
+
+#[test]
 fn who_hung_up_meanwhile_has_ended_the_call_when_it_was_last_heard() {
     let mut world = usual();
     world.run_for(SECOND * 58);

@@ -74,6 +74,8 @@ enum Server {
 }
 
 struct ServerEntry {
+    /// Who sent it first.
+    from: SocketAddr,
     branch: String,
     method: Method,
     machine: Server,
@@ -142,13 +144,17 @@ impl Agent {
         out.into_iter().map(|bytes| (self.destination(&bytes), bytes)).collect()
     }
 
-    /// A response goes where its request came from, a request within a dialog to the dialog's target, and what opens one to
+    /// A response goes where its request came from (RFC 3581), a request within a dialog to the dialog's target, and what opens one to
     /// the switch that the agent knows.
     fn destination(&self, bytes: &Bytes) -> SocketAddr {
         let Ok(message) = Message::parse(bytes.clone()) else { return self.peer };
-        let named = if !message.is_request() {
-            message.top_via().and_then(|via| Some((sip::uri::host_ip(via.host)?, via.port)))
-        } else if message.to_tag().is_some() {
+        if !message.is_request() {
+            let branch = message.top_via().map_or("", |via| via.branch());
+            let method = message.method();
+            let server = self.servers.iter().find(|server| server.branch == branch && server.method == method);
+            return server.map_or(self.peer, |server| server.from);
+        }
+        let named = if message.to_tag().is_some() {
             Uri::parse(message.uri()).and_then(|uri| Some((uri.ip()?, uri.port)))
         } else {
             None

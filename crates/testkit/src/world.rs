@@ -102,7 +102,7 @@ impl World {
         if to == self.node.address {
             self.node.receive(self.now, &mut self.net, from, bytes);
         } else if let Some(agent) = self.agents.iter_mut().find(|agent| agent.address == to) {
-            agent.receive(self.now, bytes);
+            agent.receive(self.now, from, bytes);
         }
     }
 

@@ -2,16 +2,13 @@
 
 use super::{Admitting, Clearing, Seizing, State};
 use crate::admission::{self, Verdicted};
-use crate::caller::{Caller, Source, codecs_of};
+use crate::caller::Caller;
 use crate::core::{Core, Env};
 use crate::effect::{Direction, Effect, Event as Count, MediaSide};
 use crate::event::Event;
-use crate::headers::TRANSPARENT_OPTIONS;
-use crate::leg::is_natted;
 use crate::settings::UnknownSource;
 use sip::session_timer::Policy;
 use sip::{Flow, Message, Name};
-use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// The name under which metrics count those that nobody knows.
@@ -51,7 +48,8 @@ fn arrive(core: &mut Core, env: &Env<'_>, invite: &Arc<Message>, flow: &Flow) ->
     if let Some(reply) = core.reply(server, 100, "") {
         core.respond(env, server, 100, reply.finish());
     }
-    let caller = describe(core, env, source, server, invite, flow);
+    let tag = core.tag(MediaSide::A);
+    let caller = Caller::of_invite(env, source, server, invite, flow, tag);
     let metric = caller.source.metric();
     let trunk = caller.source.trunk().cloned();
     core.caller = Some(Box::new(caller));
@@ -94,44 +92,6 @@ fn refuse_unfit(core: &mut Core, env: &Env<'_>, invite: &Message) -> Option<Stat
         return Some(Clearing::refused(core, env, 400, 127, "no contact"));
     }
     None
-}
-
-fn describe(core: &mut Core, env: &Env<'_>, source: Source, server: u32, invite: &Message, flow: &Flow) -> Caller {
-    let dialled = admission::dialled(invite).unwrap_or_default();
-    let called = admission::called(&source, &dialled);
-    let (caller_in, identity) = admission::identity(env, &source, invite);
-    let seconds = source.trunk().map_or(env.settings.session_expires, |trunk| trunk.session_expires);
-    let options = |name| -> SmallVec<[&'static str; 2]> {
-        let known = |tag: &str| TRANSPARENT_OPTIONS.into_iter().find(|option| option.eq_ignore_ascii_case(tag));
-        invite.values(name).filter_map(known).collect()
-    };
-    let required: SmallVec<[&'static str; 2]> = options(Name::Require);
-    let mut supported = options(Name::Supported);
-    for tag in &required {
-        if !supported.contains(tag) {
-            supported.push(tag);
-        }
-    }
-    Caller {
-        codecs: codecs_of(source.trunk().map(|trunk| &**trunk)),
-        pinned: flow.transport.is_reliable() || is_natted(invite, flow),
-        source,
-        server,
-        flow: *flow,
-        started: env.now.wall,
-        caller_in: caller_in.into(),
-        called_in: dialled.into(),
-        called: called.into(),
-        hidden: identity.privacy || identity.from.is_none(),
-        identity,
-        lrn: Box::default(),
-        call_id: invite.call_id().into(),
-        tag: core.tag(MediaSide::A),
-        options: supported,
-        required: required.into_iter().collect(),
-        session: (seconds > 0).then_some(Policy { seconds, min_seconds: env.settings.min_se }),
-        emergency: false,
-    }
 }
 
 /// Refuses one that is nobody to us: no record, no channel.

@@ -29,7 +29,7 @@ pub(crate) struct Connected {
     /// Who left it to be transferred, and when.
     pub(crate) left: Option<(MediaSide, Now)>,
     /// Where it had ended before we heard of it: since when.
-    pub(crate) over_since: Option<Now>,
+    pub(crate) over_since: Option<Box<Now>>,
 }
 
 impl Connected {
@@ -54,7 +54,7 @@ impl Connected {
     /// The moment at which the leg of a side ends that ends now, unless it left before.
     pub(crate) fn end_of<'a>(&self, side: MediaSide, env: &Env<'a>) -> Env<'a> {
         let left = self.left.filter(|(left, _)| *left == side).map(|(_, at)| at);
-        Env { now: left.or(self.over_since).unwrap_or(env.now), ..*env }
+        Env { now: left.or(self.over_since.as_deref().copied()).unwrap_or(env.now), ..*env }
     }
 
     pub(super) fn poll_timeout(&self, core: &Core) -> Option<Instant> {

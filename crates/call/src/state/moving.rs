@@ -2,6 +2,7 @@
 //! What happens to the call meanwhile happens as in a connected one, but for new offers, which come at a bad time.
 
 use super::{Clearing, Connected, State};
+use crate::checkpoint::AnswerPart;
 use crate::core::{Core, Env};
 use crate::effect::{Effect, MediaSide, Point};
 use crate::event::Event;
@@ -17,8 +18,12 @@ use sip::clock::{Instant, Now};
 use sip::{Message, Method};
 use smallvec::SmallVec;
 use std::sync::Arc;
+use std::time::Duration;
 
 const SIDES: [MediaSide; 2] = [MediaSide::A, MediaSide::B];
+
+/// How long the ACK of a repeated 200 is waited for before the caller is asked.
+const GRACE: Duration = Duration::from_millis(500);
 
 /// What the record says of a call whose end nobody was there to hear.
 const ENDED_WHILE_DOWN: &str = "ended_while_down";
@@ -32,6 +37,8 @@ pub(crate) struct Moving {
     /// When the former owner was last known to carry the media.
     heard: Now,
     legs: [Relocation; 2],
+    /// The 200 of the former node, which the caller may not have heard.
+    answer: Option<Box<AnswerPart>>,
 }
 
 impl Moving {
@@ -47,6 +54,7 @@ impl Moving {
         if let Some(parting) = &mut core.parting {
             parting.leg.take_over(env.locals);
         }
+        let answer = core.undone.as_mut().and_then(|undone| undone.answer.take());
         core.undo(env, Place::Elsewhere);
         crate::parting::end_now(core, env);
         // What it would tell the one who stays, moving tells as well.
@@ -55,8 +63,14 @@ impl Moving {
             return State::Connected(Box::new(call));
         }
         let legs = SIDES.map(|side| Relocation::new(side, env.now.mono));
-        let mut state = Self { call, ports_until: None, heard, legs };
+        let answer = answer.map(Box::new);
+        let mut state = Self { call, ports_until: None, heard, legs, answer };
+        if state.answer.as_ref().is_some_and(|answer| answer.late) {
+            // What the ACK brought, or would have brought, nobody knows.
+            return state.end(core, env, 41, "late offer lost");
+        }
         if streams == 0 {
+            state.answer_again(core, env);
             return state.on_alarm(core, env);
         }
         core.ledger.anchor(&mut core.out, streams);
@@ -84,6 +98,7 @@ impl Moving {
                     self.ports_until = None;
                     core.media.move_to(&mut core.out, ports);
                     core.out.push_back(Effect::Checkpoint(Point::C4));
+                    self.answer_again(core, env);
                     self.on_alarm(core, env)
                 }
                 None => self.end(core, env, 47, "no media port free"),
@@ -101,9 +116,25 @@ impl Moving {
                 core.meet_stray(env, about.client, &message);
                 State::Moving(Box::new(self))
             }
+            Event::Acknowledged { side: MediaSide::A, .. } => {
+                self.legs[MediaSide::A.index()].acknowledged(core);
+                core.out.push_back(Effect::Checkpoint(Point::C3));
+                self.settle(core)
+            }
             Event::Request { server, side, path, message } => self.on_request(core, env, server, side, path, message),
             Event::Alarm => self.on_alarm(core, env),
             other => self.pass(core, env, other),
+        }
+    }
+
+    /// The caller gets the 200 from here: if it has not heard the former one, it follows by that; else it is asked.
+    fn answer_again(&mut self, core: &mut Core, env: &Env<'_>) {
+        let Some(former) = self.answer.take().and_then(|answer| Message::parse(answer.bytes).ok()) else { return };
+        if let Some(leg) = core.paths.first().map(|path| path.leg(MediaSide::A)) {
+            let flow = leg.flow;
+            let sdp = former.sdp().and_then(|_| core.media.repeat(MediaSide::A, false));
+            crate::ingress::answer_again(core, env, &former, flow, sdp);
+            self.legs[MediaSide::A.index()] = Relocation::new(MediaSide::A, env.now.mono + GRACE);
         }
     }
 
@@ -183,7 +214,7 @@ impl Moving {
 
     /// A party does not follow: the other one is left too. The call was over when its media was last heard of.
     fn lose(mut self, core: &mut Core, env: &Env<'_>, side: MediaSide, step: Step) -> State {
-        self.call.over_since = Some(self.last_heard());
+        self.call.over_since = Some(Box::new(self.last_heard()));
         let header = Some("Q.850;cause=41");
         match step {
             // It knows the dialog no more, so it has hung up.
@@ -210,7 +241,7 @@ impl Moving {
 
     /// The call cannot go on here.
     fn end(mut self, core: &mut Core, env: &Env<'_>, q850: u16, reason: &str) -> State {
-        self.call.over_since = Some(self.last_heard());
+        self.call.over_since = Some(Box::new(self.last_heard()));
         self.call.end(core, env, q850, reason)
     }
 }

@@ -4,6 +4,7 @@ use super::{Anchoring, Clearing, State};
 use crate::admission;
 use crate::attempt::{Route, Try, failure_of, reason_of};
 use crate::core::{Core, Env};
+use crate::effect::{Effect, Point};
 use crate::event::Event;
 use crate::input::Refused;
 use crate::record::EndedBy;
@@ -23,7 +24,7 @@ pub(crate) struct Seizing {
 impl Seizing {
     /// Plans the call and asks for the first channel. `admitted` says whether the ingress trunk had one: only an emergency
     /// call goes on without.
-    pub(super) fn plan(core: &mut Core, env: &Env<'_>, admitted: Result<(), Refused>) -> State {
+    pub(crate) fn plan(core: &mut Core, env: &Env<'_>, admitted: Result<(), Refused>) -> State {
         let seed = core.chance.next();
         let Some(caller) = &mut core.caller else { return State::Over };
         let shown = caller.identity.asserted.as_deref().or(caller.identity.from.as_deref()).unwrap_or("");
@@ -70,6 +71,20 @@ impl Seizing {
         Some(State::Seizing(Box::new(Self { until, attempt })))
     }
 
+    /// Goes on with an attempt of a former node, whose channel is taken here already if it was there. Places that are reached
+    /// by a connection of that node have to be asked for again.
+    pub(crate) fn resume(core: &mut Core, env: &Env<'_>, attempt: Try) -> State {
+        let number = attempt.number;
+        let is_seized = core.ledger.seized_target(number).is_some();
+        if is_seized && !attempt.hops.is_empty() && attempt.hops.iter().all(|hop| hop.flow.is_none()) {
+            return Anchoring::enter(core, env, attempt);
+        }
+        core.ledger.surrender(&mut core.out, number);
+        let seed = core.chance.next();
+        core.ledger.seize(&mut core.out, number, attempt.plan.target.clone(), seed);
+        State::Seizing(Box::new(Self { until: env.now.mono + env.settings.max_wait, attempt }))
+    }
+
     /// An attempt failed by a final response: the next one, or the caller hears of it.
     pub(super) fn after_refusal(
         core: &mut Core,
@@ -107,6 +122,8 @@ impl Seizing {
         if next.is_some_and(|next| attempt.reroutes(failure, next))
             && let Some(state) = Self::next(core, env)
         {
+            // Whoever takes the call over does not make this attempt again.
+            core.out.push_back(Effect::Checkpoint(Point::C1));
             core.close_attempt(env, attempt, &ending);
             core.count_failure(attempt.metric(), crate::effect::Direction::Egress, ending.code);
             core.forget_paths(env);

@@ -135,6 +135,7 @@ impl Trying {
         let ending = Ending::new(code, 0, EndedBy::Callee, "redirected");
         match Seizing::next(core, env) {
             Some(state) => {
+                core.out.push_back(Effect::Checkpoint(Point::C1));
                 core.close_attempt(env, self.attempt(), &ending);
                 core.forget_paths(env);
                 state

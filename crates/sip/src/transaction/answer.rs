@@ -21,6 +21,12 @@ impl AnswerRetransmit {
         Self { cseq, resend: Some(Resend::new(now, response, false, timers, timers.t2_ms)) }
     }
 
+    /// The 2xx, while it waits.
+    #[must_use]
+    pub fn response(&self) -> Option<&Bytes> {
+        self.resend.as_ref().map(|resend| &resend.bytes)
+    }
+
     /// An ACK came in the dialog: whether it is the first for this answer.
     pub fn acknowledge(&mut self, cseq: u32) -> bool {
         cseq == self.cseq && self.resend.take().is_some()

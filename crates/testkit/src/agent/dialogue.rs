@@ -9,6 +9,7 @@ use sip::transaction::{
     Action, AnswerRetransmit, ClientInvite, ClientNonInvite, ReliableProvisional, ServerInvite, ServerNonInvite,
 };
 use sip::{Builder, Message, Method, Name};
+use std::net::SocketAddr;
 
 impl Agent {
     /// A description with this direction on a port of the agent's.
@@ -96,6 +97,18 @@ impl Agent {
         self.begin(now, branch, Method::of(method.as_bytes()), bytes);
     }
 
+    /// Sends a request in one of its dialogs, to another place than the dialog's target.
+    pub fn request_at(&mut self, now: Now, dialog: usize, method: &str, target: &str) {
+        let branch = self.branch();
+        let (via, contact) = (self.via(&branch), self.contact());
+        let Some(dialog) = self.dialogs.get_mut(dialog) else { return };
+        let written = dialog.request_as(method, via, Some(&contact), 70).header(Name::RAck, "1 1 INVITE").finish();
+        let text = String::from_utf8_lossy(&written).into_owned();
+        let end = text.find(" SIP/2.0").unwrap_or(0);
+        let bytes = Bytes::from(format!("{method} {target}{}", &text[end..]));
+        self.begin(now, branch, Method::of(method.as_bytes()), bytes);
+    }
+
     fn begin(&mut self, now: Now, branch: String, method: Method, bytes: Bytes) {
         let machine = if method == Method::Invite {
             Client::Invite(ClientInvite::new(now.mono, bytes.clone(), false, &self.timers))
@@ -116,7 +129,7 @@ impl Agent {
     }
 
     /// A datagram came.
-    pub fn receive(&mut self, now: Now, bytes: Bytes) {
+    pub fn receive(&mut self, now: Now, from: SocketAddr, bytes: Bytes) {
         if self.script.deaf {
             return;
         }
@@ -124,7 +137,7 @@ impl Agent {
         message.check().expect("the switch sends valid messages");
         self.seen.last = Some(message.clone());
         if message.is_request() {
-            self.on_request(now, message);
+            self.on_request(now, from, message);
         } else {
             self.on_response(now, &message);
         }
@@ -232,7 +245,7 @@ impl Agent {
     }
 
     #[allow(clippy::wildcard_enum_match_arm, reason = "every other request is within the dialog")]
-    fn on_request(&mut self, now: Now, message: Message) {
+    fn on_request(&mut self, now: Now, from: SocketAddr, message: Message) {
         let branch = message.top_via().map(|via| via.branch().to_owned()).unwrap_or_default();
         let method = message.method();
         let matched = if method == Method::Ack { Method::Invite } else { method };
@@ -259,7 +272,7 @@ impl Agent {
         } else {
             Server::Other(ServerNonInvite::new(false, &self.timers))
         };
-        self.servers.push(ServerEntry { branch: branch.clone(), method, machine, request: message.clone() });
+        self.servers.push(ServerEntry { from, branch: branch.clone(), method, machine, request: message.clone() });
         match method {
             Method::Invite if message.to_tag().is_none() => self.on_invite(now, message),
             Method::Cancel => self.on_cancel(now, &branch),
@@ -279,6 +292,12 @@ impl Agent {
 
     fn on_invite(&mut self, now: Now, message: Message) {
         let challenged = self.script.asks && message.get(Name::ProxyAuthorization).is_none();
+        // Another call: what was left of the last one is none of it.
+        if self.seen.invite.as_ref().is_some_and(|last| last.call_id() != message.call_id()) {
+            self.dialogs.clear();
+            self.plans.clear();
+            self.seen.ended = false;
+        }
         self.seen.invite = Some(message);
         if challenged {
             let question = "Digest realm=\"carrier\", nonce=\"n\", algorithm=MD5, qop=\"auth\"";
