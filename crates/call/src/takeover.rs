@@ -18,6 +18,12 @@ impl Call {
         self.core.ledger.channels()
     }
 
+    /// The caller's INVITE, while it waits for its final response: what comes of its transaction belongs to this call.
+    #[must_use]
+    pub fn invite(&self) -> Option<&[u8]> {
+        self.core.invite.as_ref().map(|invite| &**invite.bytes())
+    }
+
     /// Whether it calls for help.
     #[must_use]
     pub fn is_emergency(&self) -> bool {

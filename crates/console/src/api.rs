@@ -7,7 +7,7 @@ mod imports;
 mod live;
 mod tables;
 
-pub use cluster::{Cluster, Member};
+pub use cluster::{Cluster, Drain, Member};
 pub use imports::{ImportState, Imported, Imports};
 pub use live::{
     Call, CallFilter, Calls, Cdr, CdrFilter, Cdrs, Gateway, GatewaySite, Missing, Move, Node, Nodes, Number, Numbers,

@@ -43,6 +43,9 @@ pub trait Switchboard: Send + Sync + 'static {
     /// The cluster as this node sees it.
     fn cluster(&self) -> Answer<'_, api::Cluster>;
 
+    /// Begins to empty a node, or lets it take part again. Its calls and shards move to the others while it goes on.
+    fn drain(&self, asked: api::Drain) -> Answer<'_, ()>;
+
     /// Removes a node from the cluster for good.
     fn remove(&self, name: String) -> Answer<'_, ()>;
 

@@ -121,6 +121,21 @@ enum Cluster {
     Status,
     /// Make an authority and a certificate for each node, as files.
     Certs(client::cluster::Certs),
+    /// Move the calls and shards of a node to the others; returns when no call is left on it.
+    Drain {
+        /// Its name.
+        #[arg(value_name = "NODE")]
+        name: String,
+        /// Give up after so many seconds; the node goes on to drain.
+        #[arg(long, default_value_t = 3_600)]
+        patience_seconds: u64,
+    },
+    /// Let a node that drains, or has, take calls and shards again.
+    Undrain {
+        /// Its name.
+        #[arg(value_name = "NODE")]
+        name: String,
+    },
     /// Remove a node for good.
     Remove {
         /// Its name.
@@ -175,6 +190,10 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Cluster { what, reach } => match what {
             Cluster::Status => client::cluster::status(&reach.client()),
             Cluster::Certs(certs) => client::cluster::certs(&certs, reach.json),
+            Cluster::Drain { name, patience_seconds } => {
+                client::drain::drain(&reach.client(), &name, std::time::Duration::from_secs(patience_seconds))
+            }
+            Cluster::Undrain { name } => client::drain::undrain(&reach.client(), &name),
             Cluster::Remove { name } => client::cluster::remove(&reach.client(), &name),
         },
         Command::Import(import) => client::imports::run(&import),

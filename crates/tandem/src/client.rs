@@ -3,6 +3,7 @@
 mod bar;
 pub(crate) mod cdr;
 pub(crate) mod cluster;
+pub(crate) mod drain;
 pub(crate) mod imports;
 pub(crate) mod lists;
 pub(crate) mod route;

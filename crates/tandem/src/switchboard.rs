@@ -177,6 +177,10 @@ impl Switchboard for Board {
         Box::pin(async move { Ok(self.seen().await) })
     }
 
+    fn drain(&self, asked: api::Drain) -> Answer<'_, ()> {
+        Box::pin(async move { self.empty(&asked).await })
+    }
+
     fn remove(&self, name: String) -> Answer<'_, ()> {
         Box::pin(async move { self.take_out(&name).await })
     }

@@ -26,6 +26,16 @@ pub struct Cluster {
     pub missing: Vec<Missing>,
 }
 
+/// A node that is to be emptied, or to take part again.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Drain {
+    /// Its name.
+    pub node: String,
+    /// Whether its calls and shards move to the others.
+    pub draining: bool,
+}
+
 /// A node in the cluster. What only the node itself knows is absent while it does not answer.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Member {

@@ -48,6 +48,7 @@ const SCHEMAS: &[(&str, &str)] = &[
          deleted: integer, rollback_to?: integer",
     ),
     ("RevisionDetail", "revision: Revision, changes: string[]"),
+    ("Drain", "node: string, draining: boolean"),
     ("Rollback", "revision: integer, dry_run?: boolean, who?: string, comment?: string"),
     (
         "Route",
@@ -166,11 +167,12 @@ mod tests {
         compare("Revision", &api::Revision { rollback_to: Some(1), ..api::Revision::default() });
         compare("RevisionDetail", &api::RevisionDetail::default());
         compare("Rollback", &api::Rollback::default());
+        compare("Drain", &api::Drain::default());
         let route = api::Route { lrn: text(), refused: text(), sip_code: Some(404), ..api::Route::default() };
         compare("Route", &route);
         compare("Attempt", &api::Attempt { plan: text(), ..api::Attempt::default() });
         compare("Candidate", &api::Candidate::default());
-        assert_eq!(SCHEMAS.len(), 33, "a schema that no line of these tests compares");
+        assert_eq!(SCHEMAS.len(), 34, "a schema that no line of these tests compares");
     }
 
     #[test]

@@ -80,6 +80,13 @@ impl Switchboard for Board {
         answer(api::Cluster { id: "c".into(), quorum: true, nodes: vec![member], ..api::Cluster::default() })
     }
 
+    fn drain(&self, asked: api::Drain) -> Answer<'_, ()> {
+        Box::pin(async move {
+            let api::Drain { node, draining } = asked;
+            if node == "n1" && draining { Ok(()) } else { Err(Problem::new(404, format!("there is no node `{node}`"))) }
+        })
+    }
+
     fn remove(&self, name: String) -> Answer<'_, ()> {
         Box::pin(async move {
             if name == "n2" { Ok(()) } else { Err(Problem::new(404, format!("there is no node `{name}`"))) }

@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use routing::cluster::{Cluster as Replicated, Liveness, NodeId};
 use rustc_hash::FxHashSet;
 use sip::clock::Instant;
+use sip::peek::Peek;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -138,7 +139,8 @@ impl Heir {
                 return;
             }
         };
-        let cell = Arc::new(CallCell::default());
+        let key = call.invite().and_then(Peek::of).map(|peek| shell.calls.directory.key(&peek));
+        let cell = Arc::new(key.map_or_else(CallCell::default, CallCell::new));
         for trunk in call.channels() {
             cell.took(&trunk.name);
             shell.trunks.adopt(shell, trunk);

@@ -205,6 +205,7 @@ mod tests {
         assert!(store.knows(id(1)), "another life says nothing about it");
         store.take(at(0), LIFE, vec![Piece { call: id(1), what: What::Forget }]);
         assert!(!store.knows(id(1)) && store.remove(LIFE, id(2)).is_some());
-        assert!((store.len(), store.0.lock().bytes, store.lives().len()) == (0, 0, 0));
+        let bytes = store.0.lock().bytes;
+        assert_eq!((store.len(), bytes, store.lives().len()), (0, 0, 0));
     }
 }

@@ -87,12 +87,28 @@ impl Board {
         }
     }
 
+    /// Begins to empty a member, or ends that.
+    pub(super) async fn empty(&self, asked: &api::Drain) -> Result<(), Problem> {
+        let tables = &self.shell.tables;
+        let cluster = tables.cluster();
+        let Some(member) = cluster.member_named(&asked.node) else { return Err(no_node(&asked.node)) };
+        let others = cluster.members().values().filter(|other| other.id != member.id && other.carries());
+        if asked.draining && others.count() == 0 {
+            let what = format!("no other node could take the calls of `{}`", asked.node);
+            return Err(Problem::new(409, what).mend("start another one first, or end the draining of one"));
+        }
+        let change = ClusterChange::Drain { node: member.id, draining: asked.draining };
+        match tables.change_cluster(change).await? {
+            Outcome::Done { .. } => Ok(()),
+            Outcome::Stale(stale) => Err(Problem::new(409, stale.to_string())),
+        }
+    }
+
     /// Removes a member that has died or was emptied.
     pub(super) async fn take_out(&self, name: &str) -> Result<(), Problem> {
         let tables = &self.shell.tables;
         let Some(id) = tables.cluster().member_named(name).map(|member| member.id) else {
-            let mend = "`tandem cluster status` lists its nodes";
-            return Err(Problem::new(404, format!("there is no node `{name}` in the cluster")).mend(mend));
+            return Err(no_node(name));
         };
         if *name == *self.local.name {
             let what = format!("`{name}` is the node that was asked, and takes part");
@@ -103,6 +119,11 @@ impl Board {
             Outcome::Stale(stale) => Err(not_removed(name, &stale)),
         }
     }
+}
+
+fn no_node(name: &str) -> Problem {
+    let mend = "`tandem cluster status` lists its nodes";
+    Problem::new(404, format!("there is no node `{name}` in the cluster")).mend(mend)
 }
 
 fn not_removed(name: &str, stale: &Stale) -> Problem {
