@@ -84,8 +84,17 @@ fn where_nothing_gets_lost_nobody_is_left_behind() {
 #[test]
 #[ignore = "a long run: thousands of seeds"]
 fn thousands_of_calls_outlive_their_switch() {
-    let all = seeds(20_000);
-    die(10_000..10_000 + all);
-    tear(10_000..10_000 + all);
-    spare(10_000..10_000 + all);
+    die(10_000..10_000 + seeds(20_000));
+}
+
+#[test]
+#[ignore = "a long run: thousands of seeds"]
+fn thousands_of_calls_outlive_a_switch_that_dies_in_the_midst_of_a_turn() {
+    tear(10_000..10_000 + seeds(20_000));
+}
+
+#[test]
+#[ignore = "a long run: thousands of seeds"]
+fn of_thousands_nobody_is_left_behind_where_nothing_gets_lost() {
+    spare(10_000..10_000 + seeds(20_000));
 }
