@@ -19,6 +19,8 @@ pub struct World {
     pub node: Node,
     /// The caller first, then the callees.
     pub agents: Vec<Agent>,
+    /// The first line of everything that was sent to a switch that was gone.
+    pub undelivered: Vec<String>,
 }
 
 fn at(last: u8) -> SocketAddr {
@@ -33,7 +35,13 @@ impl World {
         let scripts = std::iter::once(caller).chain(callees);
         let agents = (1..).zip(scripts).map(|(last, script)| Agent::new(at(last), switch, script)).collect();
         let now = Now { mono: Instant::from_micros(40_000_000_000_000), wall: Wall(1_790_000_000_000) };
-        Self { now, net: Net::new(seed, faults), node: Node::new(view(PARTNERS), switch, seed), agents }
+        Self {
+            now,
+            net: Net::new(seed, faults),
+            node: Node::new(view(PARTNERS), switch, seed),
+            agents,
+            undelivered: Vec::new(),
+        }
     }
 
     /// The caller.
@@ -99,10 +107,14 @@ impl World {
     }
 
     fn deliver(&mut self, from: SocketAddr, to: SocketAddr, bytes: bytes::Bytes) {
-        if to == self.node.address {
+        let is_switch = to == self.node.address;
+        if is_switch && !self.node.is_dead {
             self.node.receive(self.now, &mut self.net, from, bytes);
         } else if let Some(agent) = self.agents.iter_mut().find(|agent| agent.address == to) {
             agent.receive(self.now, from, bytes);
+        } else {
+            let line = bytes.split(|byte| *byte == b'\r').next().unwrap_or_default();
+            self.undelivered.push(String::from_utf8_lossy(line).into_owned());
         }
     }
 

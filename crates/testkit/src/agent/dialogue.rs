@@ -293,8 +293,8 @@ impl Agent {
 
     fn on_invite(&mut self, now: Now, message: Message) {
         let challenged = self.script.asks && message.get(Name::ProxyAuthorization).is_none();
-        // Another call: what was left of the last one is none of it.
-        if self.seen.invite.as_ref().is_some_and(|last| last.call_id() != message.call_id()) {
+        // Another call, after one that was never answered: what was left of that is none of it.
+        if !self.is_talking() && self.seen.invite.as_ref().is_some_and(|last| last.call_id() != message.call_id()) {
             self.dialogs.clear();
             self.plans.clear();
             self.seen.ended = false;
