@@ -173,7 +173,8 @@ fn snapshot(core: &Core, state: &State, now: Now) -> Option<Snapshot> {
         State::Connected(state) => Progress::Held(Box::new(held(core, state, None, now)?)),
         State::Moving(state) => {
             let held = held(core, state.call(), None, now)?;
-            Progress::Held(Box::new(Held { answer: answer_out(core), ..held }))
+            let answer = answer_out(core).or_else(|| state.answer().cloned());
+            Progress::Held(Box::new(Held { answer, ..held }))
         }
         State::Transferring(state) => {
             let transfer = TransferPart { subscription: state.transfer().subscription };

@@ -156,3 +156,69 @@ impl Path {
         &mut self.legs[side.index()]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::Local;
+    use sip::Transport;
+
+    fn local(transport: Transport, address: &str) -> Local {
+        Local { transport, bound: address.parse().expect("an address"), advertised: address.into() }
+    }
+
+    fn here() -> Locals {
+        Locals {
+            sip: vec![
+                local(Transport::Udp, "203.0.113.2:5060"),
+                local(Transport::Tcp, "203.0.113.2:5062"),
+                local(Transport::Udp, "[2001:db8::2]:5060"),
+            ],
+        }
+    }
+
+    /// A caller that came from `remote` and wants its requests at `contact`.
+    fn leg(transport: Transport, remote: &str, contact: &str, edge: u64, pinned: bool) -> Leg {
+        let invite = format!(
+            "INVITE sip:b@us SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\r\nFrom: <sip:a@h>;tag=1\r\n\
+             To: <sip:b@us>\r\nCall-ID: c\r\nCSeq: 1 INVITE\r\nContact: <{contact}>\r\n\r\n"
+        );
+        let invite = Message::parse(Bytes::from(invite)).expect("valid");
+        let local = "198.51.100.1:5060".parse().expect("an address");
+        let flow = Flow { edge, connection: 7, ..Flow::new(transport, local, remote.parse().expect("an address")) };
+        let dialog = Dialog::uas(&invite, "near").expect("a dialog");
+        Leg::new(dialog, flow, pinned, &invite, &Locals::default())
+    }
+
+    fn moved(mut leg: Leg) -> (String, String, u64, u64) {
+        let promised = leg.reachable_at();
+        leg.take_over(&here());
+        assert_eq!(promised, leg.flow.remote, "what the pace goes by is where it goes");
+        (leg.flow.local.to_string(), leg.flow.remote.to_string(), leg.flow.connection, leg.flow.edge)
+    }
+
+    #[test]
+    fn datagrams_find_their_old_way_from_a_listener_of_this_node() {
+        let pinned = leg(Transport::Udp, "192.0.2.9:1024", "sip:a@10.0.0.1", 0, true);
+        assert_eq!(moved(pinned), ("203.0.113.2:5060".into(), "192.0.2.9:1024".into(), 0, 0));
+        let wide = leg(Transport::Udp, "[2001:db8::9]:5060", "sip:a@[2001:db8::9]", 0, false);
+        assert_eq!(moved(wide), ("[2001:db8::2]:5060".into(), "[2001:db8::9]:5060".into(), 0, 0));
+    }
+
+    #[test]
+    fn a_connection_of_the_former_node_is_replaced_by_one_to_the_next_hop() {
+        let leg_of = |contact| leg(Transport::Tcp, "192.0.2.1:40000", contact, 0, true);
+        let next = leg_of("sip:a@192.0.2.1:5070;transport=tcp");
+        assert_eq!(moved(next), ("203.0.113.2:5062".into(), "192.0.2.1:5070".into(), 0, 0));
+        // A name is not resolved here, and a hop of another transport is another hop.
+        for contact in ["sip:a@carrier.example", "sip:a@192.0.2.1;transport=udp"] {
+            assert_eq!(moved(leg_of(contact)).1, "192.0.2.1:40000", "{contact}");
+        }
+    }
+
+    #[test]
+    fn a_connection_of_a_third_node_stays_the_way() {
+        let held = leg(Transport::Tcp, "192.0.2.1:40000", "sip:a@10.0.0.1;transport=tcp", 9, true);
+        assert_eq!(moved(held), ("198.51.100.1:5060".into(), "192.0.2.1:40000".into(), 7, 9));
+    }
+}

@@ -4,125 +4,13 @@ use call::effect::Point;
 use call::record::EndedBy;
 use sip::Method;
 use std::time::Duration;
-use testkit::agent::{Answer, Ring};
 use testkit::tables::{PARTNERS, view};
-use testkit::{Faults, Net, Script, World};
+use testkit::{Faults, Net, Play, Script, World};
 
 const REGISTER: &str = "register = { registrar = \"192.0.2.2\", username = \"us\", password = \"pw\" }";
 
-const HOURS: Duration = Duration::from_secs(6 * 3600);
-
-fn ms(net: &mut Net, limit: u64) -> Duration {
-    Duration::from_millis(net.random(limit))
-}
-
-fn callee(net: &mut Net) -> Script {
-    let rings = (0..net.random(4))
-        .map(|_| Ring {
-            after: ms(net, 3_000),
-            code: [180, 183, 181][usize::try_from(net.random(3)).unwrap_or(0)],
-            sdp: net.random(2) == 0,
-            reliable: net.random(4) == 0,
-            fork: u8::try_from(net.random(3)).unwrap_or(0),
-        })
-        .collect();
-    let codes = [200, 200, 200, 486, 503, 480, 404, 302];
-    let answers = (0..=net.random(2))
-        .map(|_| Answer {
-            after: ms(net, 5_000),
-            code: codes[usize::try_from(net.random(8)).unwrap_or(0)],
-            fork: u8::try_from(net.random(3)).unwrap_or(0),
-        })
-        .collect();
-    Script {
-        sdp: net.random(8) != 0,
-        rings,
-        answers,
-        cancel: None,
-        hangup: (net.random(2) == 0).then(|| ms(net, 60_000)),
-        deaf: net.random(12) == 0,
-        ..Script::default()
-    }
-}
-
-fn caller(net: &mut Net) -> Script {
-    let mut headers = Vec::new();
-    if net.random(3) == 0 {
-        headers.push(("Supported", "100rel, timer".to_owned()));
-    }
-    Script {
-        sdp: net.random(6) != 0,
-        cancel: (net.random(3) == 0).then(|| ms(net, 6_000)),
-        hangup: (net.random(2) == 0).then(|| ms(net, 60_000)),
-        headers,
-        ..Script::default()
-    }
-}
-
-/// Somebody who answers most of the time, so that a call gets as far as its transfer.
-fn willing(net: &mut Net) -> Script {
-    let mut script = callee(net);
-    if net.random(4) != 0 {
-        script.answers = vec![Answer { after: ms(net, 3_000), code: 200, fork: 0 }];
-        script.sdp = net.random(16) != 0;
-        script.deaf = false;
-        script.hangup = script.hangup.filter(|_| net.random(2) == 0);
-    }
-    script.busy = u32::try_from(net.random(3)).unwrap_or(0);
-    script
-}
-
 fn play(seed: u64, faults: Faults, restores: bool) -> World {
-    let mut dice = Net::new(seed, Faults::default());
-    let transfers = seed % 2 == 1;
-    let callees = match transfers {
-        true => (0..3).map(|_| willing(&mut dice)).collect(),
-        false => vec![callee(&mut dice), callee(&mut dice)],
-    };
-    let mut caller = caller(&mut dice);
-    if transfers {
-        caller.cancel = None;
-        caller.busy = u32::try_from(dice.random(3)).unwrap_or(0);
-    }
-    let mut world = World::new(seed, faults, caller, callees);
-    if transfers {
-        world.node.view = testkit::tables::transfers();
-    }
-    world.node.restores = restores;
-    if dice.random(10) == 0 {
-        world.node.policy.no_ports = true;
-    }
-    world.call("442071230000");
-    for _ in 0..dice.random(6) {
-        let pause = ms(&mut dice, 8_000);
-        world.run_for(pause);
-        let who = usize::try_from(dice.random(world.agents.len() as u64)).unwrap_or(0);
-        let method = ["INVITE", "UPDATE", "INFO"][usize::try_from(dice.random(3)).unwrap_or(0)];
-        let offers = dice.random(4) != 0;
-        if transfers && dice.random(2) == 0 {
-            let number = ["4930123456", "33123456789", "44207123000", "7495", "8135"];
-            let number = number[usize::try_from(dice.random(5)).unwrap_or(0)];
-            let leaves = dice.random(3) == 0;
-            world.act(who, |agent, now| {
-                if agent.is_talking() {
-                    agent.refer(now, &format!("<sip:+{number}@example.com>"));
-                    // RFC 3261 §15: who was called waits for the ACK.
-                    if leaves && (who == 0 || agent.seen.acks > 0) {
-                        agent.hang_up(now);
-                    }
-                }
-            });
-            continue;
-        }
-        world.act(who, |agent, now| {
-            if agent.is_talking() {
-                let body = if offers { agent.describe("sendonly") } else { Default::default() };
-                agent.request(now, method, "application/sdp", &body);
-            }
-        });
-    }
-    world.run_for(HOURS);
-    world
+    testkit::play(seed, &Play { faults, restores, ..Play::default() })
 }
 
 #[test]

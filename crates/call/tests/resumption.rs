@@ -83,6 +83,33 @@ fn the_caller_hears_at_once_that_its_call_goes_on_under_the_tag_that_it_knows() 
 }
 
 #[test]
+fn what_the_former_node_said_in_the_early_dialog_is_numbered_below() {
+    let mut world = calling(Script::default(), vec![answering_after(1_000), Script::default()]);
+    world.run_for(Duration::from_millis(500));
+    world.act(BOB, |agent, now| agent.request(now, "INFO", "text/plain", b"x"));
+    world.run_for(Duration::from_millis(50));
+    assert_eq!(world.agents[ALICE].seen.requests, [Method::Info], "{}", world.trace());
+    world.fail_over(SECOND);
+    world.run_for(SECOND * 3);
+    world.act(BOB, testkit::Agent::hang_up);
+    world.run_for(SECOND * 120);
+    world.assert_settled();
+    assert!(world.agents[ALICE].seen.ended, "{}", world.trace());
+}
+
+#[test]
+fn the_channels_stay_taken_until_the_call_ends() {
+    let mut world = calling(Script::default(), vec![answering_after(1_000), Script::default()]);
+    world.run_for(Duration::from_millis(500));
+    world.fail_over(SECOND);
+    assert_eq!(world.node.books.seized, 2);
+    // By then nothing is left of the INVITE that was taken back.
+    world.run_for(SECOND * 60);
+    assert_eq!((world.node.books.seized, world.node.books.anchored), (2, 1), "{}", world.trace());
+    assert_talks(world, BOB);
+}
+
+#[test]
 fn one_that_heard_early_media_gets_a_fork_of_its_own() {
     let ring = Ring { sdp: true, ..Ring::plain(100, 183) };
     let mut world = calling(Script::default(), vec![Script { rings: vec![ring], ..answering_after(1_000) }]);

@@ -282,6 +282,99 @@ fn media_that_bypasses_us_goes_on_as_it_is() {
 }
 
 #[test]
+fn who_moves_its_media_beside_us_is_told_of_to_the_other() {
+    let tables = PARTNERS.replace("account = \"acme\"\n", "account = \"acme\"\nmedia = \"bypass\"\n");
+    let mut world = talking_by(Some(&tables), Script::default(), Script::default());
+    world.agents[BOB].script.port = 4_100;
+    world.fail_over(SECOND);
+    world.run_for(SECOND * 5);
+    assert!(text(&asked(&world, ALICE)).contains("m=audio 4100"), "{}\n{}", text(&asked(&world, ALICE)), world.trace());
+    end(world, ALICE);
+}
+
+#[test]
+fn only_what_was_agreed_is_offered_and_more_to_one_that_refuses_that() {
+    let mut world = talking(Script::default(), Script { formats: "0 101", ..Script::default() });
+    world.agents[ALICE].script.moves = vec![(488, &[])];
+    world.agents[BOB].script.moves = vec![(488, &[])];
+    world.fail_over(SECOND);
+    world.run_for(SECOND * 2);
+    let offers = |who: usize| -> Vec<String> {
+        let within = world.agents[who].seen.within.iter().filter(|message| message.method() == Method::Invite);
+        within
+            .filter_map(|message| text(message).lines().find(|line| line.starts_with("m=")).map(str::to_owned))
+            .collect()
+    };
+    let formats = |line: &String| line.split(" RTP/AVP ").nth(1).map(str::to_owned).unwrap_or_default();
+    assert_eq!(offers(BOB).iter().map(formats).collect::<Vec<_>>(), ["0 101", "8 0 101"], "{}", world.trace());
+    assert_eq!(offers(ALICE).iter().map(formats).collect::<Vec<_>>(), ["0 101", "0 101"]);
+    assert!(world.agents.iter().all(testkit::Agent::is_talking), "{}", world.trace());
+    end(world, ALICE);
+}
+
+#[test]
+fn every_stream_moves() {
+    let video = "m=video 4002 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n";
+    let script = Script { more_sdp: video, ..Script::default() };
+    let mut world = talking(script.clone(), script);
+    world.node.steers.clear();
+    world.fail_over(SECOND);
+    assert_eq!(world.node.steers.len(), 4, "{:?}", world.node.steers);
+    world.run_for(SECOND * 2);
+    for who in [ALICE, BOB] {
+        let told = text(&asked(&world, who));
+        let ports: Vec<_> =
+            told.lines().filter(|line| line.starts_with("m=")).map(|line| line.split(' ').nth(1)).collect();
+        assert!(
+            ports.len() == 2 && ports[0] != ports[1] && !ports.contains(&Some("4000")) && !ports.contains(&Some("0")),
+            "{told}"
+        );
+    }
+    end(world, BOB);
+}
+
+#[test]
+fn an_answer_that_is_sent_again_is_acknowledged_again() {
+    let mut world = usual();
+    world.fail_over(SECOND);
+    world.run_for(Duration::from_millis(1));
+    // The ACKs get lost.
+    world.net.set_faults(Faults { loss: 1_000, ..Faults::default() });
+    world.run_for(Duration::from_millis(2));
+    world.net.set_faults(Faults::default());
+    world.run_for(SECOND * 40);
+    assert!(world.agents.iter().all(|agent| agent.seen.timeouts == 0 && agent.is_talking()), "{}", world.trace());
+    end(world, ALICE);
+}
+
+#[test]
+fn a_session_that_ran_out_while_nobody_was_there_begins_anew() {
+    let mut world = usual();
+    world.node.is_dead = true;
+    world.run_for(SECOND * 2_000);
+    world.fail_over(SECOND * 2_000);
+    world.run_for(SECOND * 10);
+    assert!(world.agents.iter().all(testkit::Agent::is_talking), "{}", world.trace());
+    let before = world.agents[ALICE].seen.requests.len();
+    world.run_for(SECOND * 1_000);
+    assert!(world.agents[ALICE].seen.requests.len() > before, "it is refreshed again\n{}", world.trace());
+    end(world, ALICE);
+}
+
+#[test]
+fn the_longest_call_is_as_long_as_on_one_node() {
+    let mut world = usual();
+    // Far from the last refresh, and so from the last checkpoint.
+    world.run_for(SECOND * 7_600);
+    world.fail_over(SECOND);
+    world.run_for(SECOND * 6_950);
+    world.assert_settled();
+    let row = world.node.rows.iter().find(|row| row.is_final).expect("closed");
+    assert_eq!(&*row.reason, "duration limit");
+    assert!(row.duration_ms.abs_diff(4 * 3_600 * 1_000) < 2_000, "{}", row.duration_ms);
+}
+
+#[test]
 fn without_ports_the_call_ends() {
     let mut world = usual();
     world.node.policy.no_ports = true;

@@ -4,10 +4,13 @@
 pub mod agent;
 pub mod net;
 pub mod node;
+pub mod play;
 pub mod tables;
+pub mod wire;
 pub mod world;
 
 pub use agent::{Agent, Script};
 pub use net::{Faults, Net};
 pub use node::Node;
+pub use play::{Play, play};
 pub use world::World;

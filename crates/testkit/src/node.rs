@@ -1,6 +1,7 @@
 //! The switch around a call: finds the call of a message, performs effects, answers what is asked, keeps the books.
 
 use crate::net::Net;
+use crate::wire::Wire;
 use bytes::Bytes;
 use call::effect::{Event, Moved, Outcome, Point, Steer};
 use call::input::{Hop, Refused};
@@ -104,6 +105,12 @@ pub struct Node {
     pub moved: Vec<(SocketAddr, Moved)>,
     /// Calls that nobody could take over, since nothing had been protected.
     pub lost: u64,
+    /// What must hold of everything that is sent, and does not.
+    pub wire: Wire,
+    /// It is gone: it hears nothing, does nothing and says nothing until another node takes its place.
+    pub is_dead: bool,
+    /// It dies when it has done so many more things, perhaps in the midst of a turn.
+    pub fuse: Option<u64>,
     /// After every turn a call is replaced by what its checkpoint restores, where it has one.
     pub restores: bool,
     /// How many were replaced.
@@ -132,6 +139,9 @@ impl Node {
             done: Vec::new(),
             moved: Vec::new(),
             lost: 0,
+            wire: Wire::default(),
+            is_dead: false,
+            fuse: None,
             byes: Vec::new(),
             rows: Vec::new(),
             steers: Vec::new(),
@@ -147,7 +157,7 @@ impl Node {
     /// A datagram came.
     pub fn receive(&mut self, now: Now, net: &mut Net, from: SocketAddr, bytes: Bytes) {
         let Ok(message) = Message::parse(bytes) else { return };
-        if message.check().is_err() {
+        if self.is_dead || message.check().is_err() {
             return;
         }
         let Some(at) = self.call_of(now, &message) else { return };
@@ -196,11 +206,15 @@ impl Node {
     /// When some call wants to look at the clock.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.calls.iter().filter_map(Call::poll_timeout).min()
+        let live = self.calls.iter().filter(|_| !self.is_dead);
+        live.filter_map(Call::poll_timeout).min()
     }
 
     /// Lets every call whose time has come look at the clock.
     pub fn handle_timeout(&mut self, now: Now, net: &mut Net) {
+        if self.is_dead {
+            return;
+        }
         for at in (0..self.calls.len()).rev() {
             if self.calls[at].poll_timeout().is_some_and(|due| due <= now.mono) {
                 let cx = Context { view: &self.view, settings: &self.settings, locals: &self.locals };
@@ -213,6 +227,9 @@ impl Node {
     fn perform(&mut self, now: Now, net: &mut Net, at: usize) {
         let mut ended = false;
         while let Some(effect) = self.calls[at].poll_effect() {
+            if self.burns(&effect) {
+                return;
+            }
             if let Effect::Checkpoint(point) = effect {
                 self.points.push(point);
                 self.done.push(format!("{point:?}"));
@@ -231,6 +248,17 @@ impl Node {
         } else if self.restores {
             self.replace(now, at);
         }
+    }
+
+    /// Whether the node dies before it does this. The end of a call and its record are one: whoever keeps the checkpoint keeps
+    /// the record.
+    fn burns(&mut self, effect: &Effect) -> bool {
+        let is_record = matches!(effect, Effect::Record(_));
+        if let Some(left) = self.fuse.as_mut().filter(|_| !is_record) {
+            self.is_dead |= *left == 0;
+            *left = left.saturating_sub(1);
+        }
+        self.is_dead
     }
 
     /// Every call is lost, and comes back from the last checkpoint that it asked for.
@@ -253,6 +281,7 @@ impl Node {
     /// A checkpoint cannot be read.
     pub fn fail_over(&mut self, now: Now, net: &mut Net, address: SocketAddr, silent_for: Duration) {
         self.address = address;
+        (self.is_dead, self.fuse) = (false, None);
         let transport = Transport::Udp;
         self.locals.sip = vec![call::Local { transport, bound: address, advertised: address.to_string().into() }];
         self.books = Books::default();
@@ -280,6 +309,8 @@ impl Node {
             self.ended += 1;
         } else {
             self.lost += 1;
+            // Its INVITE, sent again, is a new one to the new node.
+            self.known.retain(|(_, known)| *known != id);
         }
     }
 
@@ -368,6 +399,7 @@ impl Node {
     /// Remembers what was sent: the method or the code, and to which party.
     fn note(&mut self, bytes: &Bytes) {
         let Ok(message) = Message::parse(bytes.clone()) else { return };
+        self.wire.note(&message);
         let within = if message.is_request() && message.to_tag().is_some() { " again" } else { "" };
         let what = match message.code() {
             Some(code) => format!("{code} {}", message.method().token()),

@@ -82,6 +82,11 @@ impl Moving {
         &self.call
     }
 
+    /// The 200 that was not repeated yet.
+    pub(crate) fn answer(&self) -> Option<&AnswerPart> {
+        self.answer.as_deref()
+    }
+
     pub(super) fn poll_timeout(&self) -> Instant {
         let own = match self.ports_until {
             Some(until) => Some(until),

@@ -17,8 +17,9 @@ impl Agent {
     pub fn describe(&mut self, direction: &str) -> Bytes {
         self.version += 1;
         let (ip, version, port) = (self.address.ip(), self.version, self.script.port);
+        let formats = self.script.formats;
         format!(
-            "v=0\r\no=agent 1 {version} IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio {port} RTP/AVP 8 0 101\r\n\
+            "v=0\r\no=agent 1 {version} IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio {port} RTP/AVP {formats}\r\n\
              a=rtpmap:101 telephone-event/8000\r\na={direction}\r\n{}",
             self.script.more_sdp
         )
@@ -292,8 +293,8 @@ impl Agent {
 
     fn on_invite(&mut self, now: Now, message: Message) {
         let challenged = self.script.asks && message.get(Name::ProxyAuthorization).is_none();
-        // Another call: what was left of the last one is none of it.
-        if self.seen.invite.as_ref().is_some_and(|last| last.call_id() != message.call_id()) {
+        // Another call, after one that was never answered: what was left of that is none of it.
+        if !self.is_talking() && self.seen.invite.as_ref().is_some_and(|last| last.call_id() != message.call_id()) {
             self.dialogs.clear();
             self.plans.clear();
             self.seen.ended = false;

@@ -41,6 +41,8 @@ pub struct Script {
     pub multipart: bool,
     /// Where it wants its media.
     pub port: u16,
+    /// The formats of its audio.
+    pub formats: &'static str,
     /// More lines of its session descriptions.
     pub more_sdp: &'static str,
     /// As callee: the ends, one a fork.
@@ -81,6 +83,7 @@ impl Default for Script {
             quiet_answer: false,
             multipart: false,
             port: 4000,
+            formats: "8 0 101",
             more_sdp: "",
             rings: vec![Ring::plain(100, 180)],
             answers: vec![Answer { after: Duration::from_millis(300), code: 200, fork: 0 }],
