@@ -6,4 +6,5 @@ mod forming;
 mod harness;
 mod limits;
 mod phones;
+mod strangers;
 mod tables;
