@@ -38,6 +38,12 @@ fn the_leader_is_killed_and_comes_back() {
 }
 
 #[test]
+#[ignore = "half a minute: make cluster"]
+fn most_nodes_are_killed_and_come_back() {
+    survives("kill-quorum");
+}
+
+#[test]
 fn the_leader_stands_still_and_comes_back() {
     survives("pause-leader");
 }
@@ -48,6 +54,7 @@ fn all_are_killed_and_come_back() {
 }
 
 #[test]
+#[ignore = "forty seconds: make cluster"]
 fn one_site_after_the_other_is_restarted() {
     survives("rolling-restart");
 }
