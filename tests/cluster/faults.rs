@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tests::cluster::{BETA, CARRIER_PORT, Links, PBX};
+use tests::cluster::{BETA, CARRIER_PORT, Links};
 use tests::process::{sleep_until, wait_until};
 use tests::{Agent, Cluster, Lab};
 use topology::{Link, Plan, Target};
@@ -63,14 +63,17 @@ fn one_site_after_the_other_is_restarted() {
 const NARROW: usize = 24;
 const WAIT: Duration = Duration::from_secs(4);
 
+/// A PBX without a limit, so that a call waits for its narrow trunk alone.
+const WIDE: u8 = 140;
+
 /// The number that is called over a narrow trunk.
 fn number(trunk: usize) -> String {
     format!("49{trunk:02}30123456")
 }
 
-/// Narrow trunks to the carrier of ten channels, and a plan that leads to them.
+/// Narrow trunks to the carrier of ten channels, and a PBX whose plan leads to them.
 fn narrow(cluster: &Cluster<'_>, lab: &Lab) {
-    let carrier = lab.host(BETA);
+    let (carrier, wide) = (lab.host(BETA), lab.host(WIDE));
     let trunk = |index| {
         format!(
             "[[trunk]]\nname = \"narrow-{index}\"\naccount = \"beta\"\nchannels = 1\n[trunk.egress]\ngateways = \
@@ -80,8 +83,11 @@ fn narrow(cluster: &Cluster<'_>, lab: &Lab) {
     let route = |index| format!("[[plan.route]]\nprefix = \"49{index:02}\"\ntrunks = [\"narrow-{index}\"]\n");
     let trunks: String = (0..NARROW).map(trunk).collect();
     let routes: String = (0..NARROW).map(route).collect();
-    let plan = "[[plan]]\nname = \"retail\"\norder = \"priority\"\n";
-    let revision = cluster.apply("fra-1", &format!("{trunks}{plan}{routes}"));
+    let pbx = format!(
+        "[[trunk]]\nname = \"wide\"\naccount = \"acme\"\n[trunk.ingress]\nfrom = [\"{wide}/32\"]\nplan = \"narrow\"\n\
+         caller_policy = \"pass\"\n[[plan]]\nname = \"narrow\"\norder = \"priority\"\n"
+    );
+    let revision = cluster.apply("fra-1", &format!("{trunks}{pbx}{routes}"));
     cluster.wait_revision(revision, Duration::from_secs(2));
 }
 
@@ -90,7 +96,7 @@ fn a_node_that_stood_still_for_ten_seconds_lends_nothing_as_it_wakes_and_comes_b
     let lab = Lab::shared();
     let cluster = Cluster::serving(&lab);
     narrow(&cluster, &lab);
-    let (pbx, carrier) = (Agent::bind(&lab, PBX, 5060), Agent::bind(&lab, BETA, CARRIER_PORT));
+    let (pbx, carrier) = (Agent::bind(&lab, WIDE, 5060), Agent::bind(&lab, BETA, CARRIER_PORT));
     let witness = cluster.other_than("lon-1");
     let owned = |name: &str| witness.sees(name).and_then(|node| node["shards_owned"].as_u64());
     let (sleeper, began) = (cluster.member("lon-1").sip(), Instant::now());
