@@ -4,7 +4,7 @@ SHELL := /bin/sh
 ENV := . scripts/build-env
 ARGS ?=
 
-.PHONY: help run test check fix bench load release debug
+.PHONY: help run test check fix bench load cluster release debug
 
 help:
 	@echo 'make run     build and start the demo: three sites, one switch, calls with real audio'
@@ -12,6 +12,7 @@ help:
 	@echo 'make check   format, lint and layering; writes nothing'
 	@echo 'make fix     format, and mend what the linter can mend'
 	@echo 'make bench   capacity side by side with Kamailio and rtpengine'
+	@echo 'make cluster the long tests of several nodes: a hundred rounds at a limit, rolling restarts'
 	@echo 'make load    200 calls/s from SIPp for 60 s through a release build'
 
 run: release
@@ -50,3 +51,8 @@ load: release
 	@scripts/install test
 	@$(ENV); export TANDEM_BIN="$$CARGO_TARGET_DIR/release/tandem"; \
 	cargo test -p tests --test peers -- --ignored --nocapture sixty_seconds
+
+# What takes longer than the usual run allows; with the figures.
+cluster: debug
+	@$(ENV); export TANDEM_BIN="$$CARGO_TARGET_DIR/debug/tandem"; \
+	cargo test -p tests --test cluster -- --ignored --nocapture --test-threads 1 $(ARGS)

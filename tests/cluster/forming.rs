@@ -1,25 +1,10 @@
-//! Nodes that find each other, and nodes that do not belong.
+//! Nodes that find each other, come and go.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use tests::cluster::Member;
+use crate::strangers::stranger;
 use tests::process::wait_until;
 use tests::{Cluster, Lab};
-
-/// The host number of a node that is in no topology.
-const STRANGER: u8 = 240;
-
-/// A node like `like`, on an address and a folder of its own.
-fn stranger(lab: &Lab, cluster: &Cluster<'_>, like: &str, name: &str) -> Member {
-    let node = cluster.member(like).node().clone();
-    let (from, to) = (node.ip(), lab.host(STRANGER));
-    let join = [cluster.members()[0].node().mesh.to_string()];
-    let node = node.on_addresses(&|ip| if ip == from { to } else { ip });
-    let node = node.with_data_dir(&lab.path("stranger").to_string_lossy()).with_http(SocketAddr::new(to, 8060));
-    let node = node.with("cluster", "join", join.to_vec().into()).expect("addresses");
-    Member::named(lab, node.with("node", "name", name.into()).expect("a name"), "stranger")
-}
 
 #[test]
 fn three_processes_form_a_cluster() {
@@ -43,19 +28,21 @@ fn three_processes_form_a_cluster() {
 }
 
 #[test]
-fn a_name_that_is_taken_is_refused_and_harms_nobody() {
+fn a_node_that_cannot_join_yet_says_what_it_waits_for_and_joins_when_it_can() {
     let lab = Lab::shared();
-    let cluster = Cluster::three_sites(&lab);
-    let mut twin = stranger(&lab, &cluster, "lon-1", "lon-1");
-    twin.start();
-    let (status, said) = twin.wait_end();
-    assert_eq!(status.code(), Some(2), "{said}");
-    assert!(said.contains("lon-1"), "it says which name: {said}");
+    let mut cluster = Cluster::new(&lab, topology::bundled::three_sites().expect("valid"));
+    let founder = cluster.member("fra-1").node().mesh.to_string();
+    cluster.start("lon-1");
+    wait_until("it says whom it waits for", Duration::from_secs(10), || {
+        let log = cluster.member("lon-1").log();
+        log.contains("cannot join the cluster yet") && log.contains(&founder)
+    });
+    cluster.start_all();
     cluster.wait_formed();
 }
 
 #[test]
-fn a_fourth_node_joins_and_gets_its_share_and_is_removed_again() {
+fn a_fourth_node_joins_and_gets_its_share_and_is_removed_for_good() {
     let lab = Lab::shared();
     let cluster = Cluster::three_sites(&lab);
     let mut fourth = stranger(&lab, &cluster, "lon-1", "lon-2");
@@ -68,14 +55,19 @@ fn a_fourth_node_joins_and_gets_its_share_and_is_removed_again() {
     });
     let (status, output) = first.cli(&["cluster", "remove", "lon-2"]);
     assert_eq!(status, Some(2), "it acts for its shards: {output}");
-    fourth.kill();
+    fourth.signal("STOP");
     wait_until("its shards are with the others", Duration::from_secs(10), || share("lon-2") == Some(0));
     let (status, output) = first.cli(&["cluster", "remove", "lon-2"]);
     assert_eq!(status, Some(0), "{output}");
     cluster.wait_formed();
-    // It does not come back under its old number.
+    fourth.signal("CONT");
+    let (status, said) = fourth.wait_end();
+    assert_eq!(status.code(), Some(2), "while it runs: {said}");
+    assert!(said.contains("tandem: ") && said.contains("removed"), "it says why: {said}");
+    // Nor does it come back under its old number.
     fourth.start();
     let (status, said) = fourth.wait_end();
     assert_eq!(status.code(), Some(2), "{said}");
     assert!(said.contains("removed"), "it says why: {said}");
+    cluster.wait_formed();
 }

@@ -6,5 +6,6 @@ mod forming;
 mod harness;
 mod limits;
 mod phones;
+mod strangers;
 mod tables;
 mod views;

@@ -9,7 +9,7 @@ mod member;
 pub use links::Links;
 pub use member::Member;
 
-use crate::process::{holds_within, wait_until};
+use crate::process::{holds_within, sleep_until, wait_until};
 use crate::{Lab, node};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -181,12 +181,24 @@ impl<'lab> Cluster<'lab> {
         self.member_mut(name).kill();
     }
 
+    /// Starts a node, and does not wait for it.
+    #[track_caller]
+    pub fn start(&mut self, name: &str) {
+        self.member_mut(name).start();
+    }
+
     /// Starts a node again on its data.
     #[track_caller]
     pub fn restart(&mut self, name: &str) {
         let member = self.member_mut(name);
         member.start();
         member.wait_ready();
+    }
+
+    /// Waits for the end of a node that cannot stay; its status, and what it said.
+    #[track_caller]
+    pub fn wait_end(&mut self, name: &str) -> (std::process::ExitStatus, String) {
+        self.member_mut(name).wait_end()
     }
 
     /// Lets a node stand still, as a stalled hypervisor would.
@@ -216,10 +228,11 @@ impl<'lab> Cluster<'lab> {
         plan.check(&self.topology).unwrap_or_else(|error| panic!("{error}"));
         let began = Instant::now();
         for step in &plan.steps {
-            sleep_until(began, step.at_ms);
+            // The steps of a plan are times, not conditions.
+            sleep_until(began + Duration::from_millis(step.at_ms));
             self.perform(&step.action);
         }
-        sleep_until(began, plan.ends_ms);
+        sleep_until(began + Duration::from_millis(plan.ends_ms));
         self.wait_formed();
     }
 
@@ -264,11 +277,6 @@ impl<'lab> Cluster<'lab> {
     pub fn logs(&self) -> String {
         self.members.iter().map(|member| format!("--- {}\n{}\n", member.name(), member.log())).collect()
     }
-}
-
-/// Waits for a moment of a plan: its steps are times, not conditions.
-fn sleep_until(began: Instant, at_ms: u64) {
-    std::thread::sleep(Duration::from_millis(at_ms).saturating_sub(began.elapsed()));
 }
 
 /// A topology on the addresses and in the folder of a lab.

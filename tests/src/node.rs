@@ -194,8 +194,12 @@ pub(crate) fn get(url: &str) -> Option<String> {
 
 /// Runs a client command against the node at `url`; the exit code and all that it printed.
 pub(crate) fn cli(url: &str, arguments: &[&str]) -> (Option<i32>, String) {
-    let mut command = Command::new(executable());
-    let output = command.args(arguments).args(["--node", url]).output().expect("tandem starts");
+    run(&[arguments, &["--node", url]].concat())
+}
+
+/// Runs a command that asks no node; the exit code and all that it printed.
+pub fn run(arguments: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(executable()).args(arguments).output().expect("tandem starts");
     let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
     text.push_str(&String::from_utf8_lossy(&output.stderr));
     (output.status.code(), text)

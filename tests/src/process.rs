@@ -28,6 +28,11 @@ pub fn holds_within(limit: Duration, mut condition: impl FnMut() -> bool) -> boo
     }
 }
 
+/// Waits for a moment, where a test or a fault plan is about time itself.
+pub fn sleep_until(at: Instant) {
+    std::thread::sleep(at.saturating_duration_since(Instant::now()));
+}
+
 /// A figure for whoever runs a test with `--no-capture`.
 #[allow(clippy::print_stderr, reason = "nobody else speaks here")]
 pub fn report(line: &str) {

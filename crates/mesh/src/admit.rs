@@ -19,7 +19,8 @@ pub(crate) enum Purpose {
     Parcels,
 }
 
-/// Refuses with the reason. What may be otherwise a moment later is `Unavailable`.
+/// Refuses with the reason. What may be otherwise a moment later is `Unavailable`; one that is not known here is told so by
+/// `NotFound`, which may be otherwise as well.
 pub(crate) fn admit(
     me: &Me,
     cluster: &Cluster,
@@ -48,7 +49,7 @@ pub(crate) fn admit(
     let Some(member) = cluster.member(from.node) else {
         return match purpose {
             Purpose::Raft => Ok(()),
-            Purpose::Hello | Purpose::Control | Purpose::Parcels => Err(Status::unavailable(format!(
+            Purpose::Hello | Purpose::Control | Purpose::Parcels => Err(Status::not_found(format!(
                 "node {} ({}) is not known here; it is new, or was removed",
                 from.node, from.name
             ))),
@@ -179,6 +180,6 @@ mod tests {
     fn one_that_the_tables_do_not_know_may_only_speak_raft() {
         let stranger = Identity { node: 9, name: "new-1".to_owned(), ..lon(1) };
         assert_eq!(told(&stranger, None, Purpose::Raft), Ok(()));
-        assert_eq!(told(&stranger, None, Purpose::Control), Err(Code::Unavailable));
+        assert_eq!(told(&stranger, None, Purpose::Control), Err(Code::NotFound));
     }
 }

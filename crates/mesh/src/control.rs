@@ -36,6 +36,8 @@ pub(crate) enum Event {
     Asked { node: NodeId, incarnation: u64, frame: control_request::Frame, replies: Queue<ControlReply> },
     /// Another node answers, on a stream that this node has opened.
     Answered { node: NodeId, incarnation: u64, frame: control_reply::Frame },
+    /// Another node does not know this one.
+    Disowned,
 }
 
 /// What came of something that took its time.
@@ -279,6 +281,7 @@ impl Control {
                 self.replies.insert(node, replies);
             }
             Event::Answered { node, incarnation, frame } => self.on_answered(node, incarnation, frame),
+            Event::Disowned => self.holder.handle_input(self.core.now(), LeaseInput::Disowned),
         }
     }
 

@@ -7,14 +7,19 @@ use crate::backoff::Backoff;
 use crate::core::Core;
 use crate::lines::Me;
 use crate::proto::join_reply::Answer;
-use crate::proto::{Identity, JoinRequest, Joined, Leader, Reason, Refused};
+use crate::proto::{HelloRequest, Identity, JoinRequest, Joined, Leader, Reason, Refused};
 use rand::rngs::SmallRng;
 use rand::{RngCore as _, SeedableRng as _};
 use routing::cluster::{Member, NodeId};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// How long one node may take to answer a newcomer: it commits the join.
 const PATIENCE: Duration = Duration::from_secs(6);
+/// How long those whom this node was told to join may take to say of which cluster they are, when it has one already.
+const GREETING: Duration = Duration::from_millis(500);
+/// What a newcomer waits for is said again so often.
+const REMIND: Duration = Duration::from_secs(30);
 /// How often a newcomer follows from one node to the leader that it names, in one round.
 const HOPS: usize = 4;
 
@@ -36,12 +41,34 @@ pub(crate) async fn enter(core: &Core) -> Result<Entered, Error> {
         Some(tables::Identity { cluster, node, .. }) => {
             // After a restart of the mesh in this process it still has its incarnation.
             let incarnation = Some(core.lines.me().incarnation).filter(|incarnation| *incarnation > 0);
+            if incarnation.is_none() {
+                let foreign = tokio::time::timeout(GREETING, foreign(core, &cluster)).await.ok().flatten();
+                foreign.map_or(Ok(()), Err)?;
+            }
             core.lines.become_node(Me { cluster, node, incarnation: incarnation.unwrap_or(0) });
             Ok(Entered { node, incarnation })
         }
         None if core.options.join.is_empty() => found(core).await,
         None => join(core).await,
     }
+}
+
+/// Whether one of those whom this node was told to join is of another cluster than the data folder: then the folder or the
+/// address is a mistake, and the node would be alone without a word. Who does not answer is asked nothing more.
+async fn foreign(core: &Core, own: &str) -> Option<Error> {
+    for address in &core.options.join {
+        let Ok(mut line) = core.lines.dial(address, None) else { continue };
+        let from = Identity { cluster: String::new(), node: 0, ..core.lines.identity() };
+        let Ok(reply) = line.client.hello(HelloRequest { from: Some(from) }).await else { continue };
+        let theirs = reply.into_inner().from.unwrap_or_default().cluster;
+        if !theirs.is_empty() && theirs != own {
+            let why = format!(
+                "it is of cluster {theirs}, and the data folder of cluster {own}; join with an empty data folder, or name nodes of that cluster"
+            );
+            return Some(Error::NotTaken { by: address.clone(), why });
+        }
+    }
+    None
 }
 
 async fn found(core: &Core) -> Result<Entered, Error> {
@@ -79,15 +106,15 @@ async fn join(core: &Core) -> Result<Entered, Error> {
     let mut backoff = Backoff::new(core.options.seed.rotate_left(16));
     let mut request = [0; 16];
     SmallRng::seed_from_u64(core.options.seed).fill_bytes(&mut request);
-    let mut told = String::new();
+    let mut told = (String::new(), Instant::now());
     loop {
         match round(core, &request).await {
             Ok(joined) => return settle(core, joined).await,
             Err(Attempt::Final(error)) => return Err(error),
             Err(Attempt::Again(why)) => {
-                if told != why {
+                if told.0 != why || told.1.elapsed() > REMIND {
                     tracing::warn!(reason = %why, "cannot join the cluster yet, trying on");
-                    told = why;
+                    told = (why, Instant::now());
                 }
                 tokio::time::sleep(backoff.next()).await;
             }
@@ -103,19 +130,19 @@ enum Attempt {
 
 /// Asks each of the addresses once. Certificates that do not fit end it only if no address could be asked otherwise.
 async fn round(core: &Core, request: &[u8]) -> Result<Joined, Attempt> {
-    let mut again = None;
+    let mut again: Vec<String> = Vec::new();
     let mut certificates = None;
     for address in &core.options.join {
         match follow(core, address, request).await {
             Ok(joined) => return Ok(joined),
             Err(Failed::Refused(error)) => return Err(Attempt::Final(error)),
             Err(Failed::Certificate(error)) => certificates = Some(error),
-            Err(Failed::Now(why)) => again = Some(why),
+            Err(Failed::Now(why)) => again.push(why),
         }
     }
-    match (again, certificates) {
-        (None, Some(error)) => Err(Attempt::Final(error)),
-        (why, _) => Err(Attempt::Again(why.unwrap_or_default())),
+    match certificates {
+        Some(error) if again.is_empty() => Err(Attempt::Final(error)),
+        Some(_) | None => Err(Attempt::Again(again.join("; "))),
     }
 }
 
@@ -186,7 +213,10 @@ async fn settle(core: &Core, joined: Joined) -> Result<Entered, Error> {
     core.tables.join_as(identity).await.map_err(|error| Error::Tables(error.to_string()))?;
     let mut versions = core.tables.cluster_watch();
     while core.tables.cluster().member(node).is_none() {
-        versions.changed().await.map_err(|_| Error::Stopped)?;
+        match tokio::time::timeout(REMIND, versions.changed()).await {
+            Ok(changed) => changed.map_err(|_| Error::Stopped)?,
+            Err(_) => tracing::warn!("has joined, and waits for the leader to send the tables"),
+        }
     }
     tracing::info!(%cluster, node, incarnation, "joined the cluster");
     core.lines.become_node(Me { cluster, node, incarnation });

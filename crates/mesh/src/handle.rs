@@ -47,6 +47,15 @@ impl Handle {
         }
     }
 
+    /// Why the cluster has refused this node for good, if it has.
+    #[must_use]
+    pub fn refusal(&self) -> Option<Error> {
+        match &*self.core.phase.borrow() {
+            Phase::Out(error) => Some(error.clone()),
+            Phase::In | Phase::Entering => None,
+        }
+    }
+
     /// This node's number; 0 before it is known.
     #[must_use]
     pub fn me(&self) -> NodeId {

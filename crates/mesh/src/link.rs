@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 
 pub(crate) use crate::queue::Queue;
 
@@ -183,13 +183,22 @@ async fn open(core: &Arc<Core>, link: &Link) -> Result<Opened, String> {
     let (control, outgoing) = queue::queue(CONTROL);
     let opening = control_request::Frame::Opening(core.lines.identity());
     let _fits = control.push(ControlRequest { frame: Some(opening) }, 0);
-    let control_in = in_time(&line, client.control(outgoing)).await?;
+    let asked = client.control(outgoing);
+    let asked = async { asked.await.inspect_err(|status| notice_disowned(core, status)) };
+    let control_in = in_time(&line, asked).await?;
     let (parcels, outgoing) = queue::queue(PARCELS);
     let opening = parcel_request::Frame::Opening(core.lines.identity());
     let _fits = parcels.push(ParcelRequest { frame: Some(opening) }, 0);
     let parcels_in = in_time(&line, client.parcels(outgoing)).await?;
     let session = Session { control, parcels, asks: Mutex::default(), stuck: Notify::new() };
     Ok(Opened { session: Arc::new(session), control: control_in, parcels: parcels_in, peer: peer.incarnation })
+}
+
+/// A node that was removed while it stood still gets no log that would say so.
+fn notice_disowned(core: &Core, status: &Status) {
+    if status.code() == Code::NotFound {
+        core.event(Event::Disowned);
+    }
 }
 
 /// Makes sure that the one at the address is the node that is meant.

@@ -108,7 +108,10 @@ impl Node {
         let dispatcher = Arc::new(Dispatcher::new(Arc::clone(&shell), registrations.clone()));
         inward.open(Arc::clone(&shell), Arc::clone(&dispatcher), registrations.clone());
         let plan = tree(&shell, &registrations, dispatcher, others);
-        let (root, ended) = Actor::spawn(None, Supervisor, plan).await?;
+        // A refusal comes up through the supervisors as the failure of an actor, and says more by itself.
+        let refusal = || shell.cluster.mesh().and_then(mesh::Handle::refusal);
+        let spawned = Actor::spawn(None, Supervisor, plan).await;
+        let (root, ended) = spawned.map_err(|error| refusal().map_or_else(|| error.into(), Error::Mesh))?;
         Ok(Self { shell, root, ended, options, registrations, inward, claim })
     }
 

@@ -30,13 +30,36 @@ pub(crate) fn start(format: Format) {
 /// One line on standard error.
 #[allow(clippy::print_stderr, reason = "this is where the binary speaks to its user")]
 pub(crate) fn complain(error: &anyhow::Error) {
-    for cause in format!("{error:#}").lines() {
-        eprintln!("tandem: {cause}");
+    for line in chain(error).lines() {
+        eprintln!("tandem: {line}");
     }
+}
+
+/// An error with its causes, from the outside in. Many say their cause themselves; it is not said twice.
+fn chain(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |said, cause| match () {
+        () if said.is_empty() => cause,
+        () if said.contains(&cause) => said,
+        () => format!("{said}: {cause}"),
+    })
 }
 
 /// A line of an answer. A reader that has gone away is no error of ours.
 pub(crate) fn say(line: &str) {
     use std::io::Write as _;
     let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let inner = std::io::Error::other("no room");
+        let error = anyhow::Error::new(inner).context("call records: no room").context("cannot start");
+        assert_eq!(chain(&error), "cannot start: call records: no room");
+        let error = anyhow::anyhow!("line 3").context("node.toml");
+        assert_eq!(chain(&error), "node.toml: line 3");
+    }
 }

@@ -35,6 +35,9 @@ pub enum Input<'a> {
     StartFailed,
     /// The cluster refuses this node for good, as it does one that was removed.
     Refused,
+    /// Another node does not know this one. That node's view may be old; without a lease as well this node may have been
+    /// removed unheard, and finds out as it begins anew.
+    Disowned,
 }
 
 /// What a holder wants done.
@@ -149,6 +152,12 @@ impl Holder {
                 }
             }
             Input::Refused => self.expel(),
+            Input::Disowned => {
+                if matches!(self.life, Life::Running { shown: true, .. }) && !self.holds(now) {
+                    self.life = Life::Starting { due: now };
+                    self.drop_lease();
+                }
+            }
         }
         self.handle_timeout(now);
     }

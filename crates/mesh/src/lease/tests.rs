@@ -116,6 +116,25 @@ fn a_new_process_starts_first_and_again_if_nothing_is_heard_of_it() {
 }
 
 #[test]
+fn who_is_not_known_and_has_no_lease_begins_anew_and_learns_why() {
+    let cluster = founded(&["a", "b"]);
+    let mut holder = joined(&cluster);
+    holder.handle_input(at(10), granted(0, cluster.version));
+    effects(&mut holder);
+    holder.handle_input(at(500), Input::Disowned);
+    assert!(holder.holds(at(500)), "the view of the other is old");
+    effects(&mut holder);
+    holder.handle_input(at(5_000), Input::Disowned);
+    assert_eq!(effects(&mut holder), [Effect::Start, Effect::Held(false)]);
+    holder.handle_input(at(5_100), Input::Refused);
+    assert_eq!(effects(&mut holder), [Effect::Expelled]);
+    // One that has just joined is not known everywhere.
+    let mut young = Holder::new(2, Some(1), at(0));
+    young.handle_input(at(0), Input::Disowned);
+    assert_eq!(effects(&mut young), []);
+}
+
+#[test]
 fn a_fence_waits_until_the_lease_and_its_margin_are_over() {
     let cluster = founded(&["a", "b"]);
     let mut grantor = Grantor::default();
