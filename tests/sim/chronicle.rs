@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -38,6 +38,8 @@ impl Chronicle {
         let hashed = tracing_subscriber::fmt::layer()
             .with_ansi(false)
             .with_timer(Simulated)
+            // Fields of spans are written down once a kind of formatter: this one is nobody else's.
+            .fmt_fields(debug_fn(|writer, field, value| write!(writer, "{field}={value:?} ")))
             .with_writer(move || sink.clone())
             .with_filter(network);
         let shown = aloud.then(|| {

@@ -18,6 +18,17 @@ pub(crate) fn start(ledger: &Rc<Ledger>, node: &Running, seed: u64) {
     tokio::task::spawn_local(read(Rc::clone(ledger), node.clone(), StdRng::seed_from_u64(!seed)));
 }
 
+/// Has a node apply a document, until it is applied.
+pub(crate) fn apply(node: &Running, text: &'static str) {
+    let node = node.clone();
+    node.runtime().spawn(async move {
+        let document = || Document::parse(&[("partners.toml".into(), text.to_owned())]).expect("tables");
+        while node.tables.apply(document(), tables::Apply::default()).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    });
+}
+
 async fn write(ledger: Rc<Ledger>, node: Running, mut chance: StdRng) {
     loop {
         tokio::time::sleep(Duration::from_millis(chance.random_range(PAUSE_MS))).await;

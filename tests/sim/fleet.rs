@@ -5,16 +5,20 @@ use crate::clients;
 use crate::ledger::Ledger;
 use crate::wire::{Wire, outside};
 use mesh::times::Waits;
-use mesh::{Clock, Mesh, Parcel, Receiver, Reply};
-use ractor::Actor;
-use routing::cluster::{NodeId, SHARDS};
+use routing::cluster::SHARDS;
 use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
-use supervise::{Child, Plan, Strategy, Supervisor};
-use tables::{Shelf, Storage};
+use switch::shell::Shell;
+use switch::trunks::Standing;
+use switch::{clock, transport};
 use topology::{Node, Topology};
+
+/// Ports of media that nobody sends to.
+const MEDIA: RangeInclusive<u16> = 20000..=20999;
 
 /// The nodes, in the order of the topology.
 pub(crate) struct Fleet {
@@ -28,7 +32,7 @@ pub(crate) struct Seat {
     /// Where turmoil has it.
     pub(crate) host: IpAddr,
     pub(crate) running: RefCell<Option<Running>>,
-    shelf: Shelf,
+    shelves: switch::Shelves,
     seed: u64,
     lives: Cell<u64>,
     setup: Setup,
@@ -39,6 +43,8 @@ pub(crate) struct Seat {
 pub(crate) struct Setup {
     pub(crate) seed: u64,
     pub(crate) waits: Waits,
+    /// Where nodes may keep files.
+    pub(crate) folder: PathBuf,
     pub(crate) ledger: Rc<Ledger>,
     pub(crate) chronicle: Chronicle,
 }
@@ -48,7 +54,7 @@ pub(crate) struct Setup {
 pub(crate) struct Running {
     pub(crate) mesh: mesh::Handle,
     pub(crate) tables: tables::Handle,
-    clock: Clock,
+    pub(crate) shell: Arc<Shell>,
     runtime: tokio::runtime::Handle,
 }
 
@@ -59,7 +65,7 @@ impl Fleet {
                 node: node.clone(),
                 host: outside(node.ip()),
                 running: RefCell::default(),
-                shelf: Shelf::default(),
+                shelves: switch::Shelves::default(),
                 seed: setup.seed.wrapping_mul(10_000).wrapping_add(number * 100),
                 lives: Cell::new(0),
                 setup: setup.clone(),
@@ -96,36 +102,44 @@ impl Seat {
         self.lives.set(life);
         self.setup.chronicle.note(format_args!("{} starts, life {life}", self.node.name));
         let seed = self.seed + life;
-        let mut options = mesh::Options::new(&self.node.name, &self.node.site, self.node.mesh);
-        options.join = self.node.join.iter().map(ToString::to_string).collect();
-        options.net = Arc::new(Wire);
-        options.seed = seed;
-        options.waits = self.setup.waits;
-        let clock = Arc::clone(&options.clock);
-        let mesh = Mesh::new(options)?;
-        let stored =
-            tables::Options { seed: Some(seed), ..tables::Options::meshed(Storage::Shelf(self.shelf.clone())) };
-        let tables = tables::Handle::open(stored, mesh.transport()).await?;
-        let service = mesh.service(tables.clone(), Arc::new(Deaf));
-        let handle = service.handle();
-        let keeper = tables.clone();
-        let children = vec![
-            Child::new("tables", move |up| {
-                let keeper = keeper.clone();
-                async move { keeper.spawn(up).await }
-            }),
-            Child::new("mesh", move |up| {
-                let service = service.clone();
-                async move { service.spawn(up).await }
-            }),
-        ];
-        let plan = Plan { name: "node", strategy: Strategy::RestForOne, children };
-        let (_root, ended) = Actor::spawn(None, Supervisor, plan).await?;
-        let running = Running { mesh: handle, tables, clock, runtime: tokio::runtime::Handle::current() };
+        let mut node = switch::Node::start(self.options(seed)).await?;
+        let shell = Arc::clone(node.shell());
+        let mesh = shell.cluster.mesh().expect("it has one").clone();
+        let running = Running { mesh, tables: shell.tables.clone(), shell, runtime: tokio::runtime::Handle::current() };
         self.running.replace(Some(running.clone()));
         clients::start(&self.setup.ledger, &running, seed);
-        ended.await?;
-        Err(format!("{} has given up", self.node.name).into())
+        let why = node.failed().await;
+        Err(format!("{} has given up: {why:?}", self.node.name).into())
+    }
+
+    fn options(&self, seed: u64) -> switch::Options {
+        let mut mesh = mesh::Options::new(&self.node.name, &self.node.site, self.node.mesh);
+        mesh.join = self.node.join.iter().map(ToString::to_string).collect();
+        mesh.net = Arc::new(Wire);
+        mesh.seed = seed;
+        mesh.waits = self.setup.waits;
+        let sip = transport::Options { udp: self.node.udp.clone(), workers: 1, ..transport::Options::default() };
+        let media = relay::Options { still: true, ..relay::Options::new(vec![self.node.ip()], MEDIA) };
+        switch::Options {
+            name: self.node.name.clone(),
+            site: self.node.site.clone(),
+            data_dir: self.setup.folder.join(&self.node.name),
+            sip,
+            media,
+            // Nobody has a name there, and nobody is asked for one.
+            name_servers: vec![([127, 0, 0, 53], 53).into()],
+            mesh: Some(mesh),
+            surroundings: switch::Surroundings {
+                net: Arc::new(Wire),
+                shelves: Some(self.shelves.clone()),
+                seed: Some(seed),
+            },
+        }
+    }
+
+    /// The machine dies, and not only the process.
+    pub(crate) fn lose_unsynced(&self) {
+        self.shelves.records.lose_unsynced();
     }
 
     /// The node is no more.
@@ -134,24 +148,27 @@ impl Seat {
     }
 }
 
-/// Nobody is behind this mesh.
-struct Deaf;
-
-impl Receiver for Deaf {
-    fn receive(&self, _: NodeId, _: Parcel, _: Option<Reply>) {}
-}
-
 impl Running {
+    /// Where its tasks run.
+    pub(crate) fn runtime(&self) -> tokio::runtime::Handle {
+        self.runtime.clone()
+    }
+
     /// The shards for which it would act at this moment.
     pub(crate) fn acting(&self) -> impl Iterator<Item = u16> + '_ {
         let _entered = self.runtime.enter();
-        let now = (self.clock)();
+        let now = clock::now().mono;
         (0..SHARDS).filter(move |shard| self.mesh.acts_for(*shard, now))
+    }
+
+    /// How a trunk stands on it.
+    pub(crate) fn standing(&self, trunk: &str) -> Option<Standing> {
+        self.shell.trunks.standings(&self.tables.view()).into_iter().find(|standing| &*standing.name == trunk)
     }
 
     /// Whether it holds its lease at this moment.
     pub(crate) fn leased(&self) -> bool {
         let _entered = self.runtime.enter();
-        self.mesh.holds_lease((self.clock)())
+        self.mesh.holds_lease(clock::now().mono)
     }
 }

@@ -28,6 +28,7 @@ struct Pages {
     made: BTreeMap<NodeId, u64>,
     seen: BTreeMap<NodeId, u64>,
     faults: Vec<String>,
+    trunks: bool,
 }
 
 /// A deed that is under way.
@@ -78,6 +79,11 @@ impl Ledger {
         if pages.rows[row].len() < LONGEST {
             pages.rows[row].push(Event { deed: Deed::Read(found.0), began, ended });
         }
+    }
+
+    /// Whether somebody has been told to make the trunks; from now on somebody has.
+    pub(crate) fn has_asked_for_trunks(&self) -> bool {
+        std::mem::replace(&mut self.pages.borrow_mut().trunks, true)
     }
 
     /// How many changes and reads have come to their end through this node.

@@ -4,6 +4,7 @@
 //! A run is a process of its own: libc's clocks and chance are replaced in it (`mad-turmoil`), and nothing that an earlier
 //! run has counted up is there.
 
+mod channels;
 mod chronicle;
 mod clients;
 mod faults;
@@ -12,6 +13,7 @@ mod ledger;
 mod network;
 mod owners;
 mod panics;
+mod partners;
 mod run;
 mod suite;
 mod wire;
@@ -51,6 +53,8 @@ fn replay(seed: &str, words: &[String]) -> ExitCode {
     let quiet = words.iter().any(|word| word == "--quiet");
     panics::watch();
     let chronicle = chronicle::Chronicle::open(!quiet);
+    // The origin of the nodes' clocks: before any of them runs.
+    let _ = switch::clock::now();
     mad_turmoil::rand::set_rng(StdRng::seed_from_u64(seed));
     // A thread of its own: what the standard library draws once a thread comes from the seed, and only the run draws.
     let running = std::thread::spawn(move || {

@@ -1,11 +1,14 @@
 //! One run: a cluster forms, things break by a script while everything is watched, and then all must be well again.
 
+use crate::channels::Channels;
 use crate::chronicle::{self, Chronicle};
 use crate::faults::{Deed, Script};
 use crate::fleet::{Fleet, Seat, Setup};
 use crate::ledger::Ledger;
 use crate::network::Network;
 use crate::owners::Owners;
+use crate::partners::{self, CARRIER, CHANNELS, Load, PBX, TABLES};
+use crate::wire::outside;
 use mesh::times::Waits;
 use routing::cluster::SHARDS;
 use std::rc::Rc;
@@ -46,6 +49,8 @@ struct Run<'s> {
     fleet: Fleet,
     network: Network,
     owners: Owners,
+    channels: Channels,
+    load: Rc<Load>,
     setup: Setup,
     /// Whom the plan has brought down or made stand still.
     affected: Vec<String>,
@@ -62,20 +67,34 @@ pub(crate) fn run(order: &Order, chronicle: &Chronicle) -> Verdict {
         Some(name) => Script::of_plan(&bundled::fault(name).expect("readable").expect("a plan of this name")),
     };
     let ledger = Rc::new(Ledger::default());
-    let setup = Setup { seed: order.seed, waits: order.waits, ledger, chronicle: chronicle.clone() };
+    let folder = std::env::temp_dir().join(format!("tandem-sim-{}", std::process::id()));
+    let setup =
+        Setup { seed: order.seed, waits: order.waits, folder: folder.clone(), ledger, chronicle: chronicle.clone() };
     let mut run = Run::new(topology, setup);
     run.all(&script);
+    // What is left there is no more than call records that nobody reads.
+    let _ = std::fs::remove_dir_all(folder);
     let (asked, made, read) = run.setup.ledger.figures();
     let figures = format!(
-        "{} nodes, {:.1} s: {made} of {asked} changes acknowledged, {read} reads",
+        "{} nodes, {:.1} s: {made} of {asked} changes acknowledged, {read} reads; {} of {} calls answered, refused {:?}, \
+         up to {} at a time",
         run.fleet.seats.len(),
-        run.sim.elapsed().as_secs_f64()
+        run.sim.elapsed().as_secs_f64(),
+        run.load.answered.get(),
+        run.load.offered.get(),
+        run.load.refused.borrow(),
+        run.channels.most,
     );
     Verdict { faults: run.faults, figures }
 }
 
 fn three_nodes() -> Topology {
     bundled::three_sites().expect("valid")
+}
+
+/// Where turmoil has a partner.
+fn partner(at: &str) -> std::net::IpAddr {
+    outside(at.parse::<std::net::SocketAddr>().expect("an address").ip())
 }
 
 /// Two sites of two and one of one.
@@ -109,16 +128,24 @@ impl Run<'_> {
             let seat = Rc::clone(seat);
             sim.host(seat.host, move || Rc::clone(&seat).live());
         }
+        let load = Rc::new(Load::new());
+        let nodes = fleet.topology.nodes.iter().filter_map(|node| node.udp.first().copied()).collect::<Vec<_>>();
+        let (seed, offers) = (setup.seed, Rc::clone(&load));
+        sim.host(partner(PBX), move || partners::pbx(nodes.clone(), seed, Rc::clone(&offers)));
+        sim.host(partner(CARRIER), partners::carrier);
         let network = Network::new(fleet.seats.iter().map(|seat| seat.host).collect());
-        let (owners, affected, faults) = Default::default();
+        let (owners, channels, affected, faults) = Default::default();
         let (looked, glanced) = (Duration::ZERO, Duration::ZERO);
-        let run = Self { sim, fleet, network, owners, setup, affected, looked, glanced, faults };
+        let run = Self { sim, fleet, network, owners, channels, load, setup, affected, looked, glanced, faults };
         run.delay(FAR_MS);
         run
     }
 
     fn all(&mut self, script: &Script) {
         if !self.until("the cluster forms", Self::is_well) {
+            return;
+        }
+        if !self.until("the trunks are there", Self::has_trunks) {
             return;
         }
         let began = self.sim.elapsed();
@@ -137,7 +164,9 @@ impl Run<'_> {
         self.restart();
         let before = self.done();
         let mended = |run: &mut Self| run.is_well() && run.has_taken_changes(&before);
-        if self.until("all is well again", mended) {
+        let well = self.until("all is well again", mended);
+        self.load.press();
+        if well && self.until("every channel is used again", Self::uses_all) {
             self.judge();
         }
     }
@@ -178,6 +207,7 @@ impl Run<'_> {
         if self.sim.elapsed() >= self.glanced + GLANCE {
             self.glanced = self.sim.elapsed();
             self.faults.extend(self.owners.look(&self.fleet));
+            self.faults.extend(self.channels.look(&self.fleet, "carrier", CHANNELS));
         }
         if self.sim.elapsed() >= self.looked + OFTEN {
             self.looked = self.sim.elapsed();
@@ -264,6 +294,7 @@ impl Run<'_> {
         if with_machine {
             self.network.set_dark(node, true);
             self.network.tell(&self.sim);
+            seat.lose_unsynced();
         }
         seat.clear();
         if self.sim.is_host_running(seat.host) {
@@ -316,6 +347,20 @@ impl Run<'_> {
         up.len() == nodes
             && up.iter().all(well)
             && up.iter().map(|running| running.acting().count()).sum::<usize>() == usize::from(SHARDS)
+    }
+
+    /// Every node shows the trunks; who shows none yet is told of them.
+    fn has_trunks(&mut self) -> bool {
+        let first = self.fleet.up().next();
+        if let Some((_, running)) = first.filter(|_| !self.setup.ledger.has_asked_for_trunks()) {
+            crate::clients::apply(&running, TABLES);
+        }
+        self.fleet.up().all(|(_, running)| running.tables.view().trunk("carrier").is_some())
+    }
+
+    fn uses_all(&mut self) -> bool {
+        let used = self.fleet.up().filter_map(|(_, running)| running.standing("carrier")).map(|standing| standing.used);
+        used.sum::<u32>() == CHANNELS
     }
 
     fn done(&self) -> Vec<(u64, u64)> {

@@ -1,8 +1,9 @@
-//! Where the switch reads its clocks: nowhere else.
+//! Where the switch reads its clocks: nowhere else. The monotonic one is the runtime's, so that simulated time drives it.
 
 use sip::clock::{Instant, Now, Wall};
 use std::sync::OnceLock;
-use std::time::{Instant as Monotonic, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::time::Instant as Monotonic;
 
 /// Both clocks, now. The monotonic origin is the first call of this function in the process.
 #[must_use]

@@ -91,6 +91,8 @@ pub(crate) enum Plan {
 pub struct Agent {
     /// Where it lives.
     pub address: SocketAddr,
+    /// Stands in its Call-ID and branches; agents that share an address need one each.
+    pub name: String,
     /// What it does.
     pub script: Script,
     /// What it saw.
@@ -115,6 +117,7 @@ impl Agent {
     pub fn new(address: SocketAddr, peer: SocketAddr, script: Script) -> Self {
         Self {
             address,
+            name: address.ip().to_string(),
             script,
             seen: Seen::default(),
             peer,
@@ -132,8 +135,8 @@ impl Agent {
         }
     }
 
-    /// What goes out to the switch.
-    pub(crate) fn drain(&mut self) -> Vec<Bytes> {
+    /// What goes out to the switch; to be fetched after each call.
+    pub fn drain(&mut self) -> Vec<Bytes> {
         std::mem::take(&mut self.out)
     }
 
@@ -155,7 +158,7 @@ impl Agent {
 
     pub(crate) fn branch(&mut self) -> String {
         self.counter += 1;
-        format!("z9hG4bK-agent-{}-{}", self.address.ip(), self.counter)
+        format!("z9hG4bK-agent-{}-{}", self.name, self.counter)
     }
 
     pub(crate) fn via(&self, branch: &str) -> String {

@@ -9,13 +9,13 @@
 //! next sequence number once the outbox was emptied, so that no two files are ever named alike. `x` + key: what could not
 //! be read, kept for whoever mends it, so that one bad row never holds up the others.
 
+use super::store::{Batch as Changes, Store};
 use super::{Options, csv_file};
 use crate::clock;
 use crate::error::Error;
 use ::call::CallId;
 use ::call::record::{EndedBy, Row};
 use parking_lot::Mutex;
-use rocksdb::{DB, DBCompressionType, Direction, IteratorMode, WriteBatch};
 use rustc_hash::FxHashMap;
 use sip::clock::Wall;
 use std::path::PathBuf;
@@ -34,7 +34,7 @@ const NEXT_KEY: &[u8] = b"n";
 
 /// See the module.
 pub(super) struct Outbox {
-    db: DB,
+    db: Store,
     options: Options,
     /// The next sequence number. Held while a row is written, so that rows appear in the order of their numbers.
     next: Mutex<u64>,
@@ -86,18 +86,11 @@ fn failed(error: impl std::fmt::Display) -> Error {
 
 impl Outbox {
     pub(super) fn open(options: Options) -> Result<Self, Error> {
-        let folder = options.data_dir.join("outbox");
-        std::fs::create_dir_all(&folder).map_err(failed)?;
         std::fs::create_dir_all(options.data_dir.join("cdr")).map_err(failed)?;
-        let mut settings = rocksdb::Options::default();
-        settings.create_if_missing(true);
-        settings.set_write_buffer_size(16 << 20);
-        settings.set_max_background_jobs(1);
-        settings.set_max_total_wal_size(64 << 20);
-        settings.set_keep_log_file_num(4);
-        // Rows live for seconds: most are deleted before they would be compressed for nothing.
-        settings.set_compression_type(DBCompressionType::None);
-        let db = DB::open(&settings, folder).map_err(failed)?;
+        let db = match &options.shelf {
+            Some(shelf) => Store::Memory(shelf.clone()),
+            None => Store::open(&options.data_dir.join("outbox"))?,
+        };
         let outbox = Self {
             db,
             options,
@@ -114,27 +107,27 @@ impl Outbox {
 
     /// Finds the next sequence number and finishes a file that a crash interrupted.
     fn resume(&self) -> Result<(), Error> {
-        let mut next = match self.db.get(NEXT_KEY).map_err(failed)? {
+        let mut next = match self.db.get(NEXT_KEY)? {
             Some(bytes) => postcard::from_bytes(&bytes).map_err(failed)?,
             None => 0,
         };
         csv_file::remove_unfinished(&self.folder()).map_err(failed)?;
-        if let Some(intent) = self.db.get(FILE_KEY).map_err(failed)? {
+        if let Some(intent) = self.db.get(FILE_KEY)? {
             let (first, last, name): (u64, u64, String) = postcard::from_bytes(&intent).map_err(failed)?;
             next = next.max(last + 1);
             if self.folder().join(name).exists() {
                 self.forget(first, last)?;
             }
         }
-        for entry in self.db.iterator(IteratorMode::From(b"r", Direction::Forward)) {
-            let (key, _) = entry.map_err(failed)?;
+        for entry in self.db.from(b"r") {
+            let (key, _) = entry?;
             let Some(sequence) = sequence_of(b"r", &key) else { break };
             next = next.max(sequence + 1);
             self.pending.fetch_add(1, Ordering::Relaxed);
         }
         *self.next.lock() = next;
         // Behind whatever an earlier process left open.
-        let last = self.db.iterator(IteratorMode::From(b"p", Direction::Reverse)).next().transpose().map_err(failed)?;
+        let last = self.db.last_before(b"p")?;
         self.open.lock().next = last.and_then(|(key, _)| sequence_of(b"o", &key)).unwrap_or(0);
         Ok(())
     }
@@ -142,20 +135,20 @@ impl Outbox {
     /// Turns the open rows of an earlier process into final ones. They ended when it was last alive; without a sign of
     /// that they ended at once, since nobody may be charged for the time that the process lay dead.
     pub(super) fn close_orphans(&self) -> Result<u64, Error> {
-        let last_alive = match self.db.get(HEARTBEAT_KEY).map_err(failed)? {
+        let last_alive = match self.db.get(HEARTBEAT_KEY)? {
             Some(bytes) => Wall(postcard::from_bytes(&bytes).map_err(failed)?),
             None => Wall(0),
         };
         let mut orphans = 0;
-        for entry in self.db.iterator(IteratorMode::From(b"o", Direction::Forward)) {
-            let (key, value) = entry.map_err(failed)?;
+        for entry in self.db.from(b"o") {
+            let (key, value) = entry?;
             if key.first() != Some(&b'o') {
                 break;
             }
             match postcard::from_bytes::<Row>(&value) {
                 Ok(mut row) => {
                     close_orphan(&mut row, last_alive);
-                    let mut batch = WriteBatch::default();
+                    let mut batch = Changes::default();
                     batch.delete(&key);
                     self.append(batch, &row)?;
                     orphans += 1;
@@ -171,10 +164,10 @@ impl Outbox {
     fn set_aside(&self, key: &[u8], value: &[u8], why: &postcard::Error) -> Result<(), Error> {
         tracing::error!(error = %why, "a call record cannot be read; it is kept in the outbox under another key");
         metrics::counter!("tandem_cdr_failed_total").increment(1);
-        let mut batch = WriteBatch::default();
+        let mut batch = Changes::default();
         batch.delete(key);
         batch.put([b"x", key].concat(), value);
-        self.db.write(batch).map_err(failed)
+        self.db.write(batch)
     }
 
     pub(super) fn put_open(&self, row: &Row) -> Result<(), Error> {
@@ -185,13 +178,13 @@ impl Outbox {
             (place.attempt, place.is_answered) = (row.attempt, row.answered.is_some());
             place.sequence
         };
-        self.db.put(open_key(sequence), bytes).map_err(failed)?;
+        self.db.put(&open_key(sequence), bytes)?;
         self.dirty.store(true, Ordering::Release);
         Ok(())
     }
 
     pub(super) fn put_closed(&self, row: &Row) -> Result<(), Error> {
-        let mut batch = WriteBatch::default();
+        let mut batch = Changes::default();
         let name = name_of(row);
         let ends = row.is_final || row.answered.is_some();
         let closed = ends.then(|| self.open.lock().rows.get(&name).copied()).flatten();
@@ -209,11 +202,11 @@ impl Outbox {
     }
 
     /// Writes a finished row and what goes with it.
-    fn append(&self, mut batch: WriteBatch, row: &Row) -> Result<(), Error> {
+    fn append(&self, mut batch: Changes, row: &Row) -> Result<(), Error> {
         let bytes = postcard::to_allocvec(row).map_err(failed)?;
         let mut next = self.next.lock();
         batch.put(row_key(*next), bytes);
-        self.db.write(batch).map_err(failed)?;
+        self.db.write(batch)?;
         *next += 1;
         // Counted under the lock: an export that already sees the row must not subtract it first.
         self.pending.fetch_add(1, Ordering::Relaxed);
@@ -249,6 +242,11 @@ impl Outbox {
         Some((place.sequence, open))
     }
 
+    /// Whether its work may block.
+    pub(super) const fn blocks(&self) -> bool {
+        self.db.blocks()
+    }
+
     pub(super) fn pending(&self) -> u64 {
         self.pending.load(Ordering::Relaxed)
     }
@@ -267,17 +265,17 @@ impl Outbox {
             self.dirty.store(true, Ordering::Release);
         }
         if self.dirty.swap(false, Ordering::AcqRel)
-            && let Err(error) = self.db.flush_wal(true)
+            && let Err(error) = self.db.sync()
         {
             self.dirty.store(true, Ordering::Release);
-            return Err(failed(error));
+            return Err(error);
         }
         Ok(())
     }
 
     /// Notes that this process was alive at `wall`.
     pub(super) fn beat(&self, wall: Wall) -> Result<(), Error> {
-        self.db.put(HEARTBEAT_KEY, postcard::to_allocvec(&wall.0).map_err(failed)?).map_err(failed)
+        self.db.put(HEARTBEAT_KEY, postcard::to_allocvec(&wall.0).map_err(failed)?)
     }
 
     /// Writes every finished row into closed files, at this pace. Answers how many rows.
@@ -299,8 +297,8 @@ impl Outbox {
     fn write_file(&self, first: u64, last: u64, rows: &[Row], pace: &mut Pace) -> Result<(), Error> {
         let name = csv_file::name(&self.options.node, clock::now().wall, first);
         let intent = postcard::to_allocvec(&(first, last, &name)).map_err(failed)?;
-        self.db.put(FILE_KEY, intent).map_err(failed)?;
-        self.db.flush_wal(true).map_err(failed)?;
+        self.db.put(FILE_KEY, intent)?;
+        self.db.sync()?;
         std::fs::create_dir_all(self.folder()).map_err(failed)?;
         csv_file::write(&self.folder().join(name), &self.options, rows.iter().inspect(|_| pace.step())).map_err(failed)
     }
@@ -308,8 +306,8 @@ impl Outbox {
     /// The rows of the next file, from the oldest on; nothing if none waits. What cannot be read is set aside.
     fn finished(&self, oldest: u64, pace: &mut Pace) -> Result<Option<Batch>, Error> {
         let mut batch: Option<Batch> = None;
-        for entry in self.db.iterator(IteratorMode::From(&row_key(oldest), Direction::Forward)).take(FILE_ROWS) {
-            let (key, value) = entry.map_err(failed)?;
+        for entry in self.db.from(&row_key(oldest)).take(FILE_ROWS) {
+            let (key, value) = entry?;
             let Some(sequence) = sequence_of(b"r", &key) else { break };
             let batch = batch.get_or_insert_with(|| Batch { first: sequence, last: sequence, rows: Vec::new() });
             batch.last = sequence;
@@ -327,11 +325,11 @@ impl Outbox {
 
     /// Deletes the rows of a file that has its name: one mark for them all.
     fn forget(&self, first: u64, last: u64) -> Result<(), Error> {
-        let mut batch = WriteBatch::default();
+        let mut batch = Changes::default();
         batch.delete_range(row_key(first), row_key(last + 1));
         batch.delete(FILE_KEY);
         batch.put(NEXT_KEY, postcard::to_allocvec(&(last + 1)).map_err(failed)?);
-        self.db.write(batch).map_err(failed)
+        self.db.write(batch)
     }
 }
 
@@ -382,7 +380,7 @@ impl Outbox {
     /// A row that no version can read.
     pub(super) fn damage_next(&self) -> Result<(), Error> {
         let mut next = self.next.lock();
-        self.db.put(row_key(*next), [0xff; 3]).map_err(failed)?;
+        self.db.put(&row_key(*next), vec![0xff; 3])?;
         *next += 1;
         self.pending.fetch_add(1, Ordering::Relaxed);
         Ok(())
