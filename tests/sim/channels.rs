@@ -37,7 +37,10 @@ impl Channels {
             let Some(standing) = running.standing(trunk) else { continue };
             let (me, life) = (running.mesh.me(), running.mesh.incarnation());
             if standing.used > standing.held {
-                faults.push(format!("{} uses {} of {} channels that it holds", seat.node.name, standing.used, standing.held));
+                faults.push(format!(
+                    "{} uses {} of {} channels that it holds",
+                    seat.node.name, standing.used, standing.held
+                ));
             }
             let ended = newest.member(me).is_none_or(|it| it.liveness == Liveness::Fenced || it.incarnation > life);
             let before = self.lives.insert(me, Life { incarnation: life, ended, apart: 0 });
@@ -56,7 +59,8 @@ impl Channels {
         }
         self.most = self.most.max(used + carried);
         if used > limit || held > limit {
-            faults.push(format!("{used} channels of {trunk} are used and {held} held, of {limit}: {}", shown.join("; ")));
+            faults
+                .push(format!("{used} channels of {trunk} are used and {held} held, of {limit}: {}", shown.join("; ")));
         }
         faults
     }

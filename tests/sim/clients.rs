@@ -19,10 +19,10 @@ pub(crate) fn start(ledger: &Rc<Ledger>, node: &Running, seed: u64) {
 }
 
 /// Has a node apply a document, until it is applied.
-pub(crate) fn apply(node: &Running, text: &'static str) {
+pub(crate) fn apply(node: &Running, text: String) {
     let node = node.clone();
     node.runtime().spawn(async move {
-        let document = || Document::parse(&[("partners.toml".into(), text.to_owned())]).expect("tables");
+        let document = || Document::parse(&[("partners.toml".into(), text.clone())]).expect("tables");
         while node.tables.apply(document(), tables::Apply::default()).await.is_err() {
             tokio::time::sleep(Duration::from_millis(500)).await;
         }

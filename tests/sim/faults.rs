@@ -7,7 +7,7 @@ use std::fmt;
 use topology::{Action, Plan, Topology};
 
 /// How long the faults of a drawn plan go on, in ms.
-const DRAWN_MS: u64 = 20_000;
+const DRAWN_MS: u64 = 16_000;
 
 /// One thing that happens to the nodes at these places.
 #[derive(Clone, PartialEq, Debug)]

@@ -166,6 +166,18 @@ impl Running {
         self.shell.trunks.standings(&self.tables.view()).into_iter().find(|standing| &*standing.name == trunk)
     }
 
+    /// Whether it knows where a phone is.
+    pub(crate) fn knows(&self, phone: &str) -> bool {
+        let _entered = self.runtime.enter();
+        self.shell.contacts.list(1000, clock::now(), |_| true).iter().any(|listed| listed.name == phone)
+    }
+
+    /// Whether nothing of a call is left: no channel and no port.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.shell.relay.gauges().sessions == 0
+            && self.shell.trunks.standings(&self.tables.view()).iter().all(|standing| standing.used == 0)
+    }
+
     /// Whether it holds its lease at this moment.
     pub(crate) fn leased(&self) -> bool {
         let _entered = self.runtime.enter();

@@ -14,6 +14,7 @@ mod network;
 mod owners;
 mod panics;
 mod partners;
+mod phones;
 mod run;
 mod suite;
 mod wire;

@@ -77,6 +77,11 @@ impl Load {
         }
     }
 
+    /// No more calls.
+    pub(crate) fn rest(&self) {
+        self.pause_ms.replace(3_600_000..3_600_001);
+    }
+
     /// More than the trunk carries.
     pub(crate) fn press(&self) {
         self.pause_ms.replace(20..100);
@@ -178,7 +183,8 @@ pub(crate) async fn pbx(nodes: Vec<SocketAddr>, seed: u64, load: Rc<Load>) -> tu
         exchange.work(|_| None);
         count(&mut exchange, &load);
         if tokio::time::Instant::now() >= next {
-            next = tokio::time::Instant::now() + Duration::from_millis(chance.random_range(load.pause_ms.borrow().clone()));
+            next = tokio::time::Instant::now()
+                + Duration::from_millis(chance.random_range(load.pause_ms.borrow().clone()));
             let lasts = chance.random_range(load.lasts_ms.borrow().clone());
             let node = *nodes.choose(&mut chance).expect("nodes");
             load.offered.set(load.offered.get() + 1);

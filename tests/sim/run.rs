@@ -8,9 +8,10 @@ use crate::ledger::Ledger;
 use crate::network::Network;
 use crate::owners::Owners;
 use crate::partners::{self, CARRIER, CHANNELS, Load, PBX, TABLES};
+use crate::phones::{self, PHONES, Phones};
 use crate::wire::outside;
 use mesh::times::Waits;
-use routing::cluster::SHARDS;
+use routing::cluster::{SHARDS, shard_of};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,6 +52,7 @@ struct Run<'s> {
     owners: Owners,
     channels: Channels,
     load: Rc<Load>,
+    phones: Rc<Phones>,
     setup: Setup,
     /// Whom the plan has brought down or made stand still.
     affected: Vec<String>,
@@ -131,12 +133,17 @@ impl Run<'_> {
         let load = Rc::new(Load::new());
         let nodes = fleet.topology.nodes.iter().filter_map(|node| node.udp.first().copied()).collect::<Vec<_>>();
         let (seed, offers) = (setup.seed, Rc::clone(&load));
-        sim.host(partner(PBX), move || partners::pbx(nodes.clone(), seed, Rc::clone(&offers)));
+        let called = nodes.clone();
+        sim.host(partner(PBX), move || partners::pbx(called.clone(), seed, Rc::clone(&offers)));
         sim.host(partner(CARRIER), partners::carrier);
+        let phones = Rc::new(Phones::default());
+        let (nodes, told) = (nodes.clone(), Rc::clone(&phones));
+        sim.host(partner(PHONES), move || phones::live(nodes.clone(), seed, Rc::clone(&told)));
         let network = Network::new(fleet.seats.iter().map(|seat| seat.host).collect());
         let (owners, channels, affected, faults) = Default::default();
         let (looked, glanced) = (Duration::ZERO, Duration::ZERO);
-        let run = Self { sim, fleet, network, owners, channels, load, setup, affected, looked, glanced, faults };
+        let run =
+            Self { sim, fleet, network, owners, channels, load, phones, setup, affected, looked, glanced, faults };
         run.delay(FAR_MS);
         run
     }
@@ -166,7 +173,21 @@ impl Run<'_> {
         let mended = |run: &mut Self| run.is_well() && run.has_taken_changes(&before);
         let well = self.until("all is well again", mended);
         self.load.press();
-        if well && self.until("every channel is used again", Self::uses_all) {
+        self.phones.register.set(true);
+        let goes_on = well
+            && self.until("every channel is used again", Self::uses_all)
+            && self.until("every phone is registered", |run| run.phones.registered.borrow().len() == phones::COUNT);
+        if !goes_on {
+            return;
+        }
+        let dies = usize::try_from(self.setup.seed).unwrap_or(0) % self.fleet.seats.len();
+        self.note(format_args!("-- {dies} dies for good"));
+        self.kill(dies, true);
+        self.load.rest();
+        let survived = self.until("the others have taken its shards over", Self::acts_for_all)
+            && self.until("every phone is known where its shard is", Self::knows_phones)
+            && self.until("no call has left anything behind", |run| run.fleet.up().all(|(_, node)| node.is_at_rest()));
+        if survived {
             self.judge();
         }
     }
@@ -353,9 +374,22 @@ impl Run<'_> {
     fn has_trunks(&mut self) -> bool {
         let first = self.fleet.up().next();
         if let Some((_, running)) = first.filter(|_| !self.setup.ledger.has_asked_for_trunks()) {
-            crate::clients::apply(&running, TABLES);
+            crate::clients::apply(&running, TABLES.to_owned() + &phones::tables());
         }
         self.fleet.up().all(|(_, running)| running.tables.view().trunk("carrier").is_some())
+    }
+
+    fn acts_for_all(&mut self) -> bool {
+        self.fleet.up().map(|(_, running)| running.acting().count()).sum::<usize>() == usize::from(SHARDS)
+    }
+
+    /// Whoever acts for a phone's shard knows where it is.
+    fn knows_phones(&mut self) -> bool {
+        let known = |phone: String| {
+            let shard = shard_of(&format!("sip:{phone}@user.invalid"));
+            self.fleet.up().any(|(_, node)| node.acting().any(|acting| acting == shard) && node.knows(&phone))
+        };
+        (0..phones::COUNT).map(phones::name).all(known)
     }
 
     fn uses_all(&mut self) -> bool {

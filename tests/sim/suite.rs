@@ -3,12 +3,12 @@
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::process::{Command, ExitCode};
 
-/// How many seeds are run unless SEEDS says otherwise: a count from 1, or a range.
-const SEEDS: std::ops::Range<u64> = 1..9;
+/// The seeds that are run unless SEEDS says otherwise: a count from 1, or a range.
+const SEEDS: std::ops::Range<u64> = 1..6;
 /// Rules that are left out on purpose: some seed must show it.
 const FLAWS: [&str; 2] = ["no-handover", "early-fence"];
-/// Seeds among which that is looked for.
-const TRIED: std::ops::Range<u64> = 1..25;
+/// Seeds among which that is looked for: of five nodes, of which some share a site.
+const TRIED: [u64; 6] = [3, 6, 9, 12, 15, 18];
 
 /// What came of a run.
 struct Ran {
@@ -64,12 +64,14 @@ fn good(seed: u64, plan: Option<&str>) -> Result<(), Failed> {
 }
 
 fn the_same() -> Result<(), Failed> {
-    for seed in [1, 3] {
-        let words = words(seed, None, None);
-        let (once, again) = (ran(&words)?, ran(&words)?);
-        if once.failed || once.said != again.said {
-            return Err(format!("seed {seed} went\n{}\nand then\n{}", once.said, again.said).into());
-        }
+    let words = words(2, None, None);
+    let (once, again) = (ran(&words)?, ran(&words)?);
+    if once.failed || once.said != again.said {
+        return Err(format!("it went\n{}\nand then\n{}", once.said, again.said).into());
+    }
+    let other = ran(&self::words(4, None, None))?;
+    if other.said == once.said {
+        return Err("another seed goes the same way: nothing is drawn from it".into());
     }
     Ok(())
 }

@@ -36,8 +36,8 @@ impl Still {
 mod tests {
     use crate::{Event, Handle, Options};
     use std::net::Ipv4Addr;
-    use std::sync::atomic::{AtomicU32, Ordering};
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     #[test]
     fn it_gives_ports_out_and_takes_them_back_without_a_thread() {

@@ -21,7 +21,9 @@ pub(crate) struct Options(pub(crate) Arc<dyn Net>);
 
 impl Knock for Options {
     fn knock<'a>(&'a self, address: &'a str) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>> {
-        Box::pin(async move { tokio::time::timeout(PATIENCE, ask(&*self.0, address)).await.is_ok_and(|answered| answered) })
+        Box::pin(
+            async move { tokio::time::timeout(PATIENCE, ask(&*self.0, address)).await.is_ok_and(|answered| answered) },
+        )
     }
 }
 
