@@ -4,11 +4,12 @@ SHELL := /bin/sh
 ENV := . scripts/build-env
 ARGS ?=
 
-.PHONY: help run test check fix bench load cluster release debug
+.PHONY: help run test sim check fix bench load cluster release debug
 
 help:
 	@echo 'make run     build and start the demo: three sites, one switch, calls with real audio'
 	@echo 'make test    every test that .ci/run runs, real user agents included'
+	@echo 'make sim     SEEDS=1000: so many simulated clusters, each with faults of its own'
 	@echo 'make check   format, lint and layering; writes nothing'
 	@echo 'make fix     format, and mend what the linter can mend'
 	@echo 'make bench   capacity side by side with Kamailio and rtpengine'
@@ -32,6 +33,12 @@ test: debug
 	if cargo nextest --version >/dev/null 2>&1; \
 	then cargo nextest run --workspace --no-fail-fast $(ARGS); \
 	else cargo test --workspace --lib --bins --tests --no-fail-fast $(ARGS); fi
+
+# Each seed is a run of its own; one that fails says how to replay it.
+SEEDS ?= 200
+sim:
+	@scripts/install build
+	@$(ENV); SEEDS=$(SEEDS) cargo test -p tests --test sim -- seed_ $(ARGS)
 
 check:
 	@scripts/install build

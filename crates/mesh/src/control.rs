@@ -94,7 +94,7 @@ pub(crate) async fn run(core: Arc<Core>) -> String {
 impl Control {
     fn new(core: Arc<Core>, entered: Entered) -> Self {
         let (me, now) = (entered.node, core.now());
-        *core.status.handover().write() = Some(Handover::new(me));
+        *core.status.handover().write() = Some(Handover::new(me, core.options.waits));
         if entered.incarnation.is_some() {
             core.phase.send_replace(Phase::In);
         }
@@ -102,7 +102,7 @@ impl Control {
             me,
             liveness: Liveness::new(me, now),
             holder: Holder::new(me, entered.incarnation, now),
-            steward: Steward::new(me),
+            steward: Steward::new(me, core.options.waits),
             leads: None,
             settled_term: 0,
             settling: None,

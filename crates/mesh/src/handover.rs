@@ -7,10 +7,11 @@
 #[cfg(test)]
 mod tests;
 
-use crate::times::HANDOVER;
+use crate::times::Waits;
 use routing::cluster::{Cluster, Liveness, NodeId, SHARDS, Shard};
 use sip::clock::Instant;
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 /// What it is told.
 #[derive(Debug)]
@@ -63,6 +64,7 @@ struct Owed {
 #[derive(Debug)]
 pub struct Handover {
     me: NodeId,
+    wait: Duration,
     seats: Vec<Seat>,
     seen: bool,
     version: u64,
@@ -77,9 +79,10 @@ pub struct Handover {
 impl Handover {
     /// Of a process that has just begun.
     #[must_use]
-    pub fn new(me: NodeId) -> Self {
+    pub fn new(me: NodeId, waits: Waits) -> Self {
         Self {
             me,
+            wait: waits.handover,
             seats: vec![Seat::default(); usize::from(SHARDS)],
             seen: false,
             version: 0,
@@ -161,7 +164,7 @@ impl Handover {
     fn on_epoch(&mut self, now: Instant, cluster: &Cluster, shard: u16, state: &Shard) {
         let before = self.seats[usize::from(shard)];
         let clear = if self.seen { self.all_silent(cluster, &before, state) } else { state.past.is_empty() };
-        let clear_at = if clear { before.clear_at } else { now + HANDOVER };
+        let clear_at = if clear { before.clear_at } else { now + self.wait };
         let former = state.epoch.checked_sub(1).and_then(|epoch| state.owner_at(epoch));
         let seat = Seat { owner: state.owner, epoch: state.epoch, former, clear_at };
         self.seats[usize::from(shard)] = seat;

@@ -2,6 +2,7 @@
 
 use crate::Error;
 use crate::net::{Boxed, Net, Tcp};
+use crate::times::Waits;
 use crate::tls;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -58,6 +59,8 @@ pub struct Options {
     pub knock: Arc<dyn Knock>,
     /// For back-off and requests' names.
     pub seed: u64,
+    /// The default, but for a simulation.
+    pub waits: Waits,
 }
 
 impl Options {
@@ -78,6 +81,7 @@ impl Options {
             clock: runtime_clock(),
             knock: Arc::new(Nobody),
             seed: StdRng::from_os_rng().random(),
+            waits: Waits::default(),
         }
     }
 

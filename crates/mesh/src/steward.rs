@@ -10,7 +10,7 @@ mod tests;
 
 use crate::lease::{Answer, Grantor};
 use crate::liveness::State;
-use crate::times::{FIRST_CONTACT, FRESH, LATE};
+use crate::times::{FIRST_CONTACT, FRESH, LATE, Waits};
 use duties::{Duties, Slot};
 use routing::cluster::{Cluster, Liveness, Move, NodeId, balance, voters};
 use sip::clock::Instant;
@@ -132,12 +132,12 @@ struct Opinion {
 impl Steward {
     /// Of a node that does not lead yet.
     #[must_use]
-    pub fn new(me: NodeId) -> Self {
+    pub fn new(me: NodeId, waits: Waits) -> Self {
         Self {
             me,
             leads: None,
             cluster: Arc::new(Cluster::default()),
-            grantor: Grantor::default(),
+            grantor: Grantor::new(waits),
             opinions: BTreeMap::new(),
             fenced_since: BTreeMap::new(),
             lives: BTreeMap::new(),

@@ -12,6 +12,22 @@ pub const MARGIN: Duration = Duration::from_millis(200);
 /// since it is not renewed for a view that is older than the move.
 pub const HANDOVER: Duration = Duration::from_millis(1200);
 
+/// The waits that keep two nodes from acting for one shard. All nodes must have the same, so they are no setting of node.toml:
+/// a simulation shortens them to show that it finds what comes of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Waits {
+    /// How long after it was last granted a lease a node may be fenced.
+    pub fence: Duration,
+    /// How long a new owner waits for a former one that lives and has not said that it stopped.
+    pub handover: Duration,
+}
+
+impl Default for Waits {
+    fn default() -> Self {
+        Self { fence: LEASE + MARGIN, handover: HANDOVER }
+    }
+}
+
 /// What is heard of a peer, and when it is given up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Pace {

@@ -6,6 +6,7 @@ use crate::event::Events;
 use crate::port_pool::{Pair, PortPool};
 use crate::session::MAX_STREAMS;
 use crate::socket::open_pair;
+use crate::still::{Pairs, Still};
 use crate::sys::reserve_descriptors;
 use crate::{Error, Options, SessionId, Update};
 use parking_lot::Mutex;
@@ -41,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) shards: Vec<ShardState>,
     sequence: AtomicU64,
     exhausted: AtomicU64,
+    /// In place of the shards.
+    still: Option<Still>,
 }
 
 /// A cheap copy for everyone who needs media.
@@ -62,13 +65,15 @@ impl Handle {
             let (counters, published) = (Counters::default(), Mutex::new(Gauges::default()));
             Ok(ShardState { queue: Queue::new(options.queue)?, counters, published })
         };
-        let shards = (0..options.workers).map(shard).collect::<Result<Vec<_>, Error>>()?;
+        let workers = if options.still { 0 } else { options.workers };
+        let shards = (0..workers).map(shard).collect::<Result<Vec<_>, Error>>()?;
         if let Some(first) = shards.first() {
             reserve_descriptors(options.descriptors(), first.queue.wakeup.fd());
         }
         let pool = Mutex::new(PortPool::new(&options));
         let (sequence, exhausted) = (AtomicU64::new(0), AtomicU64::new(0));
-        Ok(Self { shared: Arc::new(Shared { options, pool, shards, sequence, exhausted }) })
+        let still = options.still.then(Still::default);
+        Ok(Self { shared: Arc::new(Shared { options, pool, shards, sequence, exhausted, still }) })
     }
 
     /// Reserves an even RTP port and the odd RTCP port after it (RFC 3550 §11) for each stream and side, bound when
@@ -81,6 +86,9 @@ impl Handle {
     pub fn allocate(&self, streams: usize, events: Events) -> Result<Allocation, Error> {
         if streams == 0 || streams > MAX_STREAMS {
             return Err(Error::Streams(streams));
+        }
+        if let Some(still) = &self.shared.still {
+            return self.allocate_still(still, streams, events);
         }
         let mut endpoints = Endpoints::new();
         for _ in 0..streams {
@@ -124,7 +132,9 @@ impl Handle {
     /// Ends a session: its sockets close, its ports go back, and [`crate::Event::Released`] answers. An unknown id is
     /// ignored.
     pub fn release(&self, id: SessionId) {
-        if let Some(shard) = self.shared.shards.get(id.shard()) {
+        if let Some(still) = &self.shared.still {
+            still.release(id, |pairs| self.shared.put_back(pairs.into_iter().flatten()));
+        } else if let Some(shard) = self.shared.shards.get(id.shard()) {
             // A release is never refused.
             let _ = shard.queue.push(Command::Release(id));
         }
@@ -138,6 +148,7 @@ impl Handle {
             exhausted: self.shared.exhausted.load(Ordering::Relaxed),
             ..Gauges::default()
         };
+        sum.sessions += self.shared.still.as_ref().map_or(0, Still::sessions);
         for shard in &self.shared.shards {
             shard.counters.add_to(&mut sum);
             sum.refused += shard.queue.refused();
@@ -149,6 +160,21 @@ impl Handle {
     #[must_use]
     pub fn shards(&self) -> usize {
         self.shared.shards.len()
+    }
+
+    /// [`Handle::allocate`] without sockets.
+    fn allocate_still(&self, still: &Still, streams: usize, events: Events) -> Result<Allocation, Error> {
+        let mut pool = self.shared.pool.lock();
+        if pool.len() < streams * 2 {
+            self.shared.exhausted.fetch_add(1, Ordering::Relaxed);
+            return Err(Error::PortsExhausted);
+        }
+        let mut take = || pool.take().ok_or(Error::PortsExhausted);
+        let pairs = (0..streams).map(|_| Ok([take()?, take()?])).collect::<Result<Pairs, Error>>()?;
+        let local = pairs.iter().map(|sides| sides.map(|pair| self.shared.advertised(pair))).collect();
+        let id = SessionId::new(0, self.shared.sequence.fetch_add(1, Ordering::Relaxed));
+        still.open(id, pairs, events);
+        Ok(Allocation { id, local })
     }
 
     fn bind_stream(&self) -> Result<[Endpoint; 2], Error> {
@@ -193,10 +219,12 @@ impl Shared {
     /// Closes the sockets and only then puts their ports back.
     pub(crate) fn give_back(&self, endpoints: &mut Endpoints) {
         let pairs: SmallVec<[Pair; 4]> = endpoints.drain(..).flatten().map(|endpoint| endpoint.pair).collect();
+        self.put_back(pairs);
+    }
+
+    fn put_back(&self, pairs: impl IntoIterator<Item = Pair>) {
         let mut pool = self.pool.lock();
-        for pair in pairs {
-            pool.put(pair);
-        }
+        pairs.into_iter().for_each(|pair| pool.put(pair));
     }
 
     fn advertised(&self, pair: Pair) -> SocketAddr {

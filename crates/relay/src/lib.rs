@@ -21,6 +21,7 @@ mod shard;
 mod slots;
 mod socket;
 mod start;
+mod still;
 mod sys;
 mod worker;
 

@@ -26,6 +26,8 @@ pub struct Options {
     pub dscp: u8,
     /// Commands that may wait for one worker before [`Error::Busy`].
     pub queue: usize,
+    /// Gives ports out and moves no packet, without a thread or a socket: for simulations.
+    pub still: bool,
     /// The clock of the process, so that [`crate::SideStats::last_media`] means something to the caller.
     pub clock: fn() -> Instant,
 }
@@ -43,6 +45,7 @@ impl Options {
             nap: Duration::from_micros(500),
             dscp: 46,
             queue: 16_384,
+            still: false,
             clock: monotonic,
         }
     }

@@ -8,6 +8,7 @@ mod csv_file;
 mod orphans;
 mod outbox;
 pub mod read;
+mod store;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +21,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+pub use store::Shelf;
 
 /// How long the disk may be behind the log.
 const GROUP: Duration = Duration::from_millis(50);
@@ -37,6 +39,8 @@ pub struct Options {
     pub site: String,
     /// No other node can have taken a call of an earlier process over.
     pub alone: bool,
+    /// The outbox is here and not in a folder: for simulations.
+    pub shelf: Option<Shelf>,
 }
 
 /// What calls hold of it.
@@ -172,7 +176,7 @@ impl Actor for Cdrs {
         match tick {
             Tick::Sync => {
                 // A disk that refuses must not take the live calls with it: it is told, and tried again.
-                if let Err(error) = tokio::task::spawn_blocking(move || outbox.sync()).await? {
+                if let Err(error) = apart(outbox, |outbox| outbox.sync()).await? {
                     tracing::error!(%error, "call records cannot be synced");
                     metrics::counter!("tandem_cdr_sync_failed_total").increment(1);
                 }
@@ -180,7 +184,7 @@ impl Actor for Cdrs {
                 myself.send_after(GROUP, || Tick::Sync);
             }
             Tick::Export => {
-                let written = tokio::task::spawn_blocking(move || outbox.export(Pace::steady())).await?;
+                let written = apart(outbox, |outbox| outbox.export(Pace::steady())).await?;
                 match written {
                     Ok(rows) => metrics::counter!("tandem_cdr_written_total").increment(rows),
                     // The rows stay in the outbox; a full disk is told once a second and mended from outside.
@@ -194,9 +198,20 @@ impl Actor for Cdrs {
 
     async fn post_stop(&self, _: ActorRef<Tick>, state: &mut Handle) -> Result<(), ActorProcessingErr> {
         let outbox = Arc::clone(&state.outbox);
-        tokio::task::spawn_blocking(move || outbox.sync().and_then(|()| outbox.export(Pace::hurried()))).await??;
+        apart(outbox, |outbox| outbox.sync().and_then(|()| outbox.export(Pace::hurried()))).await??;
         Ok(())
     }
+}
+
+/// Works where it may block; in memory, where nothing does, at once.
+async fn apart<T: Send + 'static>(
+    outbox: Arc<Outbox>,
+    work: impl FnOnce(&Outbox) -> T + Send + 'static,
+) -> Result<T, tokio::task::JoinError> {
+    if !outbox.blocks() {
+        return Ok(work(&outbox));
+    }
+    tokio::task::spawn_blocking(move || work(&outbox)).await
 }
 
 #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]

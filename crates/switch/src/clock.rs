@@ -1,8 +1,9 @@
-//! Where the switch reads its clocks: nowhere else.
+//! Where the switch reads its clocks: nowhere else. The monotonic one is the runtime's, so that simulated time drives it.
 
 use sip::clock::{Instant, Now, Wall};
 use std::sync::OnceLock;
-use std::time::{Instant as Monotonic, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::time::Instant as Monotonic;
 
 /// A year: longer than any call.
 const ORIGIN_AT_MICROS: u64 = 365 * 24 * 3_600 * 1_000_000;

@@ -25,5 +25,5 @@ pub mod transport;
 pub mod trunks;
 
 pub use error::Error;
-pub use node::{Node, Options};
+pub use node::{Node, Options, Shelves, Surroundings};
 pub use supervise;

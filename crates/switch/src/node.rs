@@ -50,6 +50,34 @@ pub struct Options {
     pub name_servers: Vec<SocketAddr>,
     /// How it finds the other nodes; `None` for a node alone. Its SIP addresses and its clock are filled in here.
     pub mesh: Option<mesh::Options>,
+    /// What is around it; the default but for a simulation.
+    pub surroundings: Surroundings,
+}
+
+/// What a simulation replaces of the machine. A network of the mesh is in the mesh's own options.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// Datagrams of SIP.
+    pub net: Arc<dyn transport::net::Net>,
+    /// Tables and outbox are here and not in `data_dir`.
+    pub shelves: Option<Shelves>,
+    /// What the tables leave to chance follows from it.
+    pub seed: Option<u64>,
+}
+
+/// What stays of a node in memory while it is down.
+#[derive(Clone, Debug, Default)]
+pub struct Shelves {
+    /// The tables.
+    pub tables: tables::Shelf,
+    /// The call records.
+    pub records: cdr::Shelf,
+}
+
+impl Default for Surroundings {
+    fn default() -> Self {
+        Self { net: Arc::new(transport::net::System), shelves: None, seed: None }
+    }
 }
 
 /// A running node.
@@ -72,7 +100,7 @@ impl Node {
     /// [`Error`] says which part, and why.
     pub async fn start(options: Options) -> Result<Self, Error> {
         let claim = Claim::new(&options.data_dir)?;
-        let transports = Transports::bind(options.sip.clone())?;
+        let transports = Transports::bind(options.sip.clone(), &*options.surroundings.net)?;
         let locals = locals(&transports);
         let mut media = options.media.clone();
         media.clock = || clock::now().mono;
@@ -84,6 +112,7 @@ impl Node {
             node: options.name.clone(),
             site: options.site.clone(),
             alone: options.mesh.is_none(),
+            shelf: options.surroundings.shelves.as_ref().map(|shelves| shelves.records.clone()),
         })?;
         let shell = Arc::new(Shell {
             calls: Calls::new(CALLS),
@@ -185,29 +214,32 @@ struct Others {
 impl Others {
     /// Reads every row, which may take seconds: on a thread that may block.
     async fn open(options: &Options, locals: &Locals, inward: &Arc<Inward>) -> Result<Self, Error> {
-        let folder = options.data_dir.join("tables");
-        let mesh = options.mesh.clone().map(|options| Mesh::new(surrounded(options, locals))).transpose()?;
-        let (stored, transport) = match &mesh {
-            Some(mesh) => (tables::Options::meshed(tables::Storage::Disk(folder)), mesh.transport()),
+        let Surroundings { net, shelves, seed } = &options.surroundings;
+        let storage = match shelves {
+            Some(shelves) => tables::Storage::Shelf(shelves.tables.clone()),
+            None => tables::Storage::Disk(options.data_dir.join("tables")),
+        };
+        let mesh = options.mesh.clone().map(|options| Mesh::new(surrounded(options, locals, net))).transpose()?;
+        let (alone, transport) = match &mesh {
+            Some(mesh) => (None, mesh.transport()),
             None => {
                 let alone = Some(tables::member(&options.name, &options.site, ""));
-                let stored = tables::Options { alone, ..tables::Options::new(folder) };
-                (stored, Arc::new(tables::Alone) as Arc<dyn tables::Transport>)
+                (alone, Arc::new(tables::Alone) as Arc<dyn tables::Transport>)
             }
         };
-        let opened = tokio::task::spawn_blocking(move || tables::Tables::open(&stored, transport)).await;
-        let (keeper, tables) = opened.map_err(std::io::Error::other)??;
+        let stored = tables::Options { alone, seed: *seed, ..tables::Options::meshed(storage) };
+        let (keeper, tables) = tables::Tables::open_apart(stored, transport).await?;
         let mesh = mesh.map(|mesh| mesh.service(tables.clone(), Arc::clone(inward) as Arc<dyn mesh::Receiver>));
         Ok(Self { keeper, tables, mesh })
     }
 }
 
 /// What the mesh has to know of SIP: where others knock when they do not hear us, and the clock that actors read.
-fn surrounded(mut options: mesh::Options, locals: &Locals) -> mesh::Options {
+fn surrounded(mut options: mesh::Options, locals: &Locals, net: &Arc<dyn transport::net::Net>) -> mesh::Options {
     let udp = locals.sip.iter().filter(|local| local.transport == sip::Transport::Udp);
     options.sip = udp.map(|local| local.advertised.to_string()).collect();
     options.clock = Arc::new(|| clock::now().mono);
-    options.knock = Arc::new(Knock);
+    options.knock = Arc::new(Knock(Arc::clone(net)));
     options
 }
 

@@ -4,6 +4,7 @@
 //! module frames; it never looks into a message.
 
 mod connection;
+pub mod net;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -88,8 +89,9 @@ impl Transports {
     ///
     /// # Errors
     /// [`Error::Listen`] names the first that cannot be bound.
-    pub fn bind(options: Options) -> Result<Arc<Self>, Error> {
-        let udp = options.udp.iter().map(|at| udp::Listener::bind(*at, options.workers)).collect::<Result<_, _>>()?;
+    pub fn bind(options: Options, net: &dyn net::Net) -> Result<Arc<Self>, Error> {
+        let bound = options.udp.iter().map(|at| udp::Listener::bind(net, *at, options.workers));
+        let udp = bound.collect::<Result<_, _>>()?;
         let tcp = options.tcp.iter().map(|at| stream::Listener::bind(*at)).collect::<Result<_, _>>()?;
         Ok(Arc::new(Self::new(udp, tcp, options)))
     }

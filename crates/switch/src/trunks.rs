@@ -65,6 +65,10 @@ pub struct Standing {
     pub used: u32,
     /// Channels that this node may use without asking the trunk's leader; `None` where there is no limit.
     pub leased: Option<u32>,
+    /// Channels that this node holds, in use or free.
+    pub held: u32,
+    /// Channels that the trunk's leader has lent, if it is on this node and not counting them yet.
+    pub lent: Option<u32>,
     /// Their limit.
     pub channels: Option<u32>,
     /// Calls a second allowed.
@@ -191,15 +195,17 @@ impl Trunks {
 
     fn standing(&self, trunk: &Trunk) -> Standing {
         let gate = self.known(&trunk.name);
-        let (used, granted, limits) = gate.as_ref().map_or((0, 0, Limits::of(trunk)), |gate| {
+        let (used, held, limits) = gate.as_ref().map_or((0, 0, Limits::of(trunk)), |gate| {
             let share = gate.share.lock();
-            (share.used(), share.granted(), share.limits())
+            (share.used(), share.held(), share.limits())
         });
         let wants_registration = trunk.egress.as_ref().is_some_and(|egress| egress.register.is_some());
         Standing {
             name: Arc::clone(&trunk.name),
             used,
-            leased: limits.channels.map(|_| granted),
+            leased: limits.channels.map(|_| held),
+            held,
+            lent: gate.as_ref().and_then(|gate| gate.leading.lock().lent()),
             channels: limits.channels,
             cps: limits.cps,
             gateways: gate.as_ref().map_or_else(Vec::new, |gate| {

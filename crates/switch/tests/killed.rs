@@ -14,7 +14,7 @@ const FOLDER: &str = "KILLED_TEST_FOLDER";
 
 fn open(dir: &Path) -> Handle {
     let (node, site) = ("fra-1".to_owned(), "fra".to_owned());
-    Handle::open(Options { data_dir: dir.to_owned(), node, site, alone: true }).expect("opens")
+    Handle::open(Options { data_dir: dir.to_owned(), node, site, alone: true, shelf: None }).expect("opens")
 }
 
 fn row(call: u64, answered: bool) -> Box<Row> {

@@ -111,6 +111,18 @@ impl Tables {
         Ok((Self { shared: shared.clone() }, Handle::new(shared)))
     }
 
+    /// [`Tables::open`] on a thread that may block; in memory, where nothing does, at once.
+    ///
+    /// # Errors
+    /// As [`Tables::open`].
+    pub async fn open_apart(options: Options, transport: Arc<dyn Transport>) -> Result<(Self, Handle), Error> {
+        if !options.storage.blocks() {
+            return Self::open(&options, transport);
+        }
+        let opened = tokio::task::spawn_blocking(move || Self::open(&options, transport)).await;
+        opened.map_err(|stopped| Error::Fault(stopped.to_string()))?
+    }
+
     pub(crate) const fn new(shared: Arc<Shared>) -> Self {
         Self { shared }
     }

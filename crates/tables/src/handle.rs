@@ -29,8 +29,7 @@ impl Handle {
     /// # Errors
     /// As [`Tables::open`].
     pub async fn open(options: Options, transport: Arc<dyn Transport>) -> Result<Self, Error> {
-        let opened = tokio::task::spawn_blocking(move || Tables::open(&options, transport)).await;
-        opened.map_err(|stopped| Error::Fault(stopped.to_string()))?.map(|(_, handle)| handle)
+        Tables::open_apart(options, transport).await.map(|(_, handle)| handle)
     }
 
     /// Starts the actor that takes proposals, under its supervisor; again after it has failed.

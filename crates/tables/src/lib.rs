@@ -33,6 +33,7 @@ pub use history::{Revision, RevisionInfo};
 pub use import::{Import, Progress};
 pub use leadership::{Identity, Leadership};
 pub use proposal::{Applied, Apply, Proposal, Signature};
+pub use store::Shelf;
 pub use transport::{Alone, Answering, RaftCall, Transport, Unreachable};
 
 use routing::cluster::{Liveness, Member};
@@ -43,8 +44,17 @@ use std::path::PathBuf;
 pub enum Storage {
     /// In RocksDB in this folder; it is created, and used by nothing else.
     Disk(PathBuf),
-    /// In memory, without a thread of its own: for simulations.
+    /// In memory, without a thread of its own, and gone with the node: for tests.
     Memory,
+    /// The same, and there again when the node comes back: for simulations of crashes.
+    Shelf(Shelf),
+}
+
+impl Storage {
+    /// Whether what is done to it may block.
+    pub(crate) const fn blocks(&self) -> bool {
+        matches!(self, Self::Disk(_))
+    }
 }
 
 /// Where the tables live and how much of the past they keep.

@@ -6,9 +6,11 @@ mod engine;
 mod folder;
 mod ledger;
 mod load;
+mod shelf;
 
 pub(crate) use engine::{Batch, Engine, Family};
 pub(crate) use load::load;
+pub use shelf::Shelf;
 
 use crate::Error;
 use crate::history::{Revision, RevisionInfo};

@@ -96,6 +96,7 @@ fn options(config: &Config) -> switch::Options {
         media: media(config),
         name_servers: Vec::new(),
         mesh: config.cluster.listen.map(|listen| mesh_options(config, listen)),
+        surroundings: switch::Surroundings::default(),
     }
 }
 

@@ -96,6 +96,8 @@ pub(crate) enum Plan {
 pub struct Agent {
     /// Where it lives.
     pub address: SocketAddr,
+    /// Stands in its Call-ID and branches; agents that share an address need one each.
+    pub name: String,
     /// What it does.
     pub script: Script,
     /// What it saw.
@@ -121,6 +123,7 @@ impl Agent {
     pub fn new(address: SocketAddr, peer: SocketAddr, script: Script) -> Self {
         Self {
             address,
+            name: address.ip().to_string(),
             script,
             seen: Seen::default(),
             peer,
@@ -138,8 +141,8 @@ impl Agent {
         }
     }
 
-    /// What goes out, and to where.
-    pub(crate) fn drain(&mut self) -> Vec<(SocketAddr, Bytes)> {
+    /// What goes out, and to where; to be fetched after each call.
+    pub fn drain(&mut self) -> Vec<(SocketAddr, Bytes)> {
         let out = std::mem::take(&mut self.out);
         out.into_iter().map(|bytes| (self.destination(&bytes), bytes)).collect()
     }
@@ -181,7 +184,7 @@ impl Agent {
 
     pub(crate) fn branch(&mut self) -> String {
         self.counter += 1;
-        format!("z9hG4bK-agent-{}-{}", self.address.ip(), self.counter)
+        format!("z9hG4bK-agent-{}-{}", self.name, self.counter)
     }
 
     pub(crate) fn via(&self, branch: &str) -> String {

@@ -2,6 +2,7 @@
 //! call between them. Everything follows from a seed; nothing here sleeps, opens a socket or reads a clock.
 
 pub mod agent;
+pub mod linear;
 pub mod net;
 pub mod node;
 pub mod play;

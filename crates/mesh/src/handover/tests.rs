@@ -1,5 +1,6 @@
 use super::{Effect, Handover, Input};
 use crate::testing::{at, founded, make, member};
+use crate::times::Waits;
 use routing::cluster::{Cluster, ClusterChange, Move, NodeId};
 
 const SHARD: u16 = 7;
@@ -29,7 +30,7 @@ fn acts(handover: &Handover, ms: u64) -> bool {
 
 #[test]
 fn a_founder_acts_at_once_but_never_without_its_lease() {
-    let mut handover = Handover::new(1);
+    let mut handover = Handover::new(1, Waits::default());
     assert!(!acts(&handover, 0));
     see(&mut handover, 0, &founded(&["a"]));
     assert!(acts(&handover, 0) && !handover.acts_for(SHARD, at(0), false));
@@ -39,7 +40,7 @@ fn a_founder_acts_at_once_but_never_without_its_lease() {
 #[test]
 fn the_former_owner_lets_go_and_the_new_one_takes_up() {
     let mut cluster = founded(&["a", "b"]);
-    let (mut former, mut new) = (Handover::new(1), Handover::new(2));
+    let (mut former, mut new) = (Handover::new(1, Waits::default()), Handover::new(2, Waits::default()));
     see(&mut former, 0, &cluster);
     see(&mut new, 0, &cluster);
     give(&mut cluster, 2);
@@ -59,7 +60,7 @@ fn the_former_owner_lets_go_and_the_new_one_takes_up() {
 #[test]
 fn a_release_may_overtake_the_change() {
     let mut cluster = founded(&["a", "b"]);
-    let mut new = Handover::new(2);
+    let mut new = Handover::new(2, Waits::default());
     see(&mut new, 0, &cluster);
     new.handle_input(at(90), Input::Released { from: 1, shards: &[(SHARD, 2)] });
     give(&mut cluster, 2);
@@ -70,7 +71,7 @@ fn a_release_may_overtake_the_change() {
 #[test]
 fn without_a_release_the_new_owner_waits_until_the_lease_cannot_have_lasted() {
     let mut cluster = founded(&["a", "b"]);
-    let mut new = Handover::new(2);
+    let mut new = Handover::new(2, Waits::default());
     see(&mut new, 0, &cluster);
     give(&mut cluster, 2);
     see(&mut new, 100, &cluster);
@@ -81,7 +82,7 @@ fn without_a_release_the_new_owner_waits_until_the_lease_cannot_have_lasted() {
 #[test]
 fn a_fenced_owner_is_not_waited_for() {
     let mut cluster = founded(&["a", "b"]);
-    let mut new = Handover::new(2);
+    let mut new = Handover::new(2, Waits::default());
     see(&mut new, 0, &cluster);
     make(&mut cluster, &ClusterChange::Fence { node: 1, incarnation: 1 });
     give(&mut cluster, 2);
@@ -92,7 +93,7 @@ fn a_fenced_owner_is_not_waited_for() {
 #[test]
 fn an_owner_that_came_back_meanwhile_is_waited_for() {
     let mut cluster = founded(&["a", "b"]);
-    let mut new = Handover::new(2);
+    let mut new = Handover::new(2, Waits::default());
     see(&mut new, 0, &cluster);
     make(&mut cluster, &ClusterChange::Fence { node: 1, incarnation: 1 });
     make(&mut cluster, &ClusterChange::Start(member(1, "a")));
@@ -105,7 +106,7 @@ fn an_owner_that_came_back_meanwhile_is_waited_for() {
 #[test]
 fn who_waits_itself_releases_only_when_its_own_wait_is_over() {
     let mut cluster = founded(&["a", "b", "c"]);
-    let (mut second, mut third) = (Handover::new(2), Handover::new(3));
+    let (mut second, mut third) = (Handover::new(2, Waits::default()), Handover::new(3, Waits::default()));
     see(&mut second, 0, &cluster);
     see(&mut third, 0, &cluster);
     give(&mut cluster, 2);
@@ -124,7 +125,7 @@ fn who_waits_itself_releases_only_when_its_own_wait_is_over() {
 #[test]
 fn the_fence_of_the_last_owner_says_nothing_of_the_one_before() {
     let mut cluster = founded(&["a", "b", "c"]);
-    let mut third = Handover::new(3);
+    let mut third = Handover::new(3, Waits::default());
     see(&mut third, 0, &cluster);
     give(&mut cluster, 2);
     see(&mut third, 100, &cluster);
@@ -132,7 +133,7 @@ fn the_fence_of_the_last_owner_says_nothing_of_the_one_before() {
     give(&mut cluster, 3);
     see(&mut third, 200, &cluster);
     assert!(!acts(&third, 1299) && acts(&third, 1300));
-    let mut late = Handover::new(3);
+    let mut late = Handover::new(3, Waits::default());
     see(&mut late, 0, &founded(&["a", "b", "c"]));
     see(&mut late, 200, &cluster);
     assert!(!acts(&late, 1399) && acts(&late, 1400), "the same if both are seen at once");
@@ -142,7 +143,7 @@ fn the_fence_of_the_last_owner_says_nothing_of_the_one_before() {
 fn a_new_process_waits_where_others_may_not_know_of_its_ownership() {
     let mut cluster = founded(&["a", "b"]);
     give(&mut cluster, 2);
-    let mut reborn = Handover::new(2);
+    let mut reborn = Handover::new(2, Waits::default());
     see(&mut reborn, 0, &cluster);
     assert!(!acts(&reborn, 1199) && acts(&reborn, 1200));
 }

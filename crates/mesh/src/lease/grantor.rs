@@ -1,6 +1,6 @@
 //! The leader's side: who holds a lease until when, and from when on a node may be fenced.
 
-use crate::times::{LEASE, MARGIN};
+use crate::times::Waits;
 use routing::cluster::{Cluster, Liveness, NodeId};
 use sip::clock::Instant;
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 /// What a node is told that asks for its lease.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Answer {
-    /// It has it for [`LEASE`] from when it sent the question, once its view has this version.
+    /// It has it for [`LEASE`](crate::times::LEASE) from when it sent the question, once its view has this version.
     Granted {
         /// The leader's [`Cluster::version`].
         version: u64,
@@ -37,12 +37,20 @@ pub enum Denial {
 pub struct Grantor {
     leading_since: Option<Instant>,
     term: u64,
-    until: BTreeMap<NodeId, Instant>,
+    /// When each node was granted its lease last.
+    granted: BTreeMap<NodeId, Instant>,
+    waits: Waits,
     /// Incarnations that are being fenced. That may be in the log even if nobody said so: they get no lease any more.
     condemned: BTreeMap<NodeId, u64>,
 }
 
 impl Grantor {
+    /// One that fences by these waits.
+    #[must_use]
+    pub fn new(waits: Waits) -> Self {
+        Self { waits, ..Self::default() }
+    }
+
     /// This node leads from now on in this term, and has applied everything that was committed before it. Said again when
     /// it may have slept: somebody else may have led, and granted, meanwhile.
     ///
@@ -58,7 +66,7 @@ impl Grantor {
     /// This node leads no more, or cannot tell.
     pub fn resign(&mut self) {
         self.leading_since = None;
-        self.until.clear();
+        self.granted.clear();
     }
 
     /// A node asks for its lease.
@@ -70,7 +78,7 @@ impl Grantor {
             Some(member) if member.liveness == Liveness::Fenced => Denial::Fenced,
             Some(_) if self.is_condemned(node, incarnation) => Denial::Fenced,
             Some(_) => {
-                self.until.insert(node, now + LEASE);
+                self.granted.insert(node, now);
                 return Answer::Granted { version: cluster.version };
             }
         };
@@ -81,8 +89,9 @@ impl Grantor {
     /// what the former one granted, so it waits for as long as that can last.
     #[must_use]
     pub fn free_at(&self, node: NodeId) -> Option<Instant> {
-        let inherited = self.leading_since? + LEASE + MARGIN;
-        Some(self.until.get(&node).map_or(inherited, |until| inherited.max(*until + MARGIN)))
+        let since = self.leading_since?;
+        let granted = self.granted.get(&node).map_or(since, |granted| since.max(*granted));
+        Some(granted + self.waits.fence)
     }
 
     /// Whether the node certainly holds no lease.
@@ -106,6 +115,6 @@ impl Grantor {
     /// Forgets what has run out and nodes that are no members.
     pub fn keep(&mut self, now: Instant, cluster: &Cluster) {
         self.condemned.retain(|node, _| cluster.member(*node).is_some());
-        self.until.retain(|_, until| now < *until + MARGIN);
+        self.granted.retain(|_, granted| now < *granted + self.waits.fence);
     }
 }

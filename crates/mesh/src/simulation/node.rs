@@ -5,7 +5,7 @@ use crate::handover::{self, Handover};
 use crate::lease::{self, Answer, Holder};
 use crate::liveness::{self, Liveness};
 use crate::steward::{self, Duty, Steward};
-use crate::times::LEASE;
+use crate::times::{LEASE, Waits};
 use routing::cluster::{Cluster, NodeId};
 use sip::clock::Instant;
 use std::sync::Arc;
@@ -66,8 +66,8 @@ impl Node {
             view: Arc::new(Cluster::default()),
             liveness: Liveness::new(id, mono),
             holder: Holder::new(id, incarnation, mono),
-            steward: Steward::new(id),
-            handover: Handover::new(id),
+            steward: Steward::new(id, Waits::default()),
+            handover: Handover::new(id, Waits::default()),
             leads: None,
             confirmed: 0,
             lease_truth: 0,

@@ -2,6 +2,7 @@ use super::{Duty, Effect, Input, Seat, Steward};
 use crate::lease::Answer;
 use crate::liveness::State;
 use crate::testing::{at, balanced, founded, make, member};
+use crate::times::Waits;
 use routing::cluster::{Cluster, ClusterChange, Move, NodeId};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -32,7 +33,7 @@ fn pass(steward: &mut Steward, from: u64, to: u64) -> Vec<Effect> {
 
 /// Node 1, that began to lead at 0, with all nodes up and all of them voters.
 fn leader(cluster: &Cluster) -> Steward {
-    let mut steward = Steward::new(1);
+    let mut steward = Steward::new(1, Waits::default());
     steward.handle_input(at(0), Input::Cluster(Arc::new(cluster.clone())));
     let nodes: Vec<NodeId> = cluster.members().keys().copied().collect();
     for node in &nodes[1..] {
@@ -61,7 +62,7 @@ fn moves(effect: &Effect) -> &[Move] {
 fn a_balanced_cluster_needs_nothing_and_who_does_not_lead_does_nothing() {
     let mut steward = leader(&balanced(&["a", "b", "c"]));
     assert_eq!(pass(&mut steward, 0, 10_000), []);
-    let mut idle = Steward::new(1);
+    let mut idle = Steward::new(1, Waits::default());
     idle.handle_input(at(0), Input::Cluster(Arc::new(founded(&["a", "b", "c"]))));
     idle.handle_input(at(0), opinion(1, 2, State::Dead));
     assert_eq!(pass(&mut idle, 0, 10_000), []);

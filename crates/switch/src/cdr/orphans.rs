@@ -2,11 +2,11 @@
 //! over, and those that the former life has closed in its last moments, of which the backup may not have heard. They wait until
 //! it is known who closes them, so that every call gets one final row and never two.
 
-use super::outbox::{Outbox, close_orphan, failed};
+use super::outbox::{Outbox, close_orphan};
+use super::store::Batch as Changes;
 use crate::error::Error;
 use ::call::CallId;
 use ::call::record::Row;
-use rocksdb::{Direction, IteratorMode, WriteBatch};
 use rustc_hash::FxHashMap;
 use sip::clock::Wall;
 use std::time::Duration;
@@ -36,8 +36,8 @@ impl Outbox {
     pub(super) fn find_orphans(&self) -> Result<usize, Error> {
         let ended = self.last_beat()?;
         let mut found = 0;
-        for entry in self.db().iterator(IteratorMode::From(b"o", Direction::Forward)) {
-            let (key, value) = entry.map_err(failed)?;
+        for entry in self.db().from(b"o") {
+            let (key, value) = entry?;
             if key.first() != Some(&b'o') {
                 break;
             }
@@ -56,8 +56,8 @@ impl Outbox {
     pub(super) fn find_closed(&self) -> Result<(), Error> {
         let ended = self.last_beat()?;
         let since = ended.0.saturating_sub(u64::try_from(LAST_MOMENTS.as_millis()).unwrap_or(0));
-        for entry in self.db().iterator(IteratorMode::From(b"r", Direction::Forward)) {
-            let (key, value) = entry.map_err(failed)?;
+        for entry in self.db().from(b"r") {
+            let (key, value) = entry?;
             if key.first() != Some(&b'r') {
                 break;
             }
@@ -128,18 +128,18 @@ impl Outbox {
     }
 
     fn resolve_one(&self, orphan: &Orphan, keep: impl Fn(&mut Row, Wall) -> bool) -> Result<(), Error> {
-        let Some(value) = self.db().get(&orphan.key).map_err(failed)? else { return Ok(()) };
+        let Some(value) = self.db().get(&orphan.key)? else { return Ok(()) };
         if orphan.is_closed {
             return self.resolve_closed(orphan, &value, keep);
         }
-        let mut batch = WriteBatch::default();
+        let mut batch = Changes::default();
         batch.delete(&orphan.key);
         match postcard::from_bytes::<Row>(&value) {
             Ok(mut row) => {
                 if keep(&mut row, orphan.ended) {
                     self.append(batch, &row)
                 } else {
-                    self.db().write(batch).map_err(failed)
+                    self.db().write(batch)
                 }
             }
             Err(error) => self.set_aside(&orphan.key, &value, &error),
@@ -162,19 +162,21 @@ impl Outbox {
     /// Whether this node has taken the call over.
     pub(super) fn has_taken(&self, call: CallId) -> bool {
         // A disk that cannot say so is taken to say yes: a row too few can be mended, a row too many is charged.
-        self.db().get(taken_key(call)).map_or(true, |found| found.is_some())
+        self.db().get(&taken_key(call)).map_or(true, |found| found.is_some())
     }
 
     /// Forgets calls that were taken over long ago.
     pub(super) fn forget_taken(&self, now: Wall) -> Result<(), Error> {
         let oldest = now.0.saturating_sub(u64::try_from(REMEMBERED.as_millis()).unwrap_or(0));
-        for entry in self.db().iterator(IteratorMode::From(b"t", Direction::Forward)) {
-            let (key, value) = entry.map_err(failed)?;
+        for entry in self.db().from(b"t") {
+            let (key, value) = entry?;
             if key.first() != Some(&b't') {
                 break;
             }
             if postcard::from_bytes::<u64>(&value).is_ok_and(|at| at < oldest) {
-                self.db().delete(&key).map_err(failed)?;
+                let mut batch = Changes::default();
+                batch.delete(&key);
+                self.db().write(batch)?;
             }
         }
         Ok(())
@@ -182,7 +184,7 @@ impl Outbox {
 }
 
 /// Notes with the row of a call that this node has taken it over.
-pub(super) fn note_taken(batch: &mut WriteBatch, row: &Row, now: Wall) {
+pub(super) fn note_taken(batch: &mut Changes, row: &Row, now: Wall) {
     // Writing a number to a vector cannot fail.
     let at = postcard::to_allocvec(&now.0).expect("a number can be written");
     batch.put(taken_key(row.call), at);

@@ -11,13 +11,13 @@
 //! be read, kept for whoever mends it, so that one bad row never holds up the others.
 
 use super::orphans::{Orphans, note_taken};
+use super::store::{Batch as Changes, Store};
 use super::{Options, csv_file};
 use crate::clock;
 use crate::error::Error;
 use ::call::CallId;
 use ::call::record::{EndedBy, Row};
 use parking_lot::{Mutex, MutexGuard};
-use rocksdb::{DB, DBCompressionType, Direction, IteratorMode, WriteBatch};
 use rustc_hash::FxHashMap;
 use sip::clock::Wall;
 use std::path::PathBuf;
@@ -36,7 +36,7 @@ const NEXT_KEY: &[u8] = b"n";
 
 /// See the module.
 pub(super) struct Outbox {
-    db: DB,
+    db: Store,
     options: Options,
     /// The next sequence number. Held while a row is written, so that rows appear in the order of their numbers.
     next: Mutex<u64>,
@@ -45,7 +45,7 @@ pub(super) struct Outbox {
     /// Open rows of calls that this process does not carry.
     orphans: Mutex<Orphans>,
     pending: AtomicU64,
-    opened: Instant,
+    opened: sip::clock::Instant,
     dirty: AtomicBool,
     /// When the heartbeat was last written, in seconds.
     beaten: AtomicU64,
@@ -93,18 +93,11 @@ pub(super) fn failed(error: impl std::fmt::Display) -> Error {
 
 impl Outbox {
     pub(super) fn open(options: Options) -> Result<Self, Error> {
-        let folder = options.data_dir.join("outbox");
-        std::fs::create_dir_all(&folder).map_err(failed)?;
         std::fs::create_dir_all(options.data_dir.join("cdr")).map_err(failed)?;
-        let mut settings = rocksdb::Options::default();
-        settings.create_if_missing(true);
-        settings.set_write_buffer_size(16 << 20);
-        settings.set_max_background_jobs(1);
-        settings.set_max_total_wal_size(64 << 20);
-        settings.set_keep_log_file_num(4);
-        // Rows live for seconds: most are deleted before they would be compressed for nothing.
-        settings.set_compression_type(DBCompressionType::None);
-        let db = DB::open(&settings, folder).map_err(failed)?;
+        let db = match &options.shelf {
+            Some(shelf) => Store::Memory(shelf.clone()),
+            None => Store::open(&options.data_dir.join("outbox"))?,
+        };
         let outbox = Self {
             db,
             options,
@@ -112,7 +105,7 @@ impl Outbox {
             open: Mutex::new(Open::default()),
             orphans: Mutex::default(),
             pending: AtomicU64::new(0),
-            opened: Instant::now(),
+            opened: clock::now().mono,
             dirty: AtomicBool::new(false),
             beaten: AtomicU64::new(0),
             exporting: Mutex::new(0),
@@ -123,53 +116,55 @@ impl Outbox {
 
     /// Finds the next sequence number and finishes a file that a crash interrupted.
     fn resume(&self) -> Result<(), Error> {
-        let mut next = match self.db.get(NEXT_KEY).map_err(failed)? {
+        let mut next = match self.db.get(NEXT_KEY)? {
             Some(bytes) => postcard::from_bytes(&bytes).map_err(failed)?,
             None => 0,
         };
         csv_file::remove_unfinished(&self.folder()).map_err(failed)?;
-        if let Some(intent) = self.db.get(FILE_KEY).map_err(failed)? {
+        if let Some(intent) = self.db.get(FILE_KEY)? {
             let (first, last, name): (u64, u64, String) = postcard::from_bytes(&intent).map_err(failed)?;
             next = next.max(last + 1);
             if self.folder().join(name).exists() {
                 self.forget(first, last)?;
             }
         }
-        for entry in self.db.iterator(IteratorMode::From(b"r", Direction::Forward)) {
-            let (key, _) = entry.map_err(failed)?;
+        for entry in self.db.from(b"r") {
+            let (key, _) = entry?;
             let Some(sequence) = sequence_of(b"r", &key) else { break };
             next = next.max(sequence + 1);
             self.pending.fetch_add(1, Ordering::Relaxed);
         }
         *self.next.lock() = next;
         // Behind whatever an earlier process left open.
-        let last = self.db.iterator(IteratorMode::From(b"p", Direction::Reverse)).next().transpose().map_err(failed)?;
+        let last = self.db.last_before(b"p")?;
         self.open.lock().next = last.and_then(|(key, _)| sequence_of(b"o", &key)).unwrap_or(0);
         Ok(())
     }
 
     /// Takes a finished row back that no file holds yet.
     pub(super) fn withdraw(&self, key: &[u8]) -> Result<(), Error> {
-        self.db.delete(key).map_err(failed)?;
+        let mut batch = Changes::default();
+        batch.delete(key);
+        self.db.write(batch)?;
         self.pending.fetch_sub(1, Ordering::Relaxed);
         Ok(())
     }
 
     /// For how long this process has had the outbox.
     pub(super) fn age(&self) -> Duration {
-        self.opened.elapsed()
+        clock::now().mono.since(self.opened)
     }
 
     /// When the process before this one was last alive. Calls that it left open ended then; without a sign of that they ended
     /// at once, since nobody may be charged for the time that it lay dead.
     pub(super) fn last_beat(&self) -> Result<Wall, Error> {
-        match self.db.get(HEARTBEAT_KEY).map_err(failed)? {
+        match self.db.get(HEARTBEAT_KEY)? {
             Some(bytes) => Ok(Wall(postcard::from_bytes(&bytes).map_err(failed)?)),
             None => Ok(Wall(0)),
         }
     }
 
-    pub(super) const fn db(&self) -> &DB {
+    pub(super) const fn db(&self) -> &Store {
         &self.db
     }
 
@@ -189,10 +184,10 @@ impl Outbox {
     pub(super) fn set_aside(&self, key: &[u8], value: &[u8], why: &postcard::Error) -> Result<(), Error> {
         tracing::error!(error = %why, "a call record cannot be read; it is kept in the outbox under another key");
         metrics::counter!("tandem_cdr_failed_total").increment(1);
-        let mut batch = WriteBatch::default();
+        let mut batch = Changes::default();
         batch.delete(key);
         batch.put([b"x", key].concat(), value);
-        self.db.write(batch).map_err(failed)
+        self.db.write(batch)
     }
 
     pub(super) fn put_open(&self, row: &Row) -> Result<(), Error> {
@@ -203,18 +198,18 @@ impl Outbox {
             (place.attempt, place.is_answered) = (row.attempt, row.answered.is_some());
             place.sequence
         };
-        let mut batch = WriteBatch::default();
+        let mut batch = Changes::default();
         batch.put(open_key(sequence), bytes);
         if row.takeovers > 0 {
             note_taken(&mut batch, row, clock::now().wall);
         }
-        self.db.write(batch).map_err(failed)?;
+        self.db.write(batch)?;
         self.dirty.store(true, Ordering::Release);
         Ok(())
     }
 
     pub(super) fn put_closed(&self, row: &Row) -> Result<(), Error> {
-        let mut batch = WriteBatch::default();
+        let mut batch = Changes::default();
         let name = name_of(row);
         let ends = row.is_final || row.answered.is_some();
         let closed = ends.then(|| self.open.lock().rows.get(&name).copied()).flatten();
@@ -232,14 +227,14 @@ impl Outbox {
     }
 
     /// Writes a finished row and what goes with it.
-    pub(super) fn append(&self, mut batch: WriteBatch, row: &Row) -> Result<(), Error> {
+    pub(super) fn append(&self, mut batch: Changes, row: &Row) -> Result<(), Error> {
         let bytes = postcard::to_allocvec(row).map_err(failed)?;
         let mut next = self.next.lock();
         batch.put(row_key(*next), bytes);
         if row.takeovers > 0 {
             note_taken(&mut batch, row, clock::now().wall);
         }
-        self.db.write(batch).map_err(failed)?;
+        self.db.write(batch)?;
         *next += 1;
         // Counted under the lock: an export that already sees the row must not subtract it first.
         self.pending.fetch_add(1, Ordering::Relaxed);
@@ -275,6 +270,11 @@ impl Outbox {
         Some((place.sequence, open))
     }
 
+    /// Whether its work may block.
+    pub(super) const fn blocks(&self) -> bool {
+        self.db.blocks()
+    }
+
     pub(super) fn pending(&self) -> u64 {
         self.pending.load(Ordering::Relaxed)
     }
@@ -293,17 +293,17 @@ impl Outbox {
             self.dirty.store(true, Ordering::Release);
         }
         if self.dirty.swap(false, Ordering::AcqRel)
-            && let Err(error) = self.db.flush_wal(true)
+            && let Err(error) = self.db.sync()
         {
             self.dirty.store(true, Ordering::Release);
-            return Err(failed(error));
+            return Err(error);
         }
         Ok(())
     }
 
     /// Notes that this process was alive at `wall`.
     pub(super) fn beat(&self, wall: Wall) -> Result<(), Error> {
-        self.db.put(HEARTBEAT_KEY, postcard::to_allocvec(&wall.0).map_err(failed)?).map_err(failed)
+        self.db.put(HEARTBEAT_KEY, postcard::to_allocvec(&wall.0).map_err(failed)?)
     }
 
     /// Writes every finished row into closed files, at this pace. Answers how many rows.
@@ -328,8 +328,8 @@ impl Outbox {
     fn write_file(&self, first: u64, last: u64, rows: &[Row], pace: &mut Pace) -> Result<(), Error> {
         let name = csv_file::name(&self.options.node, clock::now().wall, first);
         let intent = postcard::to_allocvec(&(first, last, &name)).map_err(failed)?;
-        self.db.put(FILE_KEY, intent).map_err(failed)?;
-        self.db.flush_wal(true).map_err(failed)?;
+        self.db.put(FILE_KEY, intent)?;
+        self.db.sync()?;
         std::fs::create_dir_all(self.folder()).map_err(failed)?;
         csv_file::write(&self.folder().join(name), &self.options, rows.iter().inspect(|_| pace.step())).map_err(failed)
     }
@@ -337,8 +337,8 @@ impl Outbox {
     /// The rows of the next file, from the oldest on; nothing if none waits. What cannot be read is set aside.
     fn finished(&self, oldest: u64, pace: &mut Pace) -> Result<Option<Batch>, Error> {
         let mut batch: Option<Batch> = None;
-        for entry in self.db.iterator(IteratorMode::From(&row_key(oldest), Direction::Forward)).take(FILE_ROWS) {
-            let (key, value) = entry.map_err(failed)?;
+        for entry in self.db.from(&row_key(oldest)).take(FILE_ROWS) {
+            let (key, value) = entry?;
             let Some(sequence) = sequence_of(b"r", &key) else { break };
             let batch = batch.get_or_insert_with(|| Batch { first: sequence, last: sequence, rows: Vec::new() });
             batch.last = sequence;
@@ -356,11 +356,11 @@ impl Outbox {
 
     /// Deletes the rows of a file that has its name: one mark for them all.
     fn forget(&self, first: u64, last: u64) -> Result<(), Error> {
-        let mut batch = WriteBatch::default();
+        let mut batch = Changes::default();
         batch.delete_range(row_key(first), row_key(last + 1));
         batch.delete(FILE_KEY);
         batch.put(NEXT_KEY, postcard::to_allocvec(&(last + 1)).map_err(failed)?);
-        self.db.write(batch).map_err(failed)
+        self.db.write(batch)
     }
 }
 
@@ -411,7 +411,7 @@ impl Outbox {
     /// A row that no version can read.
     pub(super) fn damage_next(&self) -> Result<(), Error> {
         let mut next = self.next.lock();
-        self.db.put(row_key(*next), [0xff; 3]).map_err(failed)?;
+        self.db.put(&row_key(*next), vec![0xff; 3])?;
         *next += 1;
         self.pending.fetch_add(1, Ordering::Relaxed);
         Ok(())

@@ -11,7 +11,7 @@ use std::path::Path;
 const T0: u64 = 1_767_225_600_000;
 
 fn options(dir: &Path) -> Options {
-    Options { data_dir: dir.to_owned(), node: "fra-1".to_owned(), site: "fra".to_owned(), alone: true }
+    Options { data_dir: dir.to_owned(), node: "fra-1".to_owned(), site: "fra".to_owned(), alone: true, shelf: None }
 }
 
 fn row(call: u64, attempt: u32) -> Row {

@@ -1,12 +1,15 @@
 //! Asks the SIP address of a node that the mesh does not hear whether anybody is there (RFC 3261 §11): a site that only lost
 //! its links to the others still carries its calls, and nobody may take them over.
 
+use crate::transport::net::{Datagrams, Net, readable};
 use mesh::Knock;
 use sip::{Builder, Method, Name};
+use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{UdpSocket, lookup_host};
+use tokio::net::lookup_host;
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -14,33 +17,41 @@ const PATIENCE: Duration = Duration::from_millis(500);
 const AGAIN: Duration = Duration::from_millis(200);
 
 /// Knocks with OPTIONS over UDP, from a port of its own.
-pub(crate) struct Options;
+pub(crate) struct Options(pub(crate) Arc<dyn Net>);
 
 impl Knock for Options {
     fn knock<'a>(&'a self, address: &'a str) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>> {
-        Box::pin(async move { tokio::time::timeout(PATIENCE, ask(address)).await.is_ok_and(|answered| answered) })
+        Box::pin(
+            async move { tokio::time::timeout(PATIENCE, ask(&*self.0, address)).await.is_ok_and(|answered| answered) },
+        )
     }
 }
 
-async fn ask(address: &str) -> bool {
+async fn ask(net: &dyn Net, address: &str) -> bool {
     let Some(to) = lookup_host(address).await.ok().and_then(|mut found| found.next()) else { return false };
-    let from: SocketAddr = if to.is_ipv4() { ([0; 4], 0).into() } else { ([0_u16; 8], 0).into() };
-    let Ok(socket) = UdpSocket::bind(from).await else { return false };
-    if socket.connect(to).await.is_err() {
-        return false;
-    }
-    let Ok(local) = socket.local_addr() else { return false };
+    let Ok(socket) = net.connect(to) else { return false };
+    let Ok(local) = socket.local() else { return false };
     let request = request(to, local);
     let mut buffer = [0; 2048];
     loop {
-        if socket.send(&request).await.is_err() {
+        if socket.try_send(&request, to).is_err() {
             return false;
         }
-        match tokio::time::timeout(AGAIN, socket.recv(&mut buffer)).await {
+        match tokio::time::timeout(AGAIN, receive(&*socket, &mut buffer)).await {
             Ok(Ok(length)) => return buffer[..length].starts_with(b"SIP/2.0 "),
             // The port is closed: nobody is there.
             Ok(Err(_)) => return false,
             Err(_) => {}
+        }
+    }
+}
+
+async fn receive(socket: &dyn Datagrams, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        readable(socket).await?;
+        match socket.try_receive(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            received => return received.map(|(length, _)| length),
         }
     }
 }
@@ -61,9 +72,12 @@ fn request(to: SocketAddr, local: SocketAddr) -> bytes::Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transport::net::System;
+    use tokio::net::UdpSocket;
 
     #[tokio::test]
     async fn who_answers_is_there_and_who_does_not_is_not() {
+        let knock = Options(Arc::new(System));
         let there = UdpSocket::bind("127.0.75.1:0").await.expect("free");
         let address = there.local_addr().expect("bound").to_string();
         let answering = tokio::spawn(async move {
@@ -72,10 +86,10 @@ mod tests {
             there.send_to(b"SIP/2.0 503 Busy\r\n\r\n", from).await.expect("answers");
             there
         });
-        assert!(Options.knock(&address).await, "any answer is a sign of life");
+        assert!(knock.knock(&address).await, "any answer is a sign of life");
         let silent = answering.await.expect("answered");
-        assert!(!Options.knock(&address).await, "silence is none");
+        assert!(!knock.knock(&address).await, "silence is none");
         drop(silent);
-        assert!(!Options.knock(&address).await, "a closed port is none");
+        assert!(!knock.knock(&address).await, "a closed port is none");
     }
 }

@@ -31,6 +31,7 @@ async fn node(folder: &std::path::Path) -> (Node, SocketAddr) {
         media,
         name_servers: Vec::new(),
         mesh: None,
+        surroundings: crate::Surroundings::default(),
     };
     let node = Node::start(options).await.expect("starts");
     let files = [(PathBuf::from("test.toml"), TABLES.to_owned())];

@@ -38,7 +38,7 @@ impl Bench {
     async fn start(limits: Limits, patience: Patience) -> Self {
         let at = "127.0.61.1:0".parse().expect("an address");
         let options = Options { udp: vec![at], tcp: vec![at], advertise: None, workers: 1 };
-        let udp = vec![udp::Listener::bind(at, 1).expect("a port")];
+        let udp = vec![udp::Listener::bind(&net::System, at, 1).expect("a port")];
         let tcp = vec![stream::Listener::bind(at).expect("a port")];
         let transports = Arc::new(Transports { limits, patience, ..Transports::new(udp, tcp, options) });
         let (received, unreachable) = (mpsc::unbounded_channel(), mpsc::unbounded_channel());

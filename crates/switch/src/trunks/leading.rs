@@ -44,6 +44,11 @@ impl Leading {
         }
     }
 
+    /// Channels that members hold as far as this node, as their leader, knows.
+    pub(super) fn lent(&self) -> Option<u32> {
+        self.leader.as_ref().filter(|(_, leader)| !leader.is_counting()).map(|(_, leader)| leader.granted())
+    }
+
     /// A member asks. Whoever does not lead says nothing: the member asks the right one as soon as it knows it.
     pub(super) fn asked(&mut self, now: Instant, request: Request) {
         if let Some((_, leader)) = &mut self.leader {

@@ -86,8 +86,8 @@ impl Share {
         self.member.used()
     }
 
-    /// Channels that are this node's: in use, or free without asking.
-    pub(super) const fn granted(&self) -> u32 {
+    /// Channels that this node holds.
+    pub(super) const fn held(&self) -> u32 {
         self.member.granted()
     }
 
@@ -193,6 +193,10 @@ impl Trunks {
         purpose: Purpose,
     ) -> Acquired {
         let gate = self.gate(trunk, &shell.cluster);
+        // What a node holds without a lease may have been lent anew by now.
+        if !Limits::of(trunk).is_none() && !shell.cluster.holds_lease(now) {
+            return Acquired::Refused(Refused::NoLeader);
+        }
         let (acquired, todo) = gate.share(|share| share.acquire(call, purpose, now));
         gate.perform(shell, todo);
         acquired

@@ -42,6 +42,7 @@ impl Bench {
             media,
             name_servers,
             mesh: None,
+            surroundings: switch::Surroundings::default(),
         };
         let node = Node::start(options).await.expect("starts");
         let local = node.shell().transports.locals().into_iter().find(|local| local.0 == sip::Transport::Udp);

@@ -224,6 +224,7 @@ impl Running {
         self.watching.abort();
         let writing = self.writing.lock().take();
         if let Some(writing) = writing
+            && self.log.blocks()
             && let Err(error) = tokio::task::spawn_blocking(move || writing.stop()).await
         {
             tracing::error!(%error, "tables: the log has ended badly");

@@ -69,6 +69,11 @@ impl Log {
         Ok((Self { engine, tail, jobs: Some(jobs.clone()) }, Writing(Some((jobs, thread)))))
     }
 
+    /// Whether a thread writes it.
+    pub(super) const fn blocks(&self) -> bool {
+        self.jobs.is_some()
+    }
+
     /// Bytes appended since the log was cut.
     pub(super) fn grown(&self) -> usize {
         self.tail.lock().grown

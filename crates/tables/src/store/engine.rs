@@ -3,10 +3,10 @@
 //! Knows nothing of what is stored. After a write that failed nothing more is written before the engine is opened again.
 
 use super::folder::Folder;
+use super::shelf::Shelf;
 use crate::{Error, Storage};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 use rocksdb::{DB, FlushOptions, ReadOptions, WriteBatch, WriteOptions};
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -54,7 +54,8 @@ impl Family {
 /// Bytes of a batch that is flushed at once.
 const LARGE: usize = 8 << 20;
 
-enum Op {
+#[derive(Clone)]
+pub(super) enum Op {
     Put(Family, Vec<u8>, Vec<u8>),
     Delete(Family, Vec<u8>),
     /// From the first key to before the second; to the end without one.
@@ -68,7 +69,7 @@ type Pair = (Vec<u8>, Vec<u8>);
 type Take<'t> = &'t mut dyn FnMut(&[u8], &[u8]) -> Result<bool, Error>;
 
 /// Changes that are made together, in order.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Batch {
     ops: Vec<Op>,
     size: usize,
@@ -101,6 +102,10 @@ impl Batch {
     pub(crate) const fn size(&self) -> usize {
         self.size
     }
+
+    pub(super) fn into_ops(self) -> Vec<Op> {
+        self.ops
+    }
 }
 
 /// An open store, the only one on its folder.
@@ -112,7 +117,7 @@ pub(crate) struct Engine {
 
 enum Kind {
     Disk(RwLock<Disk>),
-    Memory(Mutex<Maps>),
+    Memory(Shelf),
 }
 
 /// Both absent after it was closed; the database absent after a reopening that failed.
@@ -121,9 +126,6 @@ struct Disk {
     folder: Option<Folder>,
     db: Option<DB>,
 }
-
-#[derive(Default)]
-struct Maps([BTreeMap<Vec<u8>, Vec<u8>>; 7]);
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -136,11 +138,8 @@ impl Engine {
     pub(crate) fn open(storage: &Storage) -> Result<Self, Error> {
         let (dir, kind) = match storage {
             Storage::Disk(dir) => (dir.clone(), Kind::Disk(RwLock::default())),
-            Storage::Memory => {
-                let mut maps = Maps::default();
-                maps.apply(super::folder::first_content()?);
-                (PathBuf::from("memory"), Kind::Memory(Mutex::new(maps)))
-            }
+            Storage::Memory => (PathBuf::from("memory"), Kind::Memory(Shelf::default())),
+            Storage::Shelf(shelf) => (PathBuf::from("memory"), Kind::Memory(shelf.clone())),
         };
         let engine = Self { dir, kind, failed: AtomicBool::new(false) };
         engine.reopen()?;
@@ -159,16 +158,19 @@ impl Engine {
 
     /// Closes and opens again, keeping the folder's lock.
     pub(crate) fn reopen(&self) -> Result<(), Error> {
-        if let Kind::Disk(disk) = &self.kind {
-            let mut disk = disk.write();
-            self.failed.store(true, Ordering::SeqCst);
-            disk.db = None;
-            let folder = match disk.folder.take() {
-                Some(folder) => folder,
-                None => Folder::lock(&self.dir)?,
-            };
-            let db = disk.folder.insert(folder).open_db()?;
-            disk.db = Some(db);
+        match &self.kind {
+            Kind::Memory(shelf) => shelf.start()?,
+            Kind::Disk(disk) => {
+                let mut disk = disk.write();
+                self.failed.store(true, Ordering::SeqCst);
+                disk.db = None;
+                let folder = match disk.folder.take() {
+                    Some(folder) => folder,
+                    None => Folder::lock(&self.dir)?,
+                };
+                let db = disk.folder.insert(folder).open_db()?;
+                disk.db = Some(db);
+            }
         }
         self.failed.store(false, Ordering::SeqCst);
         Ok(())
@@ -191,7 +193,7 @@ impl Engine {
     /// Writes a batch. With `sync` it is on the disk when this returns; without, it is after the next batch that is.
     pub(crate) fn write(&self, batch: Batch, sync: bool) -> Result<(), Error> {
         match &self.kind {
-            Kind::Memory(maps) => maps.lock().apply(batch),
+            Kind::Memory(shelf) => shelf.lock().write(batch, sync),
             Kind::Disk(disk) => {
                 if self.is_failed() {
                     return Err(closed());
@@ -215,7 +217,7 @@ impl Engine {
 
     pub(crate) fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         match &self.kind {
-            Kind::Memory(maps) => Ok(maps.lock().0[family as usize].get(key).cloned()),
+            Kind::Memory(shelf) => Ok(shelf.lock().family(family).get(key).cloned()),
             Kind::Disk(disk) => {
                 let disk = disk.read();
                 let db = disk.db.as_ref().ok_or_else(closed)?;
@@ -232,8 +234,8 @@ impl Engine {
         mut take: impl FnMut(&[u8], &[u8]) -> Result<bool, Error>,
     ) -> Result<(), Error> {
         match &self.kind {
-            Kind::Memory(maps) => {
-                for (key, value) in maps.lock().0[family as usize].range(from.to_vec()..) {
+            Kind::Memory(shelf) => {
+                for (key, value) in shelf.lock().family(family).range(from.to_vec()..) {
                     if !take(key, value)? {
                         break;
                     }
@@ -252,8 +254,9 @@ impl Engine {
     /// The last key of a family.
     pub(crate) fn last(&self, family: Family) -> Result<Option<Pair>, Error> {
         match &self.kind {
-            Kind::Memory(maps) => {
-                Ok(maps.lock().0[family as usize].last_key_value().map(|(key, value)| (key.clone(), value.clone())))
+            Kind::Memory(shelf) => {
+                let last = |(key, value): (&Vec<u8>, &Vec<u8>)| (key.clone(), value.clone());
+                Ok(shelf.lock().family(family).last_key_value().map(last))
             }
             Kind::Disk(disk) => {
                 let disk = disk.read();
@@ -273,10 +276,10 @@ impl Engine {
         mut take: impl FnMut(Family, &[u8], &[u8]) -> Result<(), Error>,
     ) -> Result<(), Error> {
         match &self.kind {
-            Kind::Memory(maps) => {
-                let maps = maps.lock();
+            Kind::Memory(shelf) => {
+                let content = shelf.lock();
                 families.iter().try_for_each(|family| {
-                    maps.0[*family as usize].iter().try_for_each(|(key, value)| take(*family, key, value))
+                    content.family(*family).iter().try_for_each(|(key, value)| take(*family, key, value))
                 })
             }
             Kind::Disk(disk) => {
@@ -358,24 +361,6 @@ fn start_flush(db: &DB) {
     for family in Family::ALL {
         if let Err(error) = db.flush_cf_opt(handle(db, family), &options) {
             tracing::warn!(%error, "tables: a large change stays in the log");
-        }
-    }
-}
-
-impl Maps {
-    fn apply(&mut self, batch: Batch) {
-        for op in batch.ops {
-            match op {
-                Op::Put(family, key, value) => drop(self.0[family as usize].insert(key, value)),
-                Op::Delete(family, key) => drop(self.0[family as usize].remove(&key)),
-                Op::DeleteRange(family, from, to) => {
-                    let map = &mut self.0[family as usize];
-                    let mut gone = map.split_off(&from);
-                    if let Some(to) = to {
-                        map.append(&mut gone.split_off(&to));
-                    }
-                }
-            }
         }
     }
 }

@@ -36,7 +36,7 @@ impl Agent {
             .header(Name::MaxForwards, self.script.max_forwards)
             .header(Name::From, format_args!("\"Agent\" <sip:{}@{}>;tag=caller", self.script.user, self.address.ip()))
             .header(Name::To, format_args!("<{target}>"))
-            .header(Name::CallId, format_args!("call-of-{}", self.address.ip()))
+            .header(Name::CallId, format_args!("call-of-{}", self.name))
             .header(Name::CSeq, "1 INVITE")
             .header(Name::Contact, self.contact());
         for (name, value) in self.script.headers.clone() {

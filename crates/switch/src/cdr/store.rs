@@ -1,0 +1,240 @@
+//! Where the outbox is: RocksDB in a folder, or a map that outlives its node, for simulations of crashes.
+
+use crate::error::Error;
+use parking_lot::Mutex;
+use rocksdb::{DB, DBCompressionType, Direction, IteratorMode, WriteBatch};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+/// What stays of an outbox in memory while its node is down. A clone is the same shelf.
+#[derive(Clone, Debug, Default)]
+pub struct Shelf(Arc<Mutex<Content>>);
+
+type Map = BTreeMap<Vec<u8>, Vec<u8>>;
+
+#[derive(Debug, Default)]
+struct Content {
+    now: Map,
+    /// What was written since the last sync, with what was there before.
+    unsynced: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+}
+
+impl Shelf {
+    /// The machine has died, and not only its process: what was not synced is gone.
+    pub fn lose_unsynced(&self) {
+        let mut content = self.0.lock();
+        let unsynced = std::mem::take(&mut content.unsynced);
+        for (key, before) in unsynced.into_iter().rev() {
+            match before {
+                Some(value) => content.now.insert(key, value),
+                None => content.now.remove(&key),
+            };
+        }
+    }
+}
+
+impl Content {
+    fn set(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
+        let before = match value {
+            Some(value) => self.now.insert(key.clone(), value),
+            None => self.now.remove(&key),
+        };
+        self.unsynced.push((key, before));
+    }
+}
+
+/// Changes that are made together.
+#[derive(Default)]
+pub(super) struct Batch(Vec<Op>);
+
+enum Op {
+    Put(Vec<u8>, Vec<u8>),
+    Delete(Vec<u8>),
+    DeleteRange(Vec<u8>, Vec<u8>),
+}
+
+impl Batch {
+    pub(super) fn put(&mut self, key: impl AsRef<[u8]>, value: impl Into<Vec<u8>>) {
+        self.0.push(Op::Put(key.as_ref().to_vec(), value.into()));
+    }
+
+    pub(super) fn delete(&mut self, key: impl AsRef<[u8]>) {
+        self.0.push(Op::Delete(key.as_ref().to_vec()));
+    }
+
+    /// From the first to before the second.
+    pub(super) fn delete_range(&mut self, from: impl AsRef<[u8]>, to: impl AsRef<[u8]>) {
+        self.0.push(Op::DeleteRange(from.as_ref().to_vec(), to.as_ref().to_vec()));
+    }
+}
+
+/// A key and its value.
+pub(super) type Pair = (Box<[u8]>, Box<[u8]>);
+
+/// See the module.
+pub(super) enum Store {
+    Disk(Box<DB>),
+    Memory(Shelf),
+}
+
+fn failed(error: impl std::fmt::Display) -> Error {
+    Error::Records(error.to_string())
+}
+
+impl Store {
+    pub(super) fn open(folder: &Path) -> Result<Self, Error> {
+        std::fs::create_dir_all(folder).map_err(failed)?;
+        let mut settings = rocksdb::Options::default();
+        settings.create_if_missing(true);
+        settings.set_write_buffer_size(16 << 20);
+        settings.set_max_background_jobs(1);
+        settings.set_max_total_wal_size(64 << 20);
+        settings.set_keep_log_file_num(4);
+        // Rows live for seconds: most are deleted before they would be compressed for nothing.
+        settings.set_compression_type(DBCompressionType::None);
+        DB::open(&settings, folder).map(Box::new).map(Self::Disk).map_err(failed)
+    }
+
+    /// Whether its work may block.
+    pub(super) const fn blocks(&self) -> bool {
+        matches!(self, Self::Disk(_))
+    }
+
+    pub(super) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        match self {
+            Self::Disk(db) => db.get(key).map_err(failed),
+            Self::Memory(shelf) => Ok(shelf.0.lock().now.get(key).cloned()),
+        }
+    }
+
+    pub(super) fn put(&self, key: &[u8], value: Vec<u8>) -> Result<(), Error> {
+        match self {
+            Self::Disk(db) => db.put(key, value).map_err(failed),
+            Self::Memory(shelf) => {
+                shelf.0.lock().set(key.to_vec(), Some(value));
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn write(&self, batch: Batch) -> Result<(), Error> {
+        match self {
+            Self::Disk(db) => db.write(rocks(batch)).map_err(failed),
+            Self::Memory(shelf) => {
+                let mut content = shelf.0.lock();
+                for op in batch.0 {
+                    match op {
+                        Op::Put(key, value) => content.set(key, Some(value)),
+                        Op::Delete(key) => content.set(key, None),
+                        Op::DeleteRange(from, to) => {
+                            let gone: Vec<_> = content.now.range(from..to).map(|(key, _)| key.clone()).collect();
+                            gone.into_iter().for_each(|key| content.set(key, None));
+                        }
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Everything from a key on, in order.
+    pub(super) fn from(&self, key: &[u8]) -> Box<dyn Iterator<Item = Result<Pair, Error>> + '_> {
+        match self {
+            Self::Disk(db) => {
+                Box::new(db.iterator(IteratorMode::From(key, Direction::Forward)).map(|entry| entry.map_err(failed)))
+            }
+            Self::Memory(shelf) => {
+                let content = shelf.0.lock();
+                let there = content.now.range(key.to_vec()..).map(|(key, value)| Ok(pair(key, value)));
+                Box::new(there.collect::<Vec<_>>().into_iter())
+            }
+        }
+    }
+
+    /// The last before a key, or the key itself.
+    pub(super) fn last_before(&self, key: &[u8]) -> Result<Option<Pair>, Error> {
+        match self {
+            Self::Disk(db) => {
+                db.iterator(IteratorMode::From(key, Direction::Reverse)).next().transpose().map_err(failed)
+            }
+            Self::Memory(shelf) => {
+                let content = shelf.0.lock();
+                Ok(content.now.range(..=key.to_vec()).next_back().map(|(key, value)| pair(key, value)))
+            }
+        }
+    }
+
+    /// Forces everything to the disk.
+    pub(super) fn sync(&self) -> Result<(), Error> {
+        match self {
+            Self::Disk(db) => db.flush_wal(true).map_err(failed),
+            Self::Memory(shelf) => {
+                shelf.0.lock().unsynced.clear();
+                Ok(())
+            }
+        }
+    }
+}
+
+fn pair(key: &[u8], value: &[u8]) -> Pair {
+    (key.into(), value.into())
+}
+
+fn rocks(batch: Batch) -> WriteBatch {
+    let mut written = WriteBatch::default();
+    for op in batch.0 {
+        match op {
+            Op::Put(key, value) => written.put(key, value),
+            Op::Delete(key) => written.delete(key),
+            Op::DeleteRange(from, to) => written.delete_range(from, to),
+        }
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The same on a disk and in memory.
+    #[test]
+    fn both_kinds_keep_order_ranges_and_batches() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let disk = Store::open(folder.path()).expect("opens");
+        for store in [disk, Store::Memory(Shelf::default())] {
+            let mut batch = Batch::default();
+            for key in ["a1", "a2", "a3", "b1"] {
+                batch.put(key, key.as_bytes());
+            }
+            store.write(batch).expect("written");
+            let mut batch = Batch::default();
+            batch.delete_range("a1", "a3");
+            batch.delete("b1");
+            batch.put("c1", "x");
+            store.write(batch).expect("written");
+            let keys: Vec<_> = store.from(b"a").map(|pair| pair.expect("reads").0).collect();
+            assert_eq!(keys, [Box::from(*b"a3"), Box::from(*b"c1")]);
+            assert_eq!(store.last_before(b"b").expect("reads").expect("one").0, Box::from(*b"a3"));
+            assert_eq!(store.get(b"c1").expect("reads").as_deref(), Some(&b"x"[..]));
+            assert!(store.get(b"a1").expect("reads").is_none());
+        }
+    }
+
+    #[test]
+    fn a_machine_that_dies_loses_what_was_not_synced_and_nothing_else() {
+        let shelf = Shelf::default();
+        let store = Store::Memory(shelf.clone());
+        store.put(b"a", b"1".to_vec()).expect("memory");
+        store.put(b"b", b"1".to_vec()).expect("memory");
+        store.sync().expect("memory");
+        store.put(b"a", b"2".to_vec()).expect("memory");
+        store.put(b"a", b"3".to_vec()).expect("memory");
+        let mut batch = Batch::default();
+        batch.delete("b");
+        store.write(batch).expect("memory");
+        shelf.lose_unsynced();
+        let there = |key: &[u8]| store.get(key).expect("memory").expect("there");
+        assert_eq!((there(b"a"), there(b"b")), (b"1".to_vec(), b"1".to_vec()));
+    }
+}

@@ -1,0 +1,442 @@
+//! One run: a cluster forms, things break by a script while everything is watched, and then all must be well again.
+
+use crate::channels::Channels;
+use crate::chronicle::{self, Chronicle};
+use crate::faults::{Deed, Script};
+use crate::fleet::{Fleet, Seat, Setup};
+use crate::ledger::Ledger;
+use crate::network::Network;
+use crate::owners::Owners;
+use crate::partners::{self, CARRIER, CHANNELS, Load, PBX, TABLES};
+use crate::phones::{self, PHONES, Phones};
+use crate::wire::outside;
+use mesh::times::Waits;
+use routing::cluster::{SHARDS, shard_of};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use topology::{Action, Topology, bundled};
+use turmoil::Sim;
+
+/// What one step of the simulation is.
+const TICK: Duration = Duration::from_millis(2);
+/// Messages within a site take up to so long, and between sites unless a fault says otherwise.
+const NEAR_MS: u64 = 1;
+const FAR_MS: u64 = 30;
+/// How long the cluster may take to form, and to be well after the last fault.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often the owners are looked at: two that act for one shard do so for longer.
+const GLANCE: Duration = Duration::from_millis(10);
+/// How often everything is looked at that costs more than a look.
+const OFTEN: Duration = Duration::from_millis(200);
+
+/// What is run.
+#[derive(Clone, Debug)]
+pub(crate) struct Order {
+    pub(crate) seed: u64,
+    /// A plan of `cluster/faults`; drawn from the seed without one.
+    pub(crate) plan: Option<String>,
+    pub(crate) waits: Waits,
+}
+
+/// What came of it.
+pub(crate) struct Verdict {
+    pub(crate) faults: Vec<String>,
+    pub(crate) figures: String,
+}
+
+struct Run<'s> {
+    sim: Sim<'s>,
+    fleet: Fleet,
+    network: Network,
+    owners: Owners,
+    channels: Channels,
+    load: Rc<Load>,
+    phones: Rc<Phones>,
+    setup: Setup,
+    /// Whom the plan has brought down or made stand still.
+    affected: Vec<String>,
+    looked: Duration,
+    glanced: Duration,
+    faults: Vec<String>,
+}
+
+/// Runs it to its end or to the first fault.
+pub(crate) fn run(order: &Order, chronicle: &Chronicle) -> Verdict {
+    let topology = if order.plan.is_none() && order.seed.is_multiple_of(3) { five_nodes() } else { three_nodes() };
+    let script = match &order.plan {
+        None => Script::drawn(order.seed, &topology),
+        Some(name) => Script::of_plan(&bundled::fault(name).expect("readable").expect("a plan of this name")),
+    };
+    let ledger = Rc::new(Ledger::default());
+    let folder = std::env::temp_dir().join(format!("tandem-sim-{}", std::process::id()));
+    let setup =
+        Setup { seed: order.seed, waits: order.waits, folder: folder.clone(), ledger, chronicle: chronicle.clone() };
+    let mut run = Run::new(topology, setup);
+    run.all(&script);
+    // What is left there is no more than call records that nobody reads.
+    let _ = std::fs::remove_dir_all(folder);
+    let (asked, made, read) = run.setup.ledger.figures();
+    let figures = format!(
+        "{} nodes, {:.1} s: {made} of {asked} changes acknowledged, {read} reads; {} of {} calls answered, refused {:?}, \
+         up to {} at a time",
+        run.fleet.seats.len(),
+        run.sim.elapsed().as_secs_f64(),
+        run.load.answered.get(),
+        run.load.offered.get(),
+        run.load.refused.borrow(),
+        run.channels.most,
+    );
+    Verdict { faults: run.faults, figures }
+}
+
+fn three_nodes() -> Topology {
+    bundled::three_sites().expect("valid")
+}
+
+/// Where turmoil has a partner.
+fn partner(at: &str) -> std::net::IpAddr {
+    outside(at.parse::<std::net::SocketAddr>().expect("an address").ip())
+}
+
+/// Two sites of two and one of one.
+fn five_nodes() -> Topology {
+    let node = |(site, number, place): (&str, u8, u8)| {
+        let join = if place == 1 { String::new() } else { "\"127.0.1.1:7060\", \"127.0.3.1:7060\"".to_owned() };
+        let text = format!(
+            "[node]\nname = \"{site}-{number}\"\nsite = \"{site}\"\ndata_dir = \"unused\"\n\
+             [sip]\nudp = [\"127.0.{place}.1:5060\"]\ntcp = [\"127.0.{place}.1:5060\"]\n\
+             [cluster]\nlisten = \"127.0.{place}.1:7060\"\njoin = [{join}]\n[http]\nlisten = \"127.0.{place}.1:8060\"\n"
+        );
+        (format!("nodes/{site}-{number}.toml"), text)
+    };
+    let nodes = [("fra", 1, 1), ("fra", 2, 2), ("lon", 1, 3), ("lon", 2, 4), ("ams", 1, 5)].map(node);
+    Topology::parse("five-nodes", &nodes).expect("valid")
+}
+
+impl Run<'_> {
+    fn new(topology: Topology, setup: Setup) -> Self {
+        let mut builder = turmoil::Builder::new();
+        builder
+            .rng_seed(setup.seed)
+            .tick_duration(TICK)
+            .simulation_duration(Duration::from_secs(1_000_000))
+            .tcp_capacity(100_000)
+            .udp_capacity(100_000)
+            .enable_random_order();
+        let mut sim = builder.build();
+        let fleet = Fleet::new(topology, &setup);
+        for seat in &fleet.seats {
+            let seat = Rc::clone(seat);
+            sim.host(seat.host, move || Rc::clone(&seat).live());
+        }
+        let load = Rc::new(Load::new());
+        let nodes = fleet.topology.nodes.iter().filter_map(|node| node.udp.first().copied()).collect::<Vec<_>>();
+        let (seed, offers) = (setup.seed, Rc::clone(&load));
+        let called = nodes.clone();
+        sim.host(partner(PBX), move || partners::pbx(called.clone(), seed, Rc::clone(&offers)));
+        sim.host(partner(CARRIER), partners::carrier);
+        let phones = Rc::new(Phones::default());
+        let (nodes, told) = (nodes.clone(), Rc::clone(&phones));
+        sim.host(partner(PHONES), move || phones::live(nodes.clone(), seed, Rc::clone(&told)));
+        let network = Network::new(fleet.seats.iter().map(|seat| seat.host).collect());
+        let (owners, channels, affected, faults) = Default::default();
+        let (looked, glanced) = (Duration::ZERO, Duration::ZERO);
+        let run =
+            Self { sim, fleet, network, owners, channels, load, phones, setup, affected, looked, glanced, faults };
+        run.delay(FAR_MS);
+        run
+    }
+
+    fn all(&mut self, script: &Script) {
+        if !self.until("the cluster forms", Self::is_well) {
+            return;
+        }
+        if !self.until("the trunks are there", Self::has_trunks) {
+            return;
+        }
+        let began = self.sim.elapsed();
+        let mut deeds = script.deeds.iter().peekable();
+        while self.sim.elapsed() < began + Duration::from_millis(script.ends_ms) && self.faults.is_empty() {
+            while let Some((_, deed)) =
+                deeds.next_if(|(at, _)| began + Duration::from_millis(*at) <= self.sim.elapsed())
+            {
+                self.note(format_args!("-- {deed}"));
+                self.act(deed);
+            }
+            self.step();
+        }
+        self.note("-- all faults are over");
+        self.heal();
+        self.restart();
+        let before = self.done();
+        let mended = |run: &mut Self| run.is_well() && run.has_taken_changes(&before);
+        let well = self.until("all is well again", mended);
+        self.load.press();
+        self.phones.register.set(true);
+        let goes_on = well
+            && self.until("every channel is used again", Self::uses_all)
+            && self.until("every phone is registered", |run| run.phones.registered.borrow().len() == phones::COUNT);
+        if !goes_on {
+            return;
+        }
+        let dies = usize::try_from(self.setup.seed).unwrap_or(0) % self.fleet.seats.len();
+        self.note(format_args!("-- {dies} dies for good"));
+        self.kill(dies, true);
+        self.load.rest();
+        let survived = self.until("the others have taken its shards over", Self::acts_for_all)
+            && self.until("every phone is known where its shard is", Self::knows_phones)
+            && self.until("no call has left anything behind", |run| run.fleet.up().all(|(_, node)| node.is_at_rest()));
+        if survived {
+            self.judge();
+        }
+    }
+
+    fn note(&self, what: impl std::fmt::Display) {
+        self.setup.chronicle.note(what);
+    }
+
+    /// Steps until it is so; a fault if that takes too long.
+    fn until(&mut self, what: &str, mut is_so: impl FnMut(&mut Self) -> bool) -> bool {
+        let patience = self.sim.elapsed() + PATIENCE;
+        let mut next = self.sim.elapsed();
+        while self.faults.is_empty() {
+            if self.sim.elapsed() >= next {
+                next = self.sim.elapsed() + OFTEN;
+                if is_so(self) {
+                    self.note(format_args!("-- {what}"));
+                    return true;
+                }
+            }
+            if self.sim.elapsed() > patience {
+                let state = self.describe();
+                self.faults.push(format!("in vain for {PATIENCE:?}: {what}\n{state}"));
+            }
+            self.step();
+        }
+        false
+    }
+
+    fn step(&mut self) {
+        self.network.tell(&self.sim);
+        if let Err(error) = self.sim.step() {
+            self.faults.push(format!("a node has ended: {error}"));
+        }
+        chronicle::set_now(self.sim.elapsed());
+        self.faults.extend(crate::panics::take());
+        self.faults.extend(self.setup.ledger.faults());
+        if self.sim.elapsed() >= self.glanced + GLANCE {
+            self.glanced = self.sim.elapsed();
+            self.faults.extend(self.owners.look(&self.fleet));
+            self.faults.extend(self.channels.look(&self.fleet, "carrier", CHANNELS));
+        }
+        if self.sim.elapsed() >= self.looked + OFTEN {
+            self.looked = self.sim.elapsed();
+            self.look();
+        }
+    }
+
+    /// Nodes that show the same revision show the same rows.
+    fn look(&mut self) {
+        let views: Vec<_> =
+            self.fleet.up().map(|(seat, running)| (seat.node.name.clone(), running.tables.view())).collect();
+        for (name, view) in &views {
+            for (other, its) in &views {
+                if view.revision == its.revision && !Arc::ptr_eq(view, its) && view.tables() != its.tables() {
+                    self.faults.push(format!("{name} and {other} differ in revision {}", view.revision));
+                }
+            }
+        }
+    }
+
+    fn act(&mut self, deed: &Deed) {
+        match deed {
+            Deed::Planned(action) => self.act_planned(action),
+            Deed::Crash(node) => self.kill(*node, false),
+            Deed::Restart => self.restart(),
+            Deed::Cut(one, other) => self.network.cut(*one, *other),
+            Deed::Deafen { from, to } => self.network.deafen(*from, *to),
+            Deed::Hold(one, other) => self.network.hold(*one, *other),
+            Deed::Isolate(node) => self.network.isolate(*node),
+            Deed::Stall(node) => self.network.stall(*node),
+            Deed::Delay(ms) => self.delay(*ms),
+            Deed::Lose(share) => self.sim.set_fail_rate(f64::from(*share) / 10_000.0),
+            Deed::Heal => self.heal(),
+        }
+    }
+
+    fn act_planned(&mut self, action: &Action) {
+        let leader = self.fleet.leader();
+        let meant = |target: &topology::Target, run: &Self| -> Vec<String> {
+            let nodes = target.nodes(&run.fleet.topology, leader.as_deref(), &run.affected);
+            nodes.into_iter().map(|node| node.name.clone()).collect()
+        };
+        match action {
+            Action::Kill(target) => {
+                for name in meant(target, self) {
+                    self.kill(self.fleet.place(&name), true);
+                    self.affected.push(name);
+                }
+            }
+            Action::Restart(target) => {
+                for name in meant(target, self) {
+                    self.start(self.fleet.place(&name));
+                    self.affected.retain(|affected| *affected != name);
+                }
+            }
+            Action::Stop(target) => {
+                for name in meant(target, self) {
+                    self.network.stall(self.fleet.place(&name));
+                    self.affected.push(name);
+                }
+            }
+            Action::Continue(target) => {
+                for name in meant(target, self) {
+                    self.network.unstall(self.fleet.place(&name));
+                    self.affected.retain(|affected| *affected != name);
+                }
+            }
+            Action::Cut(link) | Action::Heal(Some(link)) => {
+                let pairs = link.pairs(&self.fleet.topology).into_iter();
+                let pairs: Vec<_> =
+                    pairs.map(|(a, b)| (self.fleet.place(&a.name), self.fleet.place(&b.name))).collect();
+                let cuts = matches!(action, Action::Cut(_));
+                for (a, b) in pairs {
+                    if cuts { self.network.cut(a, b) } else { self.network.uncut(a, b) }
+                }
+            }
+            Action::Heal(None) => self.network.heal(),
+        }
+    }
+
+    /// The process ends; with its machine nobody hears of it.
+    fn kill(&mut self, node: usize, with_machine: bool) {
+        let seat: Rc<Seat> = Rc::clone(&self.fleet.seats[node]);
+        if with_machine {
+            self.network.set_dark(node, true);
+            self.network.tell(&self.sim);
+            seat.lose_unsynced();
+        }
+        seat.clear();
+        if self.sim.is_host_running(seat.host) {
+            self.sim.crash(seat.host);
+        }
+    }
+
+    fn start(&mut self, node: usize) {
+        self.network.set_dark(node, false);
+        let host = self.fleet.seats[node].host;
+        if !self.sim.is_host_running(host) {
+            self.sim.bounce(host);
+        }
+    }
+
+    fn restart(&mut self) {
+        (0..self.fleet.seats.len()).for_each(|node| self.start(node));
+        self.affected.clear();
+    }
+
+    fn heal(&mut self) {
+        self.network.heal();
+        self.sim.set_fail_rate(0.0);
+        self.delay(FAR_MS);
+    }
+
+    fn delay(&self, far_ms: u64) {
+        let nodes = &self.fleet.topology.nodes;
+        for one in 0..nodes.len() {
+            for other in one + 1..nodes.len() {
+                let near = nodes[one].site == nodes[other].site;
+                let longest = Duration::from_millis(if near { NEAR_MS } else { far_ms });
+                self.network.delay(&self.sim, one, other, longest);
+            }
+        }
+    }
+
+    /// All nodes are up, hear each other and hold their leases, and each acts for its share of the shards.
+    fn is_well(&mut self) -> bool {
+        let nodes = self.fleet.seats.len();
+        let share = usize::from(SHARDS) / nodes;
+        let well = |running: &crate::fleet::Running| {
+            let acting = running.acting().count();
+            running.leased()
+                && running.mesh.peers().iter().filter(|peer| peer.is_up() && peer.linked).count() == nodes - 1
+                && acting * 10 >= share * 9
+                && acting * 10 <= share * 11 + 10
+        };
+        let up: Vec<_> = self.fleet.up().map(|(_, running)| running).collect();
+        up.len() == nodes
+            && up.iter().all(well)
+            && up.iter().map(|running| running.acting().count()).sum::<usize>() == usize::from(SHARDS)
+    }
+
+    /// Every node shows the trunks; who shows none yet is told of them.
+    fn has_trunks(&mut self) -> bool {
+        let first = self.fleet.up().next();
+        if let Some((_, running)) = first.filter(|_| !self.setup.ledger.has_asked_for_trunks()) {
+            crate::clients::apply(&running, TABLES.to_owned() + &phones::tables());
+        }
+        self.fleet.up().all(|(_, running)| running.tables.view().trunk("carrier").is_some())
+    }
+
+    fn acts_for_all(&mut self) -> bool {
+        self.fleet.up().map(|(_, running)| running.acting().count()).sum::<usize>() == usize::from(SHARDS)
+    }
+
+    /// Whoever acts for a phone's shard knows where it is.
+    fn knows_phones(&mut self) -> bool {
+        let known = |phone: String| {
+            let shard = shard_of(&format!("sip:{phone}@user.invalid"));
+            self.fleet.up().any(|(_, node)| node.acting().any(|acting| acting == shard) && node.knows(&phone))
+        };
+        (0..phones::COUNT).map(phones::name).all(known)
+    }
+
+    fn uses_all(&mut self) -> bool {
+        let used = self.fleet.up().filter_map(|(_, running)| running.standing("carrier")).map(|standing| standing.used);
+        used.sum::<u32>() == CHANNELS
+    }
+
+    fn done(&self) -> Vec<(u64, u64)> {
+        self.fleet.up().map(|(_, running)| self.setup.ledger.done(running.mesh.me())).collect()
+    }
+
+    /// Each node has taken a change, and shown one, since.
+    fn has_taken_changes(&self, before: &[(u64, u64)]) -> bool {
+        let now = self.done();
+        now.len() == self.fleet.seats.len()
+            && now.iter().enumerate().all(|(place, (made, seen))| {
+                let (made_before, seen_before) = before.get(place).copied().unwrap_or_default();
+                *made > made_before && *seen > seen_before
+            })
+    }
+
+    /// What can be said only at the end.
+    fn judge(&mut self) {
+        let histories: Vec<Vec<_>> = self
+            .fleet
+            .up()
+            .map(|(_, running)| running.tables.history().iter().map(|info| info.revision).collect())
+            .collect();
+        let kept = histories.into_iter().max_by_key(Vec::len).unwrap_or_default();
+        self.faults.extend(self.setup.ledger.judge(&kept));
+    }
+
+    /// For the report of what never came.
+    fn describe(&self) -> String {
+        let line = |(seat, running): (&Seat, crate::fleet::Running)| {
+            let leadership = running.tables.leadership().borrow().clone();
+            format!(
+                "{}: leased {}, acts for {}, leader {:?} in term {}, revision {}, peers {:?}",
+                seat.node.name,
+                running.leased(),
+                running.acting().count(),
+                leadership.leader.map(|(leader, _)| leader),
+                leadership.term,
+                running.tables.revision(),
+                running.mesh.peers().iter().map(|peer| (peer.id, peer.state, peer.linked)).collect::<Vec<_>>(),
+            )
+        };
+        self.fleet.up().map(line).collect::<Vec<_>>().join("\n")
+    }
+}
