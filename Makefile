@@ -4,7 +4,7 @@ SHELL := /bin/sh
 ENV := . scripts/build-env
 ARGS ?=
 
-.PHONY: help run test sim check fix bench load cluster release debug
+.PHONY: help run test sim check fix bench load cluster failover release debug
 
 help:
 	@echo 'make run     build and start the demo: three sites, one switch, calls with real audio'
@@ -14,6 +14,7 @@ help:
 	@echo 'make fix     format, and mend what the linter can mend'
 	@echo 'make bench   capacity side by side with Kamailio and rtpengine'
 	@echo 'make cluster the long tests of several nodes: a hundred rounds at a limit, rolling restarts'
+	@echo 'make failover 1,000 calls with audio while nodes die: the table of what must hold'
 	@echo 'make load    200 calls/s from SIPp for 60 s through a release build'
 
 run: release
@@ -58,6 +59,12 @@ load: release
 	@scripts/install test
 	@$(ENV); export TANDEM_BIN="$$CARGO_TARGET_DIR/release/tandem"; \
 	cargo test -p tests --test peers -- --ignored --nocapture sixty_seconds
+
+# 1,000 calls with audio while nodes die: the table of what must hold, with its figures.
+failover: release
+	@scripts/install test
+	@$(ENV); ulimit -n 20000; export TANDEM_BIN="$$CARGO_TARGET_DIR/release/tandem"; \
+	cargo test --release -p tests --test chaos -- --ignored --nocapture $(ARGS)
 
 # What takes longer than the usual run allows; with the figures.
 cluster: debug

@@ -187,6 +187,12 @@ impl<'lab> Cluster<'lab> {
         self.member_mut(name).start();
     }
 
+    /// Ends a node as an operator would.
+    #[track_caller]
+    pub fn stop(&mut self, name: &str) {
+        self.member_mut(name).stop();
+    }
+
     /// Starts a node again on its data.
     #[track_caller]
     pub fn restart(&mut self, name: &str) {

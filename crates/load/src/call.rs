@@ -94,6 +94,9 @@ pub(crate) struct Call {
     pub(crate) passed_over: u8,
     /// The switch has gone on with the call from another address.
     pub(crate) moved: bool,
+    pub(crate) answered: bool,
+    /// Addresses that the switch has left with this call.
+    pub(crate) left: Vec<std::net::IpAddr>,
 }
 
 impl Call {
@@ -195,6 +198,9 @@ impl Call {
         match self.role {
             Role::Caller => {
                 cx.tally.target(cx.options, self.serial).failed += u64::from(matches!(end, End::Failed(_)));
+                if matches!(end, End::Failed(_)) {
+                    cx.tally.caller_failed(self.started, self.rang, self.answered);
+                }
                 cx.tally.caller_ended(end);
             }
             Role::Callee => cx.tally.callee_ended(end),
@@ -222,7 +228,9 @@ impl Call {
     }
 
     /// The switch goes on with the call from another address.
-    pub(crate) fn follow(&mut self, cx: &mut Context<'_>) {
+    pub(crate) fn follow(&mut self, cx: &mut Context<'_>, from: SocketAddr) {
+        self.left.retain(|left| *left != from.ip());
+        self.left.push(self.dialog.next_hop.ip());
         if !std::mem::replace(&mut self.moved, true) {
             match self.role {
                 Role::Caller => cx.tally.moved += 1,

@@ -52,6 +52,8 @@ pub(crate) fn start(serial: u64, run: u64, cx: &mut Context<'_>, invite: &Messag
         codecs: [codec, codec],
         passed_over: 0,
         moved: false,
+        answered: false,
+        left: Vec::new(),
     };
     cx.tally.callee.offered += 1;
     cx.tally.open_callees += 1;

@@ -47,6 +47,8 @@ pub(crate) fn start(serial: u64, run: u64, cx: &mut Context<'_>) -> Call {
         codecs: [options.codec, other],
         passed_over: 0,
         moved: false,
+        answered: false,
+        left: Vec::new(),
     };
     call.due = options.failover.map(|patience| cx.now + micros(patience));
     call.open_leg(cx);
@@ -152,9 +154,12 @@ fn on_provisional(call: &mut Call, cx: &mut Context<'_>, code: u16) {
 }
 
 fn on_answer(call: &mut Call, cx: &mut Context<'_>, message: &wire::Message<'_>) {
+    call.answered = true;
+    let placed = call.dialog.next_hop.ip();
     let crossed = call.state == State::Cancelling;
     call.dialog.remote = message.to.into();
     call.dialog.establish(message, true);
+    cx.tally.rescued += u64::from(call.dialog.next_hop.ip() != placed);
     call.state = State::Established;
     call.retry = None;
     call.due = match cx.options.hangup {
@@ -189,6 +194,10 @@ fn acknowledge_refusal(call: &mut Call, cx: &mut Context<'_>, message: &wire::Me
 fn on_refusal(call: &mut Call, cx: &mut Context<'_>, code: u16, message: &wire::Message<'_>) {
     if matches!(code, 401 | 407) && call.authorization.is_empty() && authorize(call, cx, code, message) {
         return;
+    }
+    if code == 503 && cx.options.retries_503 && usize::from(call.passed_over) < cx.options.more_targets.len() {
+        call.state = State::Calling;
+        return pass_over(call, cx);
     }
     let end = match (call.scenario, code) {
         (Scenario::Busy, 486) => End::Busy,

@@ -21,6 +21,9 @@ pub(crate) fn on_request(
     message: &Message<'_>,
     source: SocketAddr,
 ) {
+    if method != "ACK" && call.left.contains(&source.ip()) {
+        cx.tally.stale += 1;
+    }
     match method {
         "ACK" => {
             call.reinvite = None;
@@ -89,7 +92,7 @@ fn on_reinvite(call: &mut Call, cx: &mut Context<'_>, message: &Message<'_>, sou
         return respond(cx, message, source, if call.state == State::Ended { 481 } else { 491 });
     }
     if source.ip() != call.dialog.next_hop.ip() {
-        call.follow(cx);
+        call.follow(cx, source);
     }
     call.dialog.refresh(message);
     call.echo = Some(Echo::of(message, "load", source));

@@ -48,6 +48,9 @@ pub struct Options {
     /// A call to whose INVITE nobody says anything for so long is placed at the next entrance (RFC 3263 §4.3); `None`: never.
     #[serde(default)]
     pub failover: Option<Duration>,
+    /// A call that hears 503 is placed at the next entrance too (RFC 3261 §21.5.4).
+    #[serde(default)]
+    pub retries_503: bool,
     /// The first pause before a message is sent again (T1 of RFC 3261 §17.1.1.1).
     pub t1: Duration,
 }
@@ -75,6 +78,7 @@ impl Options {
             mix: Mix::default(),
             hangup: Hangup::Caller,
             failover: None,
+            retries_503: false,
             t1: Duration::from_millis(500),
         }
     }

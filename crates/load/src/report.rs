@@ -42,6 +42,21 @@ pub struct Report {
     /// Answered calls with which the switch went on from another address.
     #[serde(default)]
     pub moved: u64,
+    /// Calls that were answered from another address than they were placed at.
+    #[serde(default)]
+    pub rescued: u64,
+    /// Requests within calls from an address that the switch had moved away from: its former owner is not silent.
+    #[serde(default)]
+    pub stale: u64,
+    /// Of the failed calls, those that had rung, and those that had been answered.
+    #[serde(default)]
+    pub failed_ringing: u64,
+    /// See [`Report::failed_ringing`].
+    #[serde(default)]
+    pub failed_answered: u64,
+    /// When the first and the last call that failed before it rang were placed, in milliseconds since the start.
+    #[serde(default)]
+    pub failed_between_ms: Option<(u64, u64)>,
     /// Datagrams that were no SIP, or belonged to no call.
     pub stray: u64,
     /// The most calls open at once.

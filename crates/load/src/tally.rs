@@ -37,6 +37,11 @@ pub(crate) struct Tally {
     pub(crate) seen_again: u64,
     /// Calls that went to another entrance, and those with which the switch went on from another address.
     pub(crate) failed_over: u64,
+    pub(crate) rescued: u64,
+    pub(crate) stale: u64,
+    pub(crate) failed_ringing: u64,
+    pub(crate) failed_answered: u64,
+    pub(crate) failed_between: Option<(u64, u64)>,
     pub(crate) moved: u64,
     pub(crate) stray: u64,
     pub(crate) open_callers: u64,
@@ -72,6 +77,18 @@ impl Tally {
         }
     }
 
+    /// A caller's call has failed, which began at `started`.
+    pub(crate) fn caller_failed(&mut self, started: u64, rang: bool, answered: bool) {
+        if answered {
+            self.failed_answered += 1;
+        } else if rang {
+            self.failed_ringing += 1;
+        } else {
+            let (first, last) = self.failed_between.unwrap_or((started, started));
+            self.failed_between = Some((first.min(started), last.max(started)));
+        }
+    }
+
     /// The figures of the entrance at which call number `serial` is placed.
     pub(crate) fn target(&mut self, options: &Options, serial: u64) -> &mut TargetReport {
         let (index, _) = options.target_of(serial);
@@ -103,6 +120,11 @@ impl Tally {
             retransmissions_seen: self.seen_again,
             failed_over: self.failed_over,
             moved: self.moved,
+            rescued: self.rescued,
+            stale: self.stale,
+            failed_ringing: self.failed_ringing,
+            failed_answered: self.failed_answered,
+            failed_between_ms: self.failed_between.map(|(first, last)| (first / 1000, last / 1000)),
             stray: self.stray,
             max_in_flight: self.max_in_flight,
             setup_us: self.setup.quantiles(),

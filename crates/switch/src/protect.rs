@@ -221,7 +221,7 @@ impl Protect {
         self.drain.follow(shell);
         let lost = self.lanes.lock().values().fold(false, |lost, (lane, _)| lane.has_lost() | lost);
         self.look(shell, now, moved || lost);
-        self.tell(now);
+        self.tell();
     }
 
     /// Looks at a part of the calls, or at all of them.
@@ -266,10 +266,8 @@ impl Protect {
         is_kept
     }
 
-    fn tell(&self, now: Instant) {
+    fn tell(&self) {
         let count = |number: usize| f64::from(u32::try_from(number).unwrap_or(u32::MAX));
-        let lag = self.lanes.lock().values().map(|(lane, _)| lane.lag(now)).max().unwrap_or_default();
-        metrics::gauge!("tandem_checkpoint_lag_seconds").set(lag.as_secs_f64());
         metrics::gauge!("tandem_calls_unprotected").set(count(self.unprotected.lock().iter().sum()));
         metrics::gauge!("tandem_checkpoints_kept").set(count(self.store.len()));
         metrics::gauge!("tandem_takeover_waiting").set(count(self.heir.len()));

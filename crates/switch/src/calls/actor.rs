@@ -226,7 +226,14 @@ impl Turn<'_> {
             CallMessage::Sip { bytes, flow } => self.receive(now, bytes, flow),
             CallMessage::Kept | CallMessage::Pack(_) | CallMessage::Stay | CallMessage::Left => {}
             CallMessage::Alarm => self.alarm(now),
-            CallMessage::Input(input) => self.input(now, *input),
+            CallMessage::Input(input) => {
+                if let Input::MediaHeard(_) = *input
+                    && let Some(gap) = self.cell.guard.heard(now.mono)
+                {
+                    metrics::histogram!("tandem_media_gap_seconds").record(gap.as_secs_f64());
+                }
+                self.input(now, *input);
+            }
             CallMessage::Fail => panic!("a test asked for it"),
             CallMessage::Show(reply) => {
                 let _ = reply.send(self.call.lock().summary(now));

@@ -23,6 +23,8 @@ struct Inside {
     hold: Option<(u32, Instant)>,
     /// It came from a node that is no more: when that last carried it, and the legs that have moved since.
     taken: Option<(Instant, u8)>,
+    /// The same moment, and the sides that were heard since.
+    silent: Option<(Instant, u8)>,
     leaving: Leaving,
 }
 
@@ -158,7 +160,20 @@ impl Guard {
 
     /// The call came from a node that carried it last at `alive`.
     pub(super) fn came(&self, alive: Instant) {
-        self.0.lock().taken = Some((alive, 0));
+        let mut inside = self.0.lock();
+        (inside.taken, inside.silent) = (Some((alive, 0)), Some((alive, 0)));
+    }
+
+    /// Media of a side is heard; for how long it was not, if the call came from a node that is no more.
+    pub(crate) fn heard(&self, now: Instant) -> Option<std::time::Duration> {
+        let mut inside = self.0.lock();
+        let (alive, sides) = inside.silent.as_mut()?;
+        *sides += 1;
+        let gap = now.since(*alive);
+        if *sides == 2 {
+            inside.silent = None;
+        }
+        Some(gap)
     }
 
     /// A leg has moved here; how long the call was without its node, once both have.

@@ -1,0 +1,48 @@
+//! Calls that outlive what breaks: three sites as real processes, partners with audio that call into all of them, and one fault
+//! after the other. Each test prints its row of the table; `make failover` prints the whole one, at its full size and with a
+//! release build, and holds every figure.
+
+mod faults;
+mod partners;
+mod verdict;
+
+use faults::Fault;
+use partners::Size;
+
+/// What `make test` has time for.
+const SMALL: Size = Size { rate: 8, hold_s: 6, ring_ms: 1_000, exact: false };
+/// 1,000 calls with audio, a hundred of them ringing, 50 new ones a second.
+const FULL: Size = Size { rate: 50, hold_s: 18, ring_ms: 2_000, exact: true };
+
+#[test]
+fn calls_outlive_a_node_that_is_killed() {
+    faults::survive(SMALL, Fault::KillFollower);
+}
+
+#[test]
+fn calls_outlive_the_leader() {
+    faults::survive(SMALL, Fault::KillLeader);
+}
+
+#[test]
+fn a_node_that_stood_still_is_silent_when_it_wakes() {
+    faults::survive(SMALL, Fault::Pause);
+}
+
+#[test]
+fn sites_that_lose_sight_of_each_other_keep_their_calls() {
+    faults::survive(SMALL, Fault::Cut);
+}
+
+#[test]
+fn a_rolling_restart_drops_no_call() {
+    faults::survive(SMALL, Fault::Rolling);
+}
+
+#[test]
+#[ignore = "takes minutes and the whole machine: make failover"]
+fn full_size() {
+    for fault in [Fault::KillFollower, Fault::KillLeader, Fault::Pause, Fault::Cut, Fault::Rolling] {
+        faults::survive(FULL, fault);
+    }
+}

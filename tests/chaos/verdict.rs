@@ -1,0 +1,117 @@
+//! What the partners heard and the nodes recorded, as a row of the table.
+
+use std::collections::BTreeMap;
+
+use crate::faults::Fault;
+use crate::partners::Size;
+use load::Report;
+use tests::Cluster;
+use tests::process::report;
+
+/// The pauses that are allowed, at the median and at p99, in milliseconds.
+const GAPS: (u64, u64) = (1_500, 3_000);
+/// New calls may fail for so long, in milliseconds.
+const DARK: u64 = 3_000;
+/// Of the calls that rang, so many in a hundred get their answer.
+const RESCUED: u64 = 95;
+
+/// See the module.
+pub(crate) struct Verdict {
+    name: &'static str,
+    /// Calls of the node that the fault met.
+    carried: u64,
+    heard: Report,
+    /// Final records by the caller's Call-ID.
+    finals: BTreeMap<String, usize>,
+    answered: usize,
+}
+
+impl Verdict {
+    pub(crate) fn of(name: &'static str, carried: u64, heard: Report) -> Self {
+        Self { name, carried, heard, finals: BTreeMap::new(), answered: 0 }
+    }
+
+    /// Reads the records of all nodes.
+    pub(crate) fn count(&mut self, cluster: &Cluster<'_>) {
+        self.finals.clear();
+        self.answered = 0;
+        for row in cluster.members().iter().flat_map(|member| member.cdrs()).filter(|row| row.last) {
+            self.answered += usize::from(row.is_answered());
+            *self.finals.entry(row.ingress_call_id).or_default() += 1;
+        }
+    }
+
+    /// Calls that have a record to expect: all but those that no node has ever heard of.
+    fn expected(&self) -> u64 {
+        let unheard = self.heard.failures.get("no response to INVITE").copied().unwrap_or(0);
+        self.heard.offered - unheard
+    }
+
+    pub(crate) fn has_all_records(&self) -> bool {
+        self.finals.len() as u64 >= self.expected() && self.answered as u64 >= self.heard.answered
+    }
+
+    fn doubled(&self) -> usize {
+        self.finals.values().filter(|count| **count > 1).count()
+    }
+
+    fn lost(&self) -> u64 {
+        self.expected().saturating_sub(self.finals.len() as u64)
+    }
+
+    /// For how long new calls failed.
+    fn dark_ms(&self) -> u64 {
+        self.heard.failed_between_ms.map_or(0, |(first, last)| last - first)
+    }
+
+    pub(crate) fn print(&self) {
+        let heard = &self.heard;
+        let gap = heard.audio.as_ref().map(|audio| audio.moved_gap_ms).unwrap_or_default();
+        let setups = heard.failed - heard.failed_answered - heard.failed_ringing;
+        report(&format!(
+            "{:<27} {} calls offered, {} answered; the node carried {}; {} callers and {} callees moved, {} answered elsewhere",
+            self.name, heard.offered, heard.answered, self.carried, heard.moved, heard.callee.moved, heard.rescued
+        ));
+        report(&format!(
+            "{:<27} lost: {} established, {} ringing, {setups} setups (within {} ms); pause p50 {} ms, p99 {} ms, at most {} ms",
+            "", heard.failed_answered, heard.failed_ringing, self.dark_ms(), gap.p50, gap.p99, gap.max
+        ));
+        report(&format!(
+            "{:<27} {} requests of a former owner; {} went to another entrance; records: {} lost, {} doubled",
+            "",
+            heard.stale,
+            heard.failed_over,
+            self.lost(),
+            self.doubled()
+        ));
+    }
+
+    /// What is promised.
+    #[track_caller]
+    pub(crate) fn hold(&self, size: Size, fault: Fault, cluster: &Cluster<'_>) {
+        let heard = &self.heard;
+        let why = || format!("{}: {:?}, {:?}\n{heard}\n{}", self.name, heard.failures, heard.callee.failures, cluster.logs());
+        assert!(heard.answered > 0 && heard.still_open == 0, "{}", why());
+        assert_eq!(heard.failed_answered, 0, "an established call was lost: {}", why());
+        assert_eq!(heard.stale, 0, "a former owner was heard: {}", why());
+        assert_eq!((self.lost(), self.doubled()), (0, 0), "records: {}", why());
+        assert_eq!(self.answered as u64, heard.answered, "answered calls in the records: {}", why());
+        let bad = heard.audio.as_ref().map_or(0, |audio| audio.bad_samples);
+        assert_eq!(bad, 0, "somebody heard something else than was said: {}", why());
+        match fault {
+            Fault::Cut | Fault::Rolling => assert_eq!(heard.failed, 0, "{}", why()),
+            Fault::KillFollower | Fault::KillLeader | Fault::Pause => {
+                let ringing = self.carried * size.ring_ms / (size.hold_s * 1_000 + size.ring_ms);
+                let allowed = if size.exact { ringing * (100 - RESCUED) / 100 } else { ringing / 5 + 1 };
+                assert!(heard.failed_ringing <= allowed, "{ringing} rang: {}", why());
+                assert!(self.carried == 0 || heard.moved > 0, "nothing moved: {}", why());
+            }
+        }
+        if size.exact {
+            assert!(self.dark_ms() <= DARK, "new calls failed for {} ms: {}", self.dark_ms(), why());
+            let gap = heard.audio.as_ref().map(|audio| audio.moved_gap_ms).unwrap_or_default();
+            let waits = matches!(fault, Fault::KillFollower);
+            assert!(!waits || (gap.p50 <= GAPS.0 && gap.p99 <= GAPS.1), "{gap:?}: {}", why());
+        }
+    }
+}
