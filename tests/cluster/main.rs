@@ -1,5 +1,6 @@
 //! Several nodes as real processes: they form a cluster, change their tables anywhere, and outlive what breaks.
 
+mod calls;
 mod dialog;
 mod faults;
 mod forming;

@@ -312,8 +312,9 @@ fn host(lab: &Lab, ip: Ipv4Addr) -> IpAddr {
 
 /// A row of a listing by its name.
 pub fn row<'v>(listing: &'v Value, name: &str) -> Option<&'v Value> {
-    let rows = listing.as_array().or_else(|| listing.as_object()?.values().find_map(Value::as_array));
-    rows?.iter().find(|row| row["name"] == name)
+    let lists = listing.as_object().into_iter().flat_map(|object| object.values());
+    let rows = std::iter::once(listing).chain(lists).filter_map(Value::as_array).flatten();
+    rows.into_iter().find(|row| row["name"] == name)
 }
 
 /// The JSON that a node answers; nothing if it does not.

@@ -66,19 +66,20 @@ impl Board {
         api::Nodes { nodes, missing }
     }
 
-    /// The cluster. A leader is sure of its quorum; whoever follows has one while it knows its leader.
+    /// The cluster. A leader is sure of its quorum; whoever follows has one while it knows its leader, and that is not dead.
     pub(super) async fn seen(&self) -> api::Cluster {
         let tables = &self.shell.tables;
         let (glimpses, missing) = self.glimpses().await;
         let leadership = tables.leadership().borrow().clone();
-        let quorum = if leadership.me { tables.leads().await } else { leadership.leader.is_some() };
+        let leader = leadership.leader.as_ref().map(|(id, _)| *id).filter(|id| !self.shell.cluster.is_dead(*id));
+        let quorum = if leadership.me { tables.leads().await } else { leader.is_some() };
         let cluster = tables.cluster();
         let name = |id: NodeId| cluster.member(id).map(|member| member.name.to_string());
         let glimpse = |member: &Member| glimpses.get(&member.id).cloned().unwrap_or_else(Glimpse::nothing);
         api::Cluster {
             id: cluster.id.clone(),
             me: self.local.name.clone(),
-            leader: leadership.leader.as_ref().and_then(|(id, _)| name(*id)),
+            leader: leader.and_then(name),
             term: leadership.term,
             revision: tables.revision(),
             quorum,
