@@ -13,6 +13,7 @@ use crate::rejoin::Rejoin;
 use crate::relocation::{Relocation, Step};
 use crate::revival::Place;
 use crate::transactions::Purpose;
+use bytes::Bytes;
 use routing::model::Referral;
 use sip::clock::{Instant, Now};
 use sip::{Message, Method};
@@ -39,6 +40,8 @@ pub(crate) struct Moving {
     legs: [Relocation; 2],
     /// The 200 of the former node, which the caller may not have heard.
     answer: Option<Box<AnswerPart>>,
+    /// The INVITE of the callee whose offer the caller has not answered yet.
+    late: Option<u32>,
 }
 
 impl Moving {
@@ -46,7 +49,9 @@ impl Moving {
     pub(crate) fn begin(core: &mut Core, env: &Env<'_>, call: Connected, heard: Now) -> State {
         open_rows(core, env, &call);
         core.out.push_back(Effect::Checkpoint(Point::C4));
-        let streams = core.media.take_over();
+        let answer = core.undone.as_mut().and_then(|undone| undone.answer.take());
+        let late = answer.as_ref().and_then(|answer| answer.late);
+        let streams = core.media.take_over(late.is_some());
         core.ledger.forget_ports();
         if let Some(path) = core.paths.first_mut() {
             path.legs.iter_mut().for_each(|leg| leg.take_over(env.locals));
@@ -54,7 +59,6 @@ impl Moving {
         if let Some(parting) = &mut core.parting {
             parting.leg.take_over(env.locals);
         }
-        let answer = core.undone.as_mut().and_then(|undone| undone.answer.take());
         core.undo(env, Place::Elsewhere);
         crate::parting::end_now(core, env);
         // What it would tell the one who stays, moving tells as well.
@@ -62,13 +66,11 @@ impl Moving {
         if call.is_lost(core) {
             return State::Connected(Box::new(call));
         }
-        let legs = SIDES.map(|side| Relocation::new(side, env.now.mono));
-        let answer = answer.map(Box::new);
-        let mut state = Self { call, ports_until: None, heard, legs, answer };
-        if state.answer.as_ref().is_some_and(|answer| answer.late) {
-            // What the ACK brought, or would have brought, nobody knows.
-            return state.end(core, env, 41, "late offer lost");
-        }
+        let legs = SIDES.map(|side| match side {
+            MediaSide::B if late.is_some() => Relocation::waiting(side),
+            MediaSide::A | MediaSide::B => Relocation::new(side, env.now.mono),
+        });
+        let mut state = Self { call, ports_until: None, heard, legs, answer: answer.map(Box::new), late };
         if streams == 0 {
             state.answer_again(core, env);
             return state.on_alarm(core, env);
@@ -85,6 +87,11 @@ impl Moving {
     /// The 200 that was not repeated yet.
     pub(crate) fn answer(&self) -> Option<&AnswerPart> {
         self.answer.as_deref()
+    }
+
+    /// The INVITE of the callee whose offer waits for its answer.
+    pub(crate) const fn late(&self) -> Option<u32> {
+        self.late
     }
 
     pub(super) fn poll_timeout(&self) -> Instant {
@@ -121,10 +128,14 @@ impl Moving {
                 core.meet_stray(env, about.client, &message);
                 State::Moving(Box::new(self))
             }
-            Event::Acknowledged { side: MediaSide::A, .. } => {
+            Event::Acknowledged { side: MediaSide::A, message, .. } => {
                 self.legs[MediaSide::A.index()].acknowledged(core);
+                if self.late.is_some() {
+                    let answer = message.sdp().map(|body| core.media.repeated(&mut core.out, MediaSide::A, &body));
+                    self.pass_answer(env, answer.and_then(Result::ok).flatten().unwrap_or_default());
+                }
                 core.out.push_back(Effect::Checkpoint(Point::C3));
-                self.settle(core)
+                self.on_alarm(core, env)
             }
             Event::Request { server, side, path, message } => self.on_request(core, env, server, side, path, message),
             Event::Alarm => self.on_alarm(core, env),
@@ -137,9 +148,17 @@ impl Moving {
         let Some(former) = self.answer.take().and_then(|answer| Message::parse(answer.bytes).ok()) else { return };
         if let Some(leg) = core.paths.first().map(|path| path.leg(MediaSide::A)) {
             let flow = leg.flow;
-            let sdp = former.sdp().and_then(|_| core.media.repeat(MediaSide::A, false));
+            let allowed = core.codecs_to[MediaSide::A.index()].clone();
+            let sdp = former.sdp().and_then(|_| core.media.repeat(MediaSide::A, false, &allowed));
             crate::ingress::answer_again(core, env, &former, flow, sdp);
             self.legs[MediaSide::A.index()] = Relocation::new(MediaSide::A, env.now.mono + GRACE);
+        }
+    }
+
+    /// The caller's answer to the callee's offer, which the callee's ACK brings to it.
+    fn pass_answer(&mut self, env: &Env<'_>, body: Bytes) {
+        if let Some(invite) = self.late.take() {
+            self.legs[MediaSide::B.index()].owe(env.now.mono, invite, body);
         }
     }
 
@@ -197,7 +216,12 @@ impl Moving {
         self.settle(core)
     }
 
-    fn follow(self, core: &mut Core, env: &Env<'_>, purpose: Purpose, step: Option<Step>) -> State {
+    fn follow(mut self, core: &mut Core, env: &Env<'_>, purpose: Purpose, step: Option<Step>) -> State {
+        if step == Some(Step::Done) && self.late.is_some() {
+            let answer = self.legs[MediaSide::A.index()].answered.take();
+            self.pass_answer(env, answer.unwrap_or_default());
+            return self.on_alarm(core, env);
+        }
         match (purpose, step) {
             (Purpose::Relocate(side), Some(step @ (Step::Gone | Step::Silent | Step::Refused))) => {
                 self.lose(core, env, side, step)
