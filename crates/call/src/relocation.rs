@@ -44,8 +44,8 @@ pub(crate) struct Relocation {
     interval: Option<Policy>,
     /// The codecs that were agreed did not do: everything that the other side offered is repeated.
     broad: bool,
-    /// The answer to the party's own offer, with the number of the INVITE that waits for it in its ACK. It goes out before
-    /// each try, since a party without it takes no other INVITE.
+    /// The body of an ACK that the party may not have had, with the number of its INVITE. It goes out before each try, since
+    /// a party without it takes no other INVITE.
     owed: Option<(u32, Bytes)>,
     /// What it answered to the offer of the other side.
     pub(crate) answered: Option<Bytes>,
@@ -96,16 +96,18 @@ impl Relocation {
         }
     }
 
+    /// The ACK of an INVITE of the former owner is not known to have gone out.
+    pub(crate) fn owe(&mut self, invite: u32, body: Bytes) {
+        self.owed = Some((invite, body));
+    }
+
     /// Nothing can be asked of the party before the other one has answered its offer.
-    pub(crate) const fn waiting(side: MediaSide) -> Self {
-        let mut leg = Self::new(side, Instant::ORIGIN);
-        leg.stage = Stage::Waiting;
-        leg
+    pub(crate) const fn wait(&mut self) {
+        self.stage = Stage::Waiting;
     }
 
     /// The answer that it waits for has come.
-    pub(crate) fn owe(&mut self, now: Instant, invite: u32, body: Bytes) {
-        self.owed = Some((invite, body));
+    pub(crate) const fn go_on(&mut self, now: Instant) {
         self.stage = Stage::Due(now);
     }
 

@@ -40,8 +40,8 @@ pub(crate) struct Moving {
     legs: [Relocation; 2],
     /// The 200 of the former node, which the caller may not have heard.
     answer: Option<Box<AnswerPart>>,
-    /// The INVITE of the callee whose offer the caller has not answered yet.
-    late: Option<u32>,
+    /// The callee's INVITE where the caller's 200 was not acknowledged, and whether it waits for the caller's answer.
+    owed: Option<(u32, bool)>,
 }
 
 impl Moving {
@@ -50,8 +50,9 @@ impl Moving {
         open_rows(core, env, &call);
         core.out.push_back(Effect::Checkpoint(Point::C4));
         let answer = core.undone.as_mut().and_then(|undone| undone.answer.take());
-        let late = answer.as_ref().and_then(|answer| answer.late);
-        let streams = core.media.take_over(late.is_some());
+        let owed = answer.as_ref().map(|answer| (answer.invite, answer.late));
+        let is_late = owed.is_some_and(|(_, late)| late);
+        let streams = core.media.take_over(is_late);
         core.ledger.forget_ports();
         if let Some(path) = core.paths.first_mut() {
             path.legs.iter_mut().for_each(|leg| leg.take_over(env.locals));
@@ -66,11 +67,15 @@ impl Moving {
         if call.is_lost(core) {
             return State::Connected(Box::new(call));
         }
-        let legs = SIDES.map(|side| match side {
-            MediaSide::B if late.is_some() => Relocation::waiting(side),
-            MediaSide::A | MediaSide::B => Relocation::new(side, env.now.mono),
-        });
-        let mut state = Self { call, ports_until: None, heard, legs, answer: answer.map(Box::new), late };
+        let mut legs = SIDES.map(|side| Relocation::new(side, env.now.mono));
+        if let Some((invite, late)) = owed {
+            let callee = &mut legs[MediaSide::B.index()];
+            callee.owe(invite, Bytes::new());
+            if late {
+                callee.wait();
+            }
+        }
+        let mut state = Self { call, ports_until: None, heard, legs, answer: answer.map(Box::new), owed };
         if streams == 0 {
             state.answer_again(core, env);
             return state.on_alarm(core, env);
@@ -89,9 +94,13 @@ impl Moving {
         self.answer.as_deref()
     }
 
-    /// The INVITE of the callee whose offer waits for its answer.
-    pub(crate) const fn late(&self) -> Option<u32> {
-        self.late
+    /// The callee's INVITE, and whether it waits for the answer to its offer.
+    pub(crate) const fn owed(&self) -> Option<(u32, bool)> {
+        self.owed
+    }
+
+    fn is_late(&self) -> bool {
+        self.owed.is_some_and(|(_, late)| late)
     }
 
     pub(super) fn poll_timeout(&self) -> Instant {
@@ -130,7 +139,7 @@ impl Moving {
             }
             Event::Acknowledged { side: MediaSide::A, message, .. } => {
                 self.legs[MediaSide::A.index()].acknowledged(core);
-                if self.late.is_some() {
+                if self.is_late() {
                     let answer = message.sdp().map(|body| core.media.repeated(&mut core.out, MediaSide::A, &body));
                     self.pass_answer(env, answer.and_then(Result::ok).flatten().unwrap_or_default());
                 }
@@ -157,8 +166,11 @@ impl Moving {
 
     /// The caller's answer to the callee's offer, which the callee's ACK brings to it.
     fn pass_answer(&mut self, env: &Env<'_>, body: Bytes) {
-        if let Some(invite) = self.late.take() {
-            self.legs[MediaSide::B.index()].owe(env.now.mono, invite, body);
+        if let Some((invite, late)) = &mut self.owed {
+            *late = false;
+            let callee = &mut self.legs[MediaSide::B.index()];
+            callee.owe(*invite, body);
+            callee.go_on(env.now.mono);
         }
     }
 
@@ -217,7 +229,7 @@ impl Moving {
     }
 
     fn follow(mut self, core: &mut Core, env: &Env<'_>, purpose: Purpose, step: Option<Step>) -> State {
-        if step == Some(Step::Done) && self.late.is_some() {
+        if step == Some(Step::Done) && self.is_late() {
             let answer = self.legs[MediaSide::A.index()].answered.take();
             self.pass_answer(env, answer.unwrap_or_default());
             return self.on_alarm(core, env);
