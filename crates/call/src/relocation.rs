@@ -282,6 +282,8 @@ impl Relocation {
             // Perhaps another node has taken the call over before us, and its numbers are behind ours.
             leg.dialog.take_over();
         }
+        // A later try is a request of its own: what answered the last challenge has been used.
+        self.credentials = None;
         let owns = leg.attempt > 0;
         let jitter = Duration::from_millis(core.chance.next() % 1_900);
         let asked = message.retry_after().map(|seconds| Duration::from_secs(u64::from(seconds)));
