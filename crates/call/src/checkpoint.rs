@@ -114,6 +114,8 @@ pub(crate) struct Held {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct AnswerPart {
     pub(crate) bytes: Bytes,
+    /// The number of the callee's INVITE, which may not have been acknowledged either.
+    pub(crate) invite: u32,
     /// The ACK has to bring the answer to the callee's offer.
     pub(crate) late: bool,
 }
@@ -173,7 +175,11 @@ fn snapshot(core: &Core, state: &State, now: Now) -> Option<Snapshot> {
         State::Connected(state) => Progress::Held(Box::new(held(core, state, None, now)?)),
         State::Moving(state) => {
             let held = held(core, state.call(), None, now)?;
-            let answer = answer_out(core).or_else(|| state.answer().cloned());
+            let answer = answer_out(core).and_then(|answer| {
+                let owed = state.owed()?;
+                Some(AnswerPart { invite: owed.0, late: owed.1, ..answer })
+            });
+            let answer = answer.or_else(|| state.answer().cloned());
             Progress::Held(Box::new(Held { answer, ..held }))
         }
         State::Transferring(state) => {
@@ -236,7 +242,9 @@ fn invites(core: &Core) -> Vec<Out> {
 /// The caller's 2xx, while it waits for its ACK.
 fn answer_out(core: &Core) -> Option<AnswerPart> {
     let answer = core.tx.answers.iter().find(|answer| answer.side == MediaSide::A && !answer.machine.is_over())?;
-    Some(AnswerPart { bytes: answer.machine.response()?.clone(), late: answer.late.is_some() })
+    let callee = core.tx.clients.iter().find(|client| client.purpose == Purpose::Setup && client.won.is_some());
+    let invite = callee.and_then(|client| Some(client.request.as_ref()?.cseq()?.number)).unwrap_or(1);
+    Some(AnswerPart { bytes: answer.machine.response()?.clone(), invite, late: answer.late.is_some() })
 }
 
 fn target_part(target: &Target) -> TargetPart {

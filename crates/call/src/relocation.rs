@@ -9,6 +9,7 @@ use crate::effect::{Effect, Event as Count, MediaSide, Moved, Point};
 use crate::event::Loss;
 use crate::transactions::Purpose;
 use crate::{orphan, refer, timers};
+use bytes::Bytes;
 use sip::clock::Instant;
 use sip::digest::answer;
 use sip::session_timer::{Policy, SessionTimer};
@@ -43,12 +44,19 @@ pub(crate) struct Relocation {
     interval: Option<Policy>,
     /// The codecs that were agreed did not do: everything that the other side offered is repeated.
     broad: bool,
+    /// The body of an ACK that the party may not have had, with the number of its INVITE. It goes out before each try, since
+    /// a party without it takes no other INVITE.
+    owed: Option<(u32, Bytes)>,
+    /// What it answered to the offer of the other side.
+    pub(crate) answered: Option<Bytes>,
     /// The party named another address for its media, and the other one sends there itself.
     pub(crate) turned: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Stage {
+    /// It waits for the other leg.
+    Waiting,
     /// It goes out then.
     Due(Instant),
     /// It is out, and answered by then.
@@ -82,8 +90,25 @@ impl Relocation {
             credentials: None,
             interval: None,
             broad: false,
+            owed: None,
+            answered: None,
             turned: false,
         }
+    }
+
+    /// The ACK of an INVITE of the former owner is not known to have gone out.
+    pub(crate) fn owe(&mut self, invite: u32, body: Bytes) {
+        self.owed = Some((invite, body));
+    }
+
+    /// Nothing can be asked of the party before the other one has answered its offer.
+    pub(crate) const fn wait(&mut self) {
+        self.stage = Stage::Waiting;
+    }
+
+    /// The answer that it waits for has come.
+    pub(crate) const fn go_on(&mut self, now: Instant) {
+        self.stage = Stage::Due(now);
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -99,7 +124,7 @@ impl Relocation {
         match self.stage {
             Stage::Due(at) => Some(at),
             Stage::Out { until, .. } => Some(until),
-            Stage::Done => None,
+            Stage::Waiting | Stage::Done => None,
         }
     }
 
@@ -119,17 +144,19 @@ impl Relocation {
                 orphan::send_cancel(core, env, client, None);
                 self.on_silence(core, env)
             }
-            Stage::Due(_) | Stage::Out { .. } | Stage::Done => Step::Wait,
+            Stage::Waiting | Stage::Due(_) | Stage::Out { .. } | Stage::Done => Step::Wait,
         }
     }
 
     fn send(&mut self, core: &mut Core, env: &Env<'_>) -> Step {
-        let Some(body) = core.media.repeat(self.side, !self.broad) else {
+        let allowed = core.codecs_to[self.side.index()].clone();
+        let Some(body) = core.media.repeat(self.side, !self.broad, &allowed) else {
             // Nothing was ever described to it.
             self.stage = Stage::Done;
             return Step::Done;
         };
         self.tries += 1;
+        self.acknowledge_owed(core, env);
         let request = Request {
             path: 0,
             method: Method::Invite.token(),
@@ -159,6 +186,16 @@ impl Relocation {
         let out = |client| Stage::Out { client, until: env.now.mono + patience, heard: false };
         self.stage = sent.map_or(Stage::Done, out);
         Step::Wait
+    }
+
+    fn acknowledge_owed(&self, core: &mut Core, env: &Env<'_>) {
+        let Some((invite, body)) = &self.owed else { return };
+        let number = core.number();
+        let Some(leg) = core.paths.first().map(|path| path.leg(self.side)) else { return };
+        let flow = leg.flow;
+        let ack = leg.dialog.ack(*invite, core.via(env, &flow, number), env.settings.max_forwards);
+        let ack = ack.finish_with("application/sdp", body);
+        core.send(ack, flow, 0);
     }
 
     /// A response to the re-INVITE that is out.
@@ -199,7 +236,7 @@ impl Relocation {
         if let Some(body) = message.sdp() {
             self.turned |= core.media.bypasses() && core.media.moves(self.side, &body);
             // An answer that does not fit changes nothing: the party goes on as it was.
-            let _ = core.media.repeated(&mut core.out, self.side, &body);
+            self.answered = core.media.repeated(&mut core.out, self.side, &body).ok().flatten();
         }
         core.out.push_back(Effect::Checkpoint(Point::C4));
         self.stage = Stage::Done;
@@ -245,6 +282,8 @@ impl Relocation {
             // Perhaps another node has taken the call over before us, and its numbers are behind ours.
             leg.dialog.take_over();
         }
+        // A later try is a request of its own: what answered the last challenge has been used.
+        self.credentials = None;
         let owns = leg.attempt > 0;
         let jitter = Duration::from_millis(core.chance.next() % 1_900);
         let asked = message.retry_after().map(|seconds| Duration::from_secs(u64::from(seconds)));

@@ -7,7 +7,7 @@ use crate::checkpoint::{AttemptPart, Out, Setup, TryPart};
 use crate::core::{Core, Env, response_flow};
 use crate::effect::{Effect, MediaSide, Point};
 use crate::leg::Leg;
-use crate::revival::{Place, moved, past, recall, revive_leg, revive_target};
+use crate::revival::{Place, moved, past, recall, revive_leg, revive_target, surrender_spare};
 use crate::state::{Admitting, Seizing, State};
 use crate::transactions::Client;
 use routing::Attempt;
@@ -24,7 +24,8 @@ pub(crate) fn begin(core: &mut Core, env: &Env<'_>, state: Admitting) -> State {
     core.out.push_back(Effect::Checkpoint(Point::C1));
     adopt_caller(core, env, &setup);
     repeat_provisional(core, env, &setup);
-    let current = setup.attempt.as_ref().map_or(0, |attempt| attempt.number);
+    let current = setup.attempt().unwrap_or(0);
+    surrender_spare(core, &undone.invites, Some(current));
     for out in undone.invites {
         // The channel of the attempt under way stays with it.
         let attempt = if out.attempt == current { 0 } else { out.attempt };

@@ -78,9 +78,7 @@ impl Core {
     /// Takes back what was under way when the checkpoint was written; on the node that wrote it, or on another one.
     pub(crate) fn undo(&mut self, env: &Env<'_>, place: Place) {
         let Some(undone) = self.undone.take() else { return };
-        if undone.setup.is_none() {
-            surrender_spare(self, &undone.invites);
-        }
+        surrender_spare(self, &undone.invites, undone.setup.as_deref().and_then(Setup::attempt));
         for out in undone.invites {
             recall(self, env, out, place);
         }
@@ -162,10 +160,10 @@ fn codecs_between(core: &Core) -> [Codecs; 2] {
     [egress::common(&a, &b), egress::common(&b, &a)]
 }
 
-/// Channels that neither a leg nor an INVITE needs.
-fn surrender_spare(core: &mut Core, invites: &[Out]) {
+/// Gives channels back that neither a leg nor an INVITE nor the attempt under way needs.
+pub(crate) fn surrender_spare(core: &mut Core, invites: &[Out], attempt: Option<u32>) {
     let legs = core.paths.iter().flat_map(|path| &path.legs).map(|leg| leg.attempt);
-    let kept: SmallVec<[u32; 3]> = legs.chain(invites.iter().map(|out| out.attempt)).collect();
+    let kept: SmallVec<[u32; 3]> = legs.chain(invites.iter().map(|out| out.attempt)).chain(attempt).collect();
     let spare = core.ledger.seized_targets().iter().map(|(attempt, _)| *attempt);
     let spare: SmallVec<[u32; 1]> = spare.filter(|attempt| !kept.contains(attempt)).collect();
     for attempt in spare {

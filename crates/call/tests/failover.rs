@@ -34,6 +34,9 @@ fn tear(range: std::ops::Range<u64>) {
         let outage = Duration::from_millis(seed % 4 * 1_000);
         let how = Play { faults: faults(seed), deaths: 2, torn: true, outage, ..Play::default() };
         play(seed, &how).assert_balanced_for(seed);
+        let world = play(seed, &Play { torn: true, deaths: 2, ..Play::default() });
+        world.assert_balanced_for(seed);
+        assert_survival(&world, seed);
     }
 }
 

@@ -235,3 +235,27 @@ fn a_caller_whose_ack_went_to_the_former_node_is_asked() {
     world.assert_settled();
     assert!(world.agents[BOB].seen.ended);
 }
+
+#[test]
+fn an_answer_that_the_ack_was_to_bring_comes_by_either_way() {
+    // The 200 of the former node reaches the caller, or not; then its ACK goes there, or here.
+    for heard in [false, true] {
+        let mut world = calling(Script { sdp: false, ..Script::default() }, vec![Script::default(), Script::default()]);
+        world.run_for(Duration::from_millis(302));
+        world.net.set_faults(Faults { loss: if heard { 0 } else { 1_000 }, ..Faults::default() });
+        world.run_for(Duration::from_millis(2));
+        world.net.set_faults(Faults::default());
+        assert_eq!(world.agents[ALICE].seen.finals.len(), usize::from(heard), "{}", world.trace());
+        world.fail_over(SECOND);
+        world.run_for(SECOND * 60);
+        assert!(world.agents.iter().take(2).all(testkit::Agent::is_talking), "{heard}\n{}", world.trace());
+        assert!(world.agents[BOB].seen.acks > 0 && world.agents[BOB].seen.timeouts == 0, "{heard}\n{}", world.trace());
+        let steers = &world.node.steers;
+        assert!(steers.iter().any(|steer| steer.remote == Some("192.0.2.1:4000".parse().expect("an address"))));
+        assert!(steers.iter().any(|steer| steer.remote == Some("192.0.2.2:4000".parse().expect("an address"))));
+        world.act(BOB, testkit::Agent::hang_up);
+        world.run_for(SECOND * 120);
+        world.assert_settled();
+        assert!(world.agents[ALICE].seen.ended);
+    }
+}

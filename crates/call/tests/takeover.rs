@@ -199,11 +199,14 @@ fn a_challenge_is_answered_with_what_the_trunk_knows() {
         "register = { registrar = \"192.0.2.2\", username = \"us\", password = \"pw\" }",
     );
     let mut world = talking_by(Some(&tables), Script::default(), Script::default());
-    world.agents[BOB].script.moves = vec![(407, Box::leak(Box::new([("Proxy-Authenticate", challenge)])))];
+    let asks: (u16, &'static [(&str, &str)]) = (407, Box::leak(Box::new([("Proxy-Authenticate", challenge)])));
+    // The second question comes after a pause, and so is no refusal of the first answer.
+    world.agents[BOB].script.moves = vec![asks, (491, &[]), asks];
     world.fail_over(SECOND);
-    world.run_for(SECOND * 3);
+    world.run_for(SECOND * 6);
     let invite = asked(&world, BOB);
     assert!(invite.get(Name::ProxyAuthorization).is_some_and(|value| value.contains("username=\"us\"")), "{invite:?}");
+    assert!(world.agents[BOB].script.moves.is_empty(), "{}", world.trace());
     assert!(world.agents[ALICE].is_talking() && world.agents[BOB].is_talking(), "{}", world.trace());
     end(world, ALICE);
 }

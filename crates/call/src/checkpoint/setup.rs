@@ -33,6 +33,13 @@ pub(crate) struct Setup {
     pub(crate) early: Vec<LegPart>,
 }
 
+impl Setup {
+    /// The number of the attempt under way.
+    pub(crate) fn attempt(&self) -> Option<u32> {
+        self.attempt.as_ref().map(|attempt| attempt.number)
+    }
+}
+
 /// What is left of the plan.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct RoutePart {

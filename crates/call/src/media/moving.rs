@@ -12,10 +12,10 @@ use std::sync::Arc;
 
 impl Media {
     /// Another node has taken the call over: its descriptions are numbered behind those of the old owner, whose open
-    /// exchange is void. How many streams need ports here.
-    pub(crate) fn take_over(&mut self) -> usize {
+    /// exchange is void, but for the offer of a callee that `waits` for its answer. How many streams need ports here.
+    pub(crate) fn take_over(&mut self, waits: bool) -> usize {
         self.local.iter_mut().for_each(LocalDescription::take_over);
-        self.offer = None;
+        self.offer.take_if(|_| !waits);
         self.ports.len()
     }
 
@@ -28,23 +28,37 @@ impl Media {
         }
     }
 
-    /// What a side was told last that is agreed, as an offer of our own; `narrow` leaves only the codecs that were agreed.
-    /// `None` where the other side never described itself.
-    pub(crate) fn repeat(&mut self, to: MediaSide, narrow: bool) -> Option<Bytes> {
-        let session = self.said(to.other())?;
-        let codecs = if narrow { self.agreed_codecs() } else { None };
+    /// What a side was told last that is agreed, or is still to be answered, as an offer of our own. `narrow` leaves only the
+    /// codecs that were agreed, of those that are `allowed`. `None` where the other side never described itself.
+    pub(crate) fn repeat(&mut self, to: MediaSide, narrow: bool, allowed: &Codecs) -> Option<Bytes> {
+        let session = self.said(to.other()).or_else(|| self.waiting(to.other()))?;
+        let agreed = if narrow { self.agreed_codecs() } else { None };
+        let codecs = agreed.or_else(|| allowed.clone());
         let narrowed = self.write(to, &session, &codecs);
         narrowed.or_else(|_| self.write(to, &session, &None)).ok()
     }
 
-    /// The answer to [`Self::repeat`].
-    pub(crate) fn repeated(&mut self, out: &mut VecDeque<Effect>, from: MediaSide, body: &Bytes) -> Result<(), Error> {
-        let offer = self.said(from.other()).ok_or(Error::NoOffer)?;
+    /// The answer to [`Self::repeat`]. Where it answers an offer of the other side, what that one is told.
+    pub(crate) fn repeated(
+        &mut self,
+        out: &mut VecDeque<Effect>,
+        from: MediaSide,
+        body: &Bytes,
+    ) -> Result<Option<Bytes>, Error> {
+        let Some(offer) = self.said(from.other()) else {
+            return self.answer(out, from, body, true, true).map(Some);
+        };
         let answer = agreeing(&offer, body)?;
         self.steer(out, from.other(), &offer, &answer);
         self.remote[from.index()] = Some(answer.body().clone());
         self.offerer = from.other();
-        Ok(())
+        Ok(None)
+    }
+
+    /// The offer of a side that waits for its answer.
+    fn waiting(&self, side: MediaSide) -> Option<Session> {
+        let offer = self.offer.as_ref().filter(|offer| offer.from == side)?;
+        Session::from_bytes(offer.body.clone()).ok()
     }
 
     fn said(&self, side: MediaSide) -> Option<Session> {

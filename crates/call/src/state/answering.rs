@@ -40,11 +40,12 @@ impl Answering {
             Ok(sdp) => sdp,
             Err(error) => return unusable(core, env, &attempt, error.status()),
         };
+        core.route = None;
+        let call = open(core, env, &attempt);
+        // Not before the call is protected: a callee without ACK ends by itself, one with it waits for a BYE.
         if late.is_none() {
             orphan::acknowledge(core, env, attempt.client, 0, "", b"");
         }
-        core.route = None;
-        let call = open(core, env, &attempt);
         ingress::answer(core, env, message, sdp, late);
         if let Some(caller) = &mut core.caller {
             caller.forget_setup();

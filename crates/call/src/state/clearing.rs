@@ -88,8 +88,16 @@ impl Clearing {
         by: EndedBy,
         reason: &str,
     ) -> State {
-        ingress::refuse(core, env, code, q850);
-        Self::close(core, env, attempt, Ending::new(code, q850, by, reason))
+        let ending = Ending::new(code, q850, by, reason);
+        if by == EndedBy::Caller {
+            // The caller has left already: no other node may go on calling for it.
+            conclude(core, env, attempt, &ending);
+            ingress::refuse(core, env, code, q850);
+        } else {
+            ingress::refuse(core, env, code, q850);
+            conclude(core, env, attempt, &ending);
+        }
+        Self::enter(core, env, None, None)
     }
 
     /// The last attempt failed.
@@ -106,20 +114,8 @@ impl Clearing {
             Some(message) => ingress::pass_failure(core, env, message, reject.code, u16::from(reject.q850)),
             None => ingress::refuse(core, env, reject.code, u16::from(reject.q850)),
         }
-        Self::close(core, env, Some(attempt), ending)
-    }
-
-    fn close(core: &mut Core, env: &Env<'_>, attempt: Option<&Try>, ending: Ending) -> State {
-        let callee = attempt.map(Callee::of).unwrap_or_default();
-        if !callee.metric.is_empty() {
-            core.count_failure(callee.metric.clone(), Direction::Egress, ending.code);
-        }
-        if let Some(caller) = &core.caller {
-            let trunk = caller.source.metric();
-            core.count_failure(trunk, Direction::Ingress, ending.code);
-        }
-        let row = core.caller.as_ref().map(|caller| records::row(core, env, caller, &callee, &ending, true));
-        Self::enter(core, env, row.map(Box::new), None)
+        conclude(core, env, Some(attempt), &ending);
+        Self::enter(core, env, None, None)
     }
 
     /// An answered call ends: BYE to whoever did not send one.
@@ -236,8 +232,7 @@ impl Clearing {
 
     fn write_row(&mut self, core: &mut Core) {
         if let Some(row) = self.row.take() {
-            core.out.push_back(Effect::Checkpoint(Point::C6));
-            core.out.push_back(Effect::Record(Record::Close(row)));
+            write_final(core, row);
         }
     }
 
@@ -263,6 +258,27 @@ impl Clearing {
         core.out.push_back(Effect::Ended);
         State::Over
     }
+}
+
+/// The end and the final row of a call that was not answered, at once: nobody asks how it sounded.
+fn conclude(core: &mut Core, env: &Env<'_>, attempt: Option<&Try>, ending: &Ending) {
+    let callee = attempt.map(Callee::of).unwrap_or_default();
+    if !callee.metric.is_empty() {
+        core.count_failure(callee.metric.clone(), Direction::Egress, ending.code);
+    }
+    if let Some(caller) = &core.caller {
+        let trunk = caller.source.metric();
+        core.count_failure(trunk, Direction::Ingress, ending.code);
+    }
+    let row = core.caller.as_ref().map(|caller| records::row(core, env, caller, &callee, ending, true));
+    if let Some(row) = row {
+        write_final(core, Box::new(row));
+    }
+}
+
+fn write_final(core: &mut Core, row: Box<Row>) {
+    core.out.push_back(Effect::Checkpoint(Point::C6));
+    core.out.push_back(Effect::Record(Record::Close(row)));
 }
 
 impl Core {

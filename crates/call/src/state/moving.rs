@@ -13,6 +13,7 @@ use crate::rejoin::Rejoin;
 use crate::relocation::{Relocation, Step};
 use crate::revival::Place;
 use crate::transactions::Purpose;
+use bytes::Bytes;
 use routing::model::Referral;
 use sip::clock::{Instant, Now};
 use sip::{Message, Method};
@@ -39,6 +40,8 @@ pub(crate) struct Moving {
     legs: [Relocation; 2],
     /// The 200 of the former node, which the caller may not have heard.
     answer: Option<Box<AnswerPart>>,
+    /// The callee's INVITE where the caller's 200 was not acknowledged, and whether it waits for the caller's answer.
+    owed: Option<(u32, bool)>,
 }
 
 impl Moving {
@@ -46,7 +49,10 @@ impl Moving {
     pub(crate) fn begin(core: &mut Core, env: &Env<'_>, call: Connected, heard: Now) -> State {
         open_rows(core, env, &call);
         core.out.push_back(Effect::Checkpoint(Point::C4));
-        let streams = core.media.take_over();
+        let answer = core.undone.as_mut().and_then(|undone| undone.answer.take());
+        let owed = answer.as_ref().map(|answer| (answer.invite, answer.late));
+        let is_late = owed.is_some_and(|(_, late)| late);
+        let streams = core.media.take_over(is_late);
         core.ledger.forget_ports();
         if let Some(path) = core.paths.first_mut() {
             path.legs.iter_mut().for_each(|leg| leg.take_over(env.locals));
@@ -54,7 +60,6 @@ impl Moving {
         if let Some(parting) = &mut core.parting {
             parting.leg.take_over(env.locals);
         }
-        let answer = core.undone.as_mut().and_then(|undone| undone.answer.take());
         core.undo(env, Place::Elsewhere);
         crate::parting::end_now(core, env);
         // What it would tell the one who stays, moving tells as well.
@@ -62,13 +67,15 @@ impl Moving {
         if call.is_lost(core) {
             return State::Connected(Box::new(call));
         }
-        let legs = SIDES.map(|side| Relocation::new(side, env.now.mono));
-        let answer = answer.map(Box::new);
-        let mut state = Self { call, ports_until: None, heard, legs, answer };
-        if state.answer.as_ref().is_some_and(|answer| answer.late) {
-            // What the ACK brought, or would have brought, nobody knows.
-            return state.end(core, env, 41, "late offer lost");
+        let mut legs = SIDES.map(|side| Relocation::new(side, env.now.mono));
+        if let Some((invite, late)) = owed {
+            let callee = &mut legs[MediaSide::B.index()];
+            callee.owe(invite, Bytes::new());
+            if late {
+                callee.wait();
+            }
         }
+        let mut state = Self { call, ports_until: None, heard, legs, answer: answer.map(Box::new), owed };
         if streams == 0 {
             state.answer_again(core, env);
             return state.on_alarm(core, env);
@@ -85,6 +92,15 @@ impl Moving {
     /// The 200 that was not repeated yet.
     pub(crate) fn answer(&self) -> Option<&AnswerPart> {
         self.answer.as_deref()
+    }
+
+    /// The callee's INVITE, and whether it waits for the answer to its offer.
+    pub(crate) const fn owed(&self) -> Option<(u32, bool)> {
+        self.owed
+    }
+
+    fn is_late(&self) -> bool {
+        self.owed.is_some_and(|(_, late)| late)
     }
 
     pub(super) fn poll_timeout(&self) -> Instant {
@@ -121,10 +137,14 @@ impl Moving {
                 core.meet_stray(env, about.client, &message);
                 State::Moving(Box::new(self))
             }
-            Event::Acknowledged { side: MediaSide::A, .. } => {
+            Event::Acknowledged { side: MediaSide::A, message, .. } => {
                 self.legs[MediaSide::A.index()].acknowledged(core);
+                if self.is_late() {
+                    let answer = message.sdp().map(|body| core.media.repeated(&mut core.out, MediaSide::A, &body));
+                    self.pass_answer(env, answer.and_then(Result::ok).flatten().unwrap_or_default());
+                }
                 core.out.push_back(Effect::Checkpoint(Point::C3));
-                self.settle(core)
+                self.on_alarm(core, env)
             }
             Event::Request { server, side, path, message } => self.on_request(core, env, server, side, path, message),
             Event::Alarm => self.on_alarm(core, env),
@@ -137,9 +157,20 @@ impl Moving {
         let Some(former) = self.answer.take().and_then(|answer| Message::parse(answer.bytes).ok()) else { return };
         if let Some(leg) = core.paths.first().map(|path| path.leg(MediaSide::A)) {
             let flow = leg.flow;
-            let sdp = former.sdp().and_then(|_| core.media.repeat(MediaSide::A, false));
+            let allowed = core.codecs_to[MediaSide::A.index()].clone();
+            let sdp = former.sdp().and_then(|_| core.media.repeat(MediaSide::A, false, &allowed));
             crate::ingress::answer_again(core, env, &former, flow, sdp);
             self.legs[MediaSide::A.index()] = Relocation::new(MediaSide::A, env.now.mono + GRACE);
+        }
+    }
+
+    /// The caller's answer to the callee's offer, which the callee's ACK brings to it.
+    fn pass_answer(&mut self, env: &Env<'_>, body: Bytes) {
+        if let Some((invite, late)) = &mut self.owed {
+            *late = false;
+            let callee = &mut self.legs[MediaSide::B.index()];
+            callee.owe(*invite, body);
+            callee.go_on(env.now.mono);
         }
     }
 
@@ -197,7 +228,12 @@ impl Moving {
         self.settle(core)
     }
 
-    fn follow(self, core: &mut Core, env: &Env<'_>, purpose: Purpose, step: Option<Step>) -> State {
+    fn follow(mut self, core: &mut Core, env: &Env<'_>, purpose: Purpose, step: Option<Step>) -> State {
+        if step == Some(Step::Done) && self.is_late() {
+            let answer = self.legs[MediaSide::A.index()].answered.take();
+            self.pass_answer(env, answer.unwrap_or_default());
+            return self.on_alarm(core, env);
+        }
         match (purpose, step) {
             (Purpose::Relocate(side), Some(step @ (Step::Gone | Step::Silent | Step::Refused))) => {
                 self.lose(core, env, side, step)

@@ -446,11 +446,12 @@ impl Agent {
         if reliable {
             self.reliable.push(ReliableProvisional::new(now.mono, bytes.clone(), 1, cseq, &self.timers));
         }
-        if code > 100 && code < 300 && !self.dialogs.iter().any(|dialog| dialog.local_tag() == tag) {
+        let is_its = |dialog: &Dialog| dialog.local_tag() == tag && dialog.call_id() == request.call_id();
+        if code > 100 && code < 300 && !self.dialogs.iter().any(is_its) {
             self.dialogs.extend(Dialog::uas(&request, &tag));
         }
         if (200..300).contains(&code) {
-            if let Some(index) = self.dialogs.iter().position(|dialog| dialog.local_tag() == tag) {
+            if let Some(index) = self.dialogs.iter().position(is_its) {
                 self.dialogs.swap(0, index);
                 self.dialogs[0].confirm_as_uas();
             }
