@@ -22,6 +22,8 @@ struct Life {
     incarnation: u64,
     /// It is over, as the cluster has it.
     ended: bool,
+    /// What calls of earlier lives used when this one began. Their channels go back one by one as they end.
+    adopted: u32,
     /// What calls that began in an earlier life, or before this one was over, may still use.
     apart: u32,
 }
@@ -35,7 +37,7 @@ impl Channels {
         let (mut used, mut held, mut carried, mut shown) = (0, 0, 0, Vec::new());
         for (seat, running) in fleet.up() {
             let Some(standing) = running.standing(trunk) else { continue };
-            let (me, life) = (running.mesh.me(), running.mesh.incarnation());
+            let (me, life) = (running.mesh.me(), standing.incarnation);
             if standing.used > standing.held {
                 faults.push(format!(
                     "{} uses {} of {} channels that it holds",
@@ -43,17 +45,18 @@ impl Channels {
                 ));
             }
             let ended = newest.member(me).is_none_or(|it| it.liveness == Liveness::Fenced || it.incarnation > life);
-            let before = self.lives.insert(me, Life { incarnation: life, ended, apart: 0 });
-            let apart = match before {
-                None => 0,
-                // The new life was not seen to follow a fencing: all is of the former one.
-                Some(before) if before.incarnation != life && !before.ended => standing.used,
-                Some(before) if ended && !before.ended => standing.used,
-                Some(before) => before.apart.min(standing.used),
+            let before = self.lives.get(&me).copied();
+            let (adopted, apart) = match before {
+                None => (0, 0),
+                // Of a life that was not seen to end all is of the former one.
+                Some(before) if before.incarnation != life && !before.ended => (standing.used, standing.used),
+                Some(before) if before.incarnation != life => (before.apart, before.apart.min(standing.used)),
+                Some(before) if ended && !before.ended => (standing.used, standing.used),
+                Some(before) => (before.adopted, before.apart.min(standing.used)),
             };
-            self.lives.insert(me, Life { incarnation: life, ended, apart });
+            self.lives.insert(me, Life { incarnation: life, ended, adopted, apart });
             used += standing.used - apart;
-            held += if ended { 0 } else { standing.held.saturating_sub(apart) };
+            held += if ended { 0 } else { standing.held.saturating_sub(adopted) };
             carried += apart;
             shown.push(format!("{} uses {} of {}, {apart} apart", seat.node.name, standing.used, standing.held));
         }

@@ -427,10 +427,11 @@ impl Run<'_> {
         let line = |(seat, running): (&Seat, crate::fleet::Running)| {
             let leadership = running.tables.leadership().borrow().clone();
             format!(
-                "{}: leased {}, acts for {}, leader {:?} in term {}, revision {}, peers {:?}",
+                "{}: leased {}, acts for {}, {:?}, leader {:?} in term {}, revision {}, peers {:?}",
                 seat.node.name,
                 running.leased(),
                 running.acting().count(),
+                running.standing("carrier").map(|standing| (standing.used, standing.held, standing.lent)),
                 leadership.leader.map(|(leader, _)| leader),
                 leadership.term,
                 running.tables.revision(),

@@ -23,8 +23,10 @@ use mesh::liveness::State;
 use mesh::{Kind, Parcel};
 use rand::Rng;
 use routing::cluster::{Cluster as Replicated, Liveness, NodeId, SHARDS};
+use rustc_hash::FxHasher;
 use sip::Flow;
 use sip::clock::Instant;
+use std::hash::Hasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -156,6 +158,14 @@ impl Cluster {
     #[must_use]
     pub fn acts_for(&self, shard: u16, now: Instant) -> bool {
         self.mesh.as_ref().is_none_or(|mesh| mesh.acts_for(shard, now))
+    }
+
+    /// A number for the shards that this node acts for now: the same for the same shards. They change with its lease, with
+    /// their owners, and when the wait for a former owner is over.
+    pub(crate) fn acting(&self, now: Instant) -> u64 {
+        let mut sum = FxHasher::default();
+        (0..SHARDS).filter(|shard| self.acts_for(*shard, now)).for_each(|shard| sum.write_u16(shard));
+        sum.finish()
     }
 
     /// Tells the shards that this node owns from others, as the tables are now.

@@ -67,6 +67,8 @@ pub struct Standing {
     pub leased: Option<u32>,
     /// Channels that this node holds, in use or free.
     pub held: u32,
+    /// The life of this node that holds them.
+    pub incarnation: u64,
     /// Channels that the trunk's leader has lent, if it is on this node and not counting them yet.
     pub lent: Option<u32>,
     /// Their limit.
@@ -195,9 +197,9 @@ impl Trunks {
 
     fn standing(&self, trunk: &Trunk) -> Standing {
         let gate = self.known(&trunk.name);
-        let (used, held, limits) = gate.as_ref().map_or((0, 0, Limits::of(trunk)), |gate| {
+        let (used, held, incarnation, limits) = gate.as_ref().map_or((0, 0, 0, Limits::of(trunk)), |gate| {
             let share = gate.share.lock();
-            (share.used(), share.held(), share.limits())
+            (share.used(), share.held(), share.incarnation(), share.limits())
         });
         let wants_registration = trunk.egress.as_ref().is_some_and(|egress| egress.register.is_some());
         Standing {
@@ -205,6 +207,7 @@ impl Trunks {
             used,
             leased: limits.channels.map(|_| held),
             held,
+            incarnation,
             lent: gate.as_ref().and_then(|gate| gate.leading.lock().lent()),
             channels: limits.channels,
             cps: limits.cps,

@@ -18,7 +18,7 @@ pub(super) struct Fencings(Mutex<Seen>);
 #[derive(Default)]
 struct Seen {
     /// What a look saw, to tell whether anything has changed.
-    stamp: (u64, u64, Vec<NodeId>),
+    stamp: (u64, u64, u64, Vec<NodeId>),
     /// The life of each member, unless it is over.
     lives: BTreeMap<NodeId, u64>,
     ended: Vec<(NodeId, u64, Instant)>,
@@ -29,8 +29,7 @@ impl Fencings {
     pub(super) fn follow(&self, cluster: &Cluster) -> bool {
         let (replicated, now) = (cluster.replicated(), clock::now().mono);
         let up = replicated.members().keys().copied().filter(|node| cluster.is_up(*node)).collect();
-        let acting = u64::from(cluster.holds_lease(now));
-        let stamp = (replicated.version, cluster.incarnation() << 1 | acting, up);
+        let stamp = (replicated.version, cluster.incarnation(), cluster.acting(now), up);
         let mut seen = self.0.lock();
         let changed = seen.stamp != stamp;
         seen.stamp = stamp;

@@ -86,6 +86,11 @@ impl Share {
         self.member.used()
     }
 
+    /// The life of this node that holds them.
+    pub(super) const fn incarnation(&self) -> u64 {
+        self.incarnation
+    }
+
     /// Channels that this node holds.
     pub(super) const fn held(&self) -> u32 {
         self.member.granted()
@@ -197,7 +202,13 @@ impl Trunks {
         if !Limits::of(trunk).is_none() && !shell.cluster.holds_lease(now) {
             return Acquired::Refused(Refused::NoLeader);
         }
-        let (acquired, todo) = gate.share(|share| share.acquire(call, purpose, now));
+        let (acquired, todo) = gate.share(|share| {
+            // A lease is of this life: what a former one held must not be taken under it.
+            if share.incarnation != shell.cluster.incarnation() {
+                share.follow(&trunk.name, &shell.cluster, now);
+            }
+            share.acquire(call, purpose, now)
+        });
         gate.perform(shell, todo);
         acquired
     }
