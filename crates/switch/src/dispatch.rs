@@ -242,6 +242,9 @@ fn unsupported(request: &Message) -> Option<String> {
 
 impl Inbox for Dispatcher {
     fn receive(&self, bytes: &[u8], flow: Flow) {
+        if !flow.transport.is_reliable() && self.shell.stall.is_deaf(clock::now().mono) {
+            return self.shell.reject("stalled");
+        }
         let Some(peek) = Peek::of(bytes) else {
             // Keep-alives are line ends or a few zero bytes (RFC 5626 §3.5.1); nobody's mistake.
             let keep_alive = bytes.len() <= 8 && bytes.iter().all(|b| matches!(b, b'\r' | b'\n' | 0 | b' '));

@@ -21,6 +21,7 @@ pub mod protect;
 pub mod registrations;
 mod resolver;
 pub mod shell;
+pub mod stall;
 pub mod transport;
 pub mod trunks;
 

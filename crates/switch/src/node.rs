@@ -13,6 +13,7 @@ use crate::protect::Protect;
 use crate::registrations::{self, Contacts, Registrations};
 use crate::resolver::Resolver;
 use crate::shell::Shell;
+use crate::stall::Stall;
 use crate::supervise::{Child, Plan, Strategy, Supervisor};
 use crate::transport::{self, Inbox, Transports};
 use crate::trunks::{self, Trunks};
@@ -129,6 +130,7 @@ impl Node {
             clients: Clients::default(),
             messages: Messages::default(),
             settings: OnceLock::new(),
+            stall: Stall::default(),
             stopping: AtomicBool::new(false),
             records_fail: AtomicBool::new(false),
             random: Shell::random(),

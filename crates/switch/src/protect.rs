@@ -173,7 +173,7 @@ impl Protect {
                 let may = life.node == from && !heir::is_over(&shell.cluster.replicated(), life);
                 self.inherit(shell, life, pieces, may).encode()
             }
-            Said::Ask { calls } => self.known(shell, calls).encode(),
+            Said::Ask { calls } => self.known(shell, &calls).encode(),
         };
         if let Some(reply) = reply {
             reply.send(answer);
@@ -190,9 +190,9 @@ impl Protect {
         Kept { not: self.heir.inherit(shell, life, entries.collect()) }
     }
 
-    fn known(&self, shell: &Shell, calls: Vec<CallId>) -> Known {
+    fn known(&self, shell: &Shell, calls: &[CallId]) -> Known {
         let mut known = Known::default();
-        for call in calls {
+        for call in calls.iter().copied() {
             if self.heir.has(call) || shell.calls.directory.find(call).is_some() || shell.cdr.has_taken(call) {
                 known.taken.push(call);
             } else if self.store.knows(call) {

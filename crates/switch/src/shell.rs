@@ -9,6 +9,7 @@ use crate::counters::Messages;
 use crate::protect::Protect;
 use crate::registrations::{self, Contacts, trunk_aor, user_aor};
 use crate::resolver::{Hops, Resolver};
+use crate::stall::Stall;
 use crate::transport::{Sender, Sent, Transports};
 use crate::trunks::{Acquired, Purpose, Trunks};
 use crate::{cdr, media};
@@ -59,6 +60,8 @@ pub struct Shell {
     pub settings: OnceLock<Settings>,
     /// Our addresses.
     pub locals: Locals,
+    /// Whether the process has just stood still.
+    pub stall: Stall,
     /// The node ends, and takes no new calls.
     pub stopping: AtomicBool,
     /// The last record could not be stored; the next one that can clears it.

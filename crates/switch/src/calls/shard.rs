@@ -107,6 +107,7 @@ impl Actor for Clock {
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
             loop {
                 ticks.tick().await;
+                shell.stall.tick(clock::now().mono);
                 for id in shell.calls.alarms.turn(clock::now().mono) {
                     ring(&shell, id);
                 }

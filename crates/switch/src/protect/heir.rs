@@ -90,8 +90,7 @@ impl Heir {
                 Some(owner) if owner == me && shell.cluster.acts_for(call.shard, now) => {
                     let entry = shell.protect.store.remove(life, call);
                     if let Some(entry) = entry.filter(|entry| entry.alive + STALE >= heard) {
-                        self.take(shell, life, call, &entry);
-                        taken += 1;
+                        taken += u64::from(self.take(shell, life, call, &entry));
                     }
                 }
                 Some(owner) if owner != me && shell.cluster.is_up(owner) => others.entry(owner).or_default().push(call),
@@ -117,26 +116,25 @@ impl Heir {
         let now = clock::now().mono;
         let mut not = Vec::new();
         for (call, entry) in entries {
-            if shell.cluster.acts_for(call.shard, now) {
-                self.take(shell, life, call, &entry);
-            } else {
+            if !shell.cluster.acts_for(call.shard, now) || !self.take(shell, life, call, &entry) {
                 not.push(call);
             }
         }
         not
     }
 
-    fn take(&self, shell: &Arc<Shell>, life: Life, id: CallId, entry: &Entry) {
+    /// Whether the call is this node's now.
+    fn take(&self, shell: &Arc<Shell>, life: Life, id: CallId, entry: &Entry) -> bool {
         let now = clock::now();
         if self.has(id) || shell.calls.directory.find(id).is_some() {
-            return;
+            return true;
         }
         let call = match shell.restore(&entry.bytes, now.mono.since(entry.written), now) {
             Ok(call) => Box::new(call),
             Err(error) => {
                 tracing::error!(call = %id, %error, "a call of a node that is gone cannot be read; it is lost");
                 metrics::counter!("tandem_takeover_calls_total", "result" => "unreadable").increment(1);
-                return;
+                return false;
             }
         };
         let key = call.invite().and_then(Peek::of).map(|peek| shell.calls.directory.key(&peek));
@@ -154,6 +152,7 @@ impl Heir {
         self.names.lock().insert(id);
         self.waiting.lock().push(Orphan { id, call, cell, alive }, peers, is_emergency, not_before);
         self.pace(shell);
+        true
     }
 
     /// Lets those go whose turn it is, for as long as any wait.

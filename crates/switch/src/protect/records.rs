@@ -54,7 +54,9 @@ impl Records {
 async fn decide(shell: &Arc<Shell>) -> Result<(), crate::Error> {
     let waiting = shell.cdr.waiting(usize::MAX);
     for calls in waiting.chunks(PAGE) {
-        let Some((taken, undecided)) = ask_all(shell, calls).await else { return Ok(()) };
+        let Some((mut taken, undecided)) = ask_all(shell, calls).await else { return Ok(()) };
+        // This node may have taken over what it carried itself in another life.
+        taken.extend(shell.protect.known(shell, calls).taken);
         for call in calls.iter().filter(|call| !undecided.contains(call)) {
             shell.cdr.resolve(*call, taken.contains(call))?;
         }

@@ -135,7 +135,7 @@ fn audio(facts: &Facts) -> [Promise; 2] {
         promise(
             wrong == 0 && lost == 0,
             format!(
-                "the audio is the one sent: {received} packets, {lost} lost beside those of the dead, {wrong} wrong samples"
+                "the audio is the one sent: {received} packets, {lost} lost at living sites, {wrong} wrong samples"
             ),
         ),
     ]
