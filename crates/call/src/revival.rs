@@ -103,6 +103,7 @@ fn revive(snapshot: Snapshot, age: Duration, env: &Env<'_>) -> Call {
     core.chance = snapshot.chance;
     core.continue_numbers(snapshot.last_number);
     core.takeovers = snapshot.takeovers;
+    core.note_age(age);
     core.attempts = snapshot.attempts;
     let has_channel = snapshot.caller.has_channel;
     let mut caller = revive_caller(snapshot.caller, env);

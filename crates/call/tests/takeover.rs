@@ -131,6 +131,41 @@ fn a_second_node_takes_over_before_anybody_has_answered() {
 }
 
 #[test]
+fn a_node_that_took_over_and_died_with_all_that_it_knew_is_passed_over() {
+    let mut world = usual();
+    world.node.is_dead = true;
+    world.run_for(SECOND);
+    world.fail_over_to(SECOND, true);
+    world.run_for(SECOND);
+    assert!(text(&asked(&world, ALICE)).contains(HEIR), "{}", world.trace());
+    world.node.is_dead = true;
+    world.run_for(SECOND);
+    world.fail_over(SECOND);
+    world.run_for(SECOND * 3);
+    assert!(text(&asked(&world, ALICE)).contains("192.0.2.102"), "{}", world.trace());
+    // What the wire has seen rises.
+    end(world, ALICE);
+}
+
+#[test]
+fn a_number_that_is_behind_the_one_of_another_node_is_passed_over() {
+    let mut world = usual();
+    world.fail_over_to(SECOND, true);
+    world.run_for(SECOND);
+    for who in [ALICE, BOB] {
+        world.agents[who].script.moves = vec![(500, &[])];
+    }
+    world.fail_over(SECOND);
+    world.run_for(SECOND * 4);
+    for who in [ALICE, BOB] {
+        let numbers: Vec<_> = world.agents[who].seen.within.iter().filter_map(|message| message.cseq()).collect();
+        let last = numbers.len() - 1;
+        assert!(numbers[last].number >= numbers[last - 1].number + 1_000, "{numbers:?}");
+    }
+    end(world, ALICE);
+}
+
+#[test]
 fn what_the_former_owner_said_unprotected_is_numbered_below() {
     let bob = Script { broods: Some(SECOND * 60), ..Script::default() };
     let mut world = talking(Script::default(), bob);

@@ -109,6 +109,10 @@ pub struct Node {
     pub lost: u64,
     /// What must hold of everything that is sent, and does not.
     pub wire: Wire,
+    /// What it would keep elsewhere gets lost.
+    pub unprotected: bool,
+    /// That was so once: two nodes then took over from the same checkpoint.
+    pub lapsed: bool,
     /// It is gone: it hears nothing, does nothing and says nothing until another node takes its place.
     pub is_dead: bool,
     /// It dies when it has done so many more things, perhaps in the midst of a turn.
@@ -142,6 +146,8 @@ impl Node {
             moved: Vec::new(),
             lost: 0,
             wire: Wire::default(),
+            unprotected: false,
+            lapsed: false,
             is_dead: false,
             fuse: None,
             byes: Vec::new(),
@@ -235,7 +241,9 @@ impl Node {
             if let Effect::Checkpoint(point) = effect {
                 self.points.push(point);
                 self.done.push(format!("{point:?}"));
-                self.kept.insert(self.calls[at].id(), (now, self.calls[at].checkpoint(now)));
+                if !self.unprotected {
+                    self.kept.insert(self.calls[at].id(), (now, self.calls[at].checkpoint(now)));
+                }
                 continue;
             }
             let answer = self.perform_one(now, net, effect, &mut ended);
