@@ -502,3 +502,47 @@ fn a_call_knows_what_it_holds_and_whom_it_will_write_to() {
     assert_eq!(peers, [world.agents[ALICE].address.ip(), world.agents[BOB].address.ip()]);
     assert!(call.is_answered() && !call.is_emergency());
 }
+
+/// A call to a line whose connection another node holds.
+fn talking_to_line() -> World {
+    let tables = format!(
+        "{PARTNERS}\n[[user]]\nname = \"alice\"\naccount = \"acme\"\npassword = \"x\"\n\
+         [[number]]\nnumber = \"+442071230000\"\naccount = \"acme\"\nto = \"user:alice\"\n"
+    );
+    let mut world = World::new(5, Faults::default(), Script::default(), vec![Script::default()]);
+    world.node.view = view(&tables);
+    world.node.policy.contacts = vec![world.agents[BOB].address];
+    world.node.policy.edge = 7;
+    world.call("442071230000");
+    world
+}
+
+#[test]
+fn a_connection_that_a_third_node_holds_is_gone_on_with_and_else_gone_round() {
+    for is_down in [false, true] {
+        let mut world = talking_to_line();
+        world.run_for(SECOND * 2);
+        assert!(world.agents[BOB].is_talking() && world.node.through > 0, "{}", world.trace());
+        world.node.through = 0;
+        world.node.policy.is_edge_down = is_down;
+        world.fail_over(SECOND);
+        world.run_for(SECOND * 2);
+        assert!(world.agents.iter().all(testkit::Agent::is_talking), "{is_down}\n{}", world.trace());
+        assert!(text(&asked(&world, BOB)).contains(HEIR), "{}", world.trace());
+        assert_eq!(world.node.through > 0, !is_down);
+        end(world, ALICE);
+    }
+}
+
+#[test]
+fn where_a_line_is_now_is_asked_again_while_it_rings() {
+    let mut world = talking_to_line();
+    world.run_for(Duration::from_millis(200));
+    world.node.policy.edge = 0;
+    world.fail_over(SECOND);
+    world.run_for(SECOND * 2);
+    assert!(world.agents.iter().all(testkit::Agent::is_talking), "{}", world.trace());
+    let invite = world.agents[BOB].seen.invite.as_ref().expect("called");
+    assert!(invite.contact().is_some_and(|contact| contact.uri.contains(HEIR)));
+    end(world, ALICE);
+}
