@@ -110,7 +110,8 @@ fn revive(snapshot: Snapshot, age: Duration, env: &Env<'_>) -> Call {
     let admitted = caller.source.trunk().filter(|_| has_channel).cloned();
     let mut undone = Undone { invites: snapshot.invites, transfer: None, setup: None, answer: None };
     let state = match snapshot.progress {
-        Progress::Setup(setup) => {
+        Progress::Setup(mut setup) => {
+            setup.grow_older(age);
             let targets = setup.targets.iter().map(|(attempt, target)| (*attempt, revive_target(target, env)));
             core.ledger = Ledger::restored(admitted, targets, setup.anchored);
             core.media = Media::new([core.chance.next(), core.chance.next()]);
