@@ -24,6 +24,10 @@ use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// Most numbers that the age of a checkpoint lays aside: numbers end at 2^31 (RFC 3261 §8.1.1.5).
+const MOST_SPARE: u32 = 1_000_000;
 
 /// How many numbers a node that takes over leaves to the former one.
 const NUMBER_GAP: u32 = 1_000;
@@ -71,6 +75,8 @@ pub(crate) struct Core {
     pub(crate) codecs_to: [Codecs; 2],
     /// Times that another node took the call over.
     pub(crate) takeovers: u32,
+    /// How old its checkpoint was when it was restored, in tenths of a second.
+    staleness: u32,
     /// One who transferred the call, until its dialog is ended.
     pub(crate) parting: Option<Box<Parting>>,
     /// The leg that still has to hear whom it was joined with.
@@ -100,6 +106,7 @@ impl Core {
             media,
             codecs_to: [None, None],
             takeovers: 0,
+            staleness: 0,
             parting: None,
             rejoin: None,
             undone: None,
@@ -119,8 +126,19 @@ impl Core {
 
     /// Another node goes on: numbers and chance do not meet those that the former one may have used since its checkpoint.
     pub(crate) fn diverge(&mut self, env: &Env<'_>) {
-        self.last_number = self.last_number.saturating_add(NUMBER_GAP);
+        self.last_number = self.last_number.saturating_add(NUMBER_GAP).saturating_add(self.staleness);
         self.chance.diverge(env.now.wall.0.rotate_left(20) ^ env.now.mono.as_micros());
+    }
+
+    /// The call was restored from a checkpoint so old.
+    pub(crate) fn note_age(&mut self, age: Duration) {
+        self.staleness = u32::try_from(age.as_millis() / 100).unwrap_or(u32::MAX).min(MOST_SPARE);
+    }
+
+    /// How many numbers and versions a takeover leaves to one in between, of which this checkpoint does not know: the later
+    /// one finds the checkpoint older by at least the time in which the earlier one was found dead.
+    pub(crate) const fn spare(&self) -> u32 {
+        self.staleness
     }
 
     pub(crate) const fn last_number(&self) -> u32 {

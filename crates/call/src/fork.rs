@@ -43,7 +43,7 @@ fn make(core: &mut Core, env: &Env<'_>, attempt: &Try, message: &Message) -> Opt
     let mut dialog = Dialog::uas(&invite, &tag)?;
     if core.takeovers > 0 {
         // A former node may have spoken under the same tag.
-        dialog.take_over();
+        dialog.take_over(core.spare());
     }
     let a = Leg::new(dialog, caller_flow, pinned, &invite, env.locals);
     let bound = attempt.hops.front().is_some_and(|hop| hop.flow.is_some());

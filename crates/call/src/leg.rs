@@ -82,8 +82,8 @@ impl Leg {
 
     /// Another node has taken the call over: numbers go on behind those of the old owner, and requests leave from here. A
     /// connection that a third node holds outlives the owner, so it stays the way.
-    pub(crate) fn take_over(&mut self, locals: &Locals) {
-        self.dialog.take_over();
+    pub(crate) fn take_over(&mut self, locals: &Locals, spare: u32) {
+        self.dialog.take_over(spare);
         if self.flow.edge == 0 {
             self.detach(locals);
         }
@@ -192,7 +192,7 @@ mod tests {
 
     fn moved(mut leg: Leg) -> (String, String, u64, u64) {
         let promised = leg.reachable_at();
-        leg.take_over(&here());
+        leg.take_over(&here(), 0);
         assert_eq!(promised, leg.flow.remote, "what the pace goes by is where it goes");
         (leg.flow.local.to_string(), leg.flow.remote.to_string(), leg.flow.connection, leg.flow.edge)
     }

@@ -67,7 +67,7 @@ pub(crate) fn end_fork(core: &mut Core, env: &Env<'_>, client: u32, message: &Me
     let ack = leg.dialog.ack(seq, core.via(env, &leg.flow, ack_number), env.settings.max_forwards).finish();
     let via = core.via(env, &leg.flow, bye_number);
     // Its early dialog, which is forgotten, may have seen PRACKs.
-    leg.dialog.take_over();
+    leg.dialog.take_over(core.spare());
     let mut bye = leg.dialog.request(Method::Bye, via, None, env.settings.max_forwards);
     bye.add(Name::Reason, "SIP;cause=487");
     let bye = bye.finish();

@@ -280,7 +280,7 @@ impl Relocation {
         let Some(leg) = core.paths.first_mut().map(|path| path.leg_mut(self.side)) else { return Step::Refused };
         if code == 500 {
             // Perhaps another node has taken the call over before us, and its numbers are behind ours.
-            leg.dialog.take_over();
+            leg.dialog.take_over(0);
         }
         // A later try is a request of its own: what answered the last challenge has been used.
         self.credentials = None;

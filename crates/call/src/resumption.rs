@@ -113,7 +113,7 @@ fn repeat_provisional(core: &mut Core, env: &Env<'_>, setup: &Setup) {
 
 /// BYE beside the CANCEL: it meets a callee that has answered meanwhile, whose 2xx went to the former node.
 fn end_early(core: &mut Core, env: &Env<'_>, mut leg: Leg) {
-    leg.take_over(env.locals);
+    leg.take_over(env.locals, core.spare());
     let number = core.number();
     let flow = leg.flow;
     let mut bye = leg.dialog.request(Method::Bye, core.via(env, &flow, number), None, env.settings.max_forwards);

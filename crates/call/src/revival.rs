@@ -103,13 +103,15 @@ fn revive(snapshot: Snapshot, age: Duration, env: &Env<'_>) -> Call {
     core.chance = snapshot.chance;
     core.continue_numbers(snapshot.last_number);
     core.takeovers = snapshot.takeovers;
+    core.note_age(age);
     core.attempts = snapshot.attempts;
     let has_channel = snapshot.caller.has_channel;
     let mut caller = revive_caller(snapshot.caller, env);
     let admitted = caller.source.trunk().filter(|_| has_channel).cloned();
     let mut undone = Undone { invites: snapshot.invites, transfer: None, setup: None, answer: None };
     let state = match snapshot.progress {
-        Progress::Setup(setup) => {
+        Progress::Setup(mut setup) => {
+            setup.grow_older(age);
             let targets = setup.targets.iter().map(|(attempt, target)| (*attempt, revive_target(target, env)));
             core.ledger = Ledger::restored(admitted, targets, setup.anchored);
             core.media = Media::new([core.chance.next(), core.chance.next()]);

@@ -83,6 +83,14 @@ fn calls_that_come_to_nothing_end_as_well() {
 }
 
 #[test]
+fn a_caller_that_has_left_is_called_for_by_nobody_else() {
+    let cancelled = Script { cancel: Some(Duration::from_millis(200)), ..Script::default() };
+    let world = played(cancelled, vec![Script { answers: Vec::new(), ..Script::default() }], 60);
+    let at = |what: &str| world.node.done.iter().position(|done| done == what);
+    assert!(at("final") < at("487 INVITE") && at("C6") < at("final"), "{:?}", world.node.done);
+}
+
+#[test]
 fn every_change_of_the_session_is_protected() {
     let mut world = played(Script::default(), vec![Script::default()], 2);
     for (method, offers) in [("INVITE", true), ("UPDATE", true), ("UPDATE", false), ("INVITE", false)] {

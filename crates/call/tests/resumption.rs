@@ -98,6 +98,20 @@ fn what_the_former_node_said_in_the_early_dialog_is_numbered_below() {
 }
 
 #[test]
+fn the_delay_until_it_rings_is_that_of_the_caller() {
+    let mut world = calling(Script::default(), vec![Script { rings: Vec::new(), ..answering_after(5_000) }]);
+    world.run_for(SECOND * 2);
+    world.node.is_dead = true;
+    world.run_for(SECOND);
+    world.agents[BOB].script.answers = answering_after(500).answers;
+    world.fail_over(SECOND);
+    world.run_for(SECOND * 3);
+    let world = assert_talks(world, BOB);
+    let delay = world.node.rows[0].pdd_ms.expect("answered");
+    assert!(delay.abs_diff(3_500) < 50, "{delay}");
+}
+
+#[test]
 fn the_channels_stay_taken_until_the_call_ends() {
     let mut world = calling(Script::default(), vec![answering_after(1_000), Script::default()]);
     world.run_for(Duration::from_millis(500));

@@ -131,6 +131,41 @@ fn a_second_node_takes_over_before_anybody_has_answered() {
 }
 
 #[test]
+fn a_node_that_took_over_and_died_with_all_that_it_knew_is_passed_over() {
+    let mut world = usual();
+    world.node.is_dead = true;
+    world.run_for(SECOND);
+    world.fail_over_to(SECOND, true);
+    world.run_for(SECOND);
+    assert!(text(&asked(&world, ALICE)).contains(HEIR), "{}", world.trace());
+    world.node.is_dead = true;
+    world.run_for(SECOND);
+    world.fail_over(SECOND);
+    world.run_for(SECOND * 3);
+    assert!(text(&asked(&world, ALICE)).contains("192.0.2.102"), "{}", world.trace());
+    // What the wire has seen rises.
+    end(world, ALICE);
+}
+
+#[test]
+fn a_number_that_is_behind_the_one_of_another_node_is_passed_over() {
+    let mut world = usual();
+    world.fail_over_to(SECOND, true);
+    world.run_for(SECOND);
+    for who in [ALICE, BOB] {
+        world.agents[who].script.moves = vec![(500, &[])];
+    }
+    world.fail_over(SECOND);
+    world.run_for(SECOND * 4);
+    for who in [ALICE, BOB] {
+        let numbers: Vec<_> = world.agents[who].seen.within.iter().filter_map(|message| message.cseq()).collect();
+        let last = numbers.len() - 1;
+        assert!(numbers[last].number >= numbers[last - 1].number + 1_000, "{numbers:?}");
+    }
+    end(world, ALICE);
+}
+
+#[test]
 fn what_the_former_owner_said_unprotected_is_numbered_below() {
     let bob = Script { broods: Some(SECOND * 60), ..Script::default() };
     let mut world = talking(Script::default(), bob);
@@ -466,4 +501,48 @@ fn a_call_knows_what_it_holds_and_whom_it_will_write_to() {
     let peers: Vec<IpAddr> = call.peers().iter().map(SocketAddr::ip).collect();
     assert_eq!(peers, [world.agents[ALICE].address.ip(), world.agents[BOB].address.ip()]);
     assert!(call.is_answered() && !call.is_emergency());
+}
+
+/// A call to a line whose connection another node holds.
+fn talking_to_line() -> World {
+    let tables = format!(
+        "{PARTNERS}\n[[user]]\nname = \"alice\"\naccount = \"acme\"\npassword = \"x\"\n\
+         [[number]]\nnumber = \"+442071230000\"\naccount = \"acme\"\nto = \"user:alice\"\n"
+    );
+    let mut world = World::new(5, Faults::default(), Script::default(), vec![Script::default()]);
+    world.node.view = view(&tables);
+    world.node.policy.contacts = vec![world.agents[BOB].address];
+    world.node.policy.edge = 7;
+    world.call("442071230000");
+    world
+}
+
+#[test]
+fn a_connection_that_a_third_node_holds_is_gone_on_with_and_else_gone_round() {
+    for is_down in [false, true] {
+        let mut world = talking_to_line();
+        world.run_for(SECOND * 2);
+        assert!(world.agents[BOB].is_talking() && world.node.through > 0, "{}", world.trace());
+        world.node.through = 0;
+        world.node.policy.is_edge_down = is_down;
+        world.fail_over(SECOND);
+        world.run_for(SECOND * 2);
+        assert!(world.agents.iter().all(testkit::Agent::is_talking), "{is_down}\n{}", world.trace());
+        assert!(text(&asked(&world, BOB)).contains(HEIR), "{}", world.trace());
+        assert_eq!(world.node.through > 0, !is_down);
+        end(world, ALICE);
+    }
+}
+
+#[test]
+fn where_a_line_is_now_is_asked_again_while_it_rings() {
+    let mut world = talking_to_line();
+    world.run_for(Duration::from_millis(200));
+    world.node.policy.edge = 0;
+    world.fail_over(SECOND);
+    world.run_for(SECOND * 2);
+    assert!(world.agents.iter().all(testkit::Agent::is_talking), "{}", world.trace());
+    let invite = world.agents[BOB].seen.invite.as_ref().expect("called");
+    assert!(invite.contact().is_some_and(|contact| contact.uri.contains(HEIR)));
+    end(world, ALICE);
 }

@@ -198,9 +198,10 @@ impl Dialog {
         self.route_set.first().and_then(|route| NameAddr::parse(route)).map_or(&self.remote_target, |route| route.uri)
     }
 
-    /// A node takes the call over from a checkpoint: continue behind every number that the old owner may have used.
-    pub fn take_over(&mut self) {
-        self.local_seq = self.ceiling.saturating_add(TAKEOVER_GAP - 1);
+    /// A node takes the call over from a checkpoint: continue behind every number that the old owner may have used. `spare`
+    /// more are left out, for one who took it over in between and whose checkpoint was lost with it.
+    pub fn take_over(&mut self, spare: u32) {
+        self.local_seq = self.ceiling.saturating_add(TAKEOVER_GAP - 1).saturating_add(spare);
         self.ceiling = self.local_seq.saturating_add(RESERVED_SEQS);
     }
 

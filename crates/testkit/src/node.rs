@@ -48,6 +48,10 @@ pub struct Policy {
     pub no_ports: bool,
     /// Where lines and registered trunks are, best first.
     pub contacts: Vec<SocketAddr>,
+    /// The node that holds their connections; 0 for this one.
+    pub edge: u64,
+    /// That node is gone.
+    pub is_edge_down: bool,
     /// Addresses that cannot be reached.
     pub unreachable: Vec<SocketAddr>,
 }
@@ -109,6 +113,12 @@ pub struct Node {
     pub lost: u64,
     /// What must hold of everything that is sent, and does not.
     pub wire: Wire,
+    /// Messages that left by another node.
+    pub through: u64,
+    /// What it would keep elsewhere gets lost.
+    pub unprotected: bool,
+    /// That was so once: two nodes then took over from the same checkpoint.
+    pub lapsed: bool,
     /// It is gone: it hears nothing, does nothing and says nothing until another node takes its place.
     pub is_dead: bool,
     /// It dies when it has done so many more things, perhaps in the midst of a turn.
@@ -142,6 +152,9 @@ impl Node {
             moved: Vec::new(),
             lost: 0,
             wire: Wire::default(),
+            through: 0,
+            unprotected: false,
+            lapsed: false,
             is_dead: false,
             fuse: None,
             byes: Vec::new(),
@@ -235,7 +248,9 @@ impl Node {
             if let Effect::Checkpoint(point) = effect {
                 self.points.push(point);
                 self.done.push(format!("{point:?}"));
-                self.kept.insert(self.calls[at].id(), (now, self.calls[at].checkpoint(now)));
+                if !self.unprotected {
+                    self.kept.insert(self.calls[at].id(), (now, self.calls[at].checkpoint(now)));
+                }
                 continue;
             }
             let answer = self.perform_one(now, net, effect, &mut ended);
@@ -279,11 +294,13 @@ impl Node {
     fn perform_one(&mut self, now: Now, net: &mut Net, effect: Effect, ended: &mut bool) -> Option<Input> {
         match effect {
             Effect::Send { bytes, to, mark } => {
-                if self.policy.unreachable.contains(&to.remote) {
+                let is_cut = to.edge != 0 && self.policy.is_edge_down;
+                if is_cut || self.policy.unreachable.contains(&to.remote) {
                     return Some(Input::Unreachable { mark });
                 }
                 self.note_final(&bytes);
                 self.note(&bytes);
+                self.through += u64::from(to.edge != 0);
                 net.send(now.mono, self.address, to.remote, bytes);
                 None
             }
@@ -377,7 +394,7 @@ impl Node {
             route: None,
             transport: Transport::Udp,
             remote: *remote,
-            flow: Some(Flow::new(Transport::Udp, self.address, *remote)),
+            flow: Some(Flow { edge: self.policy.edge, ..Flow::new(Transport::Udp, self.address, *remote) }),
         };
         let hops: SmallVec<[Hop; 1]> = self.policy.contacts.iter().map(hop).collect();
         if hops.is_empty() { Err(Refused::NotRegistered) } else { Ok(hops) }

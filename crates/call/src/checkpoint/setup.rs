@@ -34,6 +34,14 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
+    /// Time has passed since it was written.
+    pub(crate) fn grow_older(&mut self, age: Duration) {
+        if let Some(attempt) = &mut self.attempt {
+            attempt.started.1 += age;
+            attempt.ringing.iter_mut().for_each(|(_, ago)| *ago += age);
+        }
+    }
+
     /// The number of the attempt under way.
     pub(crate) fn attempt(&self) -> Option<u32> {
         self.attempt.as_ref().map(|attempt| attempt.number)

@@ -4,7 +4,7 @@
 use super::{Codecs, Media, agreeing};
 use crate::effect::{Effect, MediaSide};
 use bytes::Bytes;
-use sip::sdp::{Error, LocalDescription, Session, negotiated};
+use sip::sdp::{Error, Session, negotiated};
 use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -13,8 +13,8 @@ use std::sync::Arc;
 impl Media {
     /// Another node has taken the call over: its descriptions are numbered behind those of the old owner, whose open
     /// exchange is void, but for the offer of a callee that `waits` for its answer. How many streams need ports here.
-    pub(crate) fn take_over(&mut self, waits: bool) -> usize {
-        self.local.iter_mut().for_each(LocalDescription::take_over);
+    pub(crate) fn take_over(&mut self, waits: bool, spare: u32) -> usize {
+        self.local.iter_mut().for_each(|local| local.take_over(spare));
         self.offer.take_if(|_| !waits);
         self.ports.len()
     }

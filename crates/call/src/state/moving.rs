@@ -52,13 +52,14 @@ impl Moving {
         let answer = core.undone.as_mut().and_then(|undone| undone.answer.take());
         let owed = answer.as_ref().map(|answer| (answer.invite, answer.late));
         let is_late = owed.is_some_and(|(_, late)| late);
-        let streams = core.media.take_over(is_late);
+        let spare = core.spare();
+        let streams = core.media.take_over(is_late, spare);
         core.ledger.forget_ports();
         if let Some(path) = core.paths.first_mut() {
-            path.legs.iter_mut().for_each(|leg| leg.take_over(env.locals));
+            path.legs.iter_mut().for_each(|leg| leg.take_over(env.locals, spare));
         }
         if let Some(parting) = &mut core.parting {
-            parting.leg.take_over(env.locals);
+            parting.leg.take_over(env.locals, spare);
         }
         core.undo(env, Place::Elsewhere);
         crate::parting::end_now(core, env);

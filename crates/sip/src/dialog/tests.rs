@@ -135,7 +135,7 @@ fn a_node_that_takes_over_repeats_no_number() {
         }
         let _ = next(&mut dialog, Method::Info);
         let mut heir = if dialog.ceiling() == checkpoint.ceiling() { checkpoint.clone() } else { dialog.clone() };
-        heir.take_over();
+        heir.take_over(0);
         let _ = next(&mut heir, Method::Info);
         assert!(heir.local_seq() > dialog.local_seq());
         assert!(heir.local_seq() <= heir.ceiling());

@@ -92,9 +92,10 @@ impl LocalDescription {
     }
 
     /// A node takes the leg over from a checkpoint: the next description is numbered behind every one that the old owner
-    /// may have written since, and so differs from the last.
-    pub fn take_over(&mut self) {
-        self.version = self.version.saturating_add(RESERVED_VERSIONS);
+    /// may have written since, and so differs from the last. `spare` more are left out, for one who took it over in between
+    /// and whose checkpoint was lost with it.
+    pub fn take_over(&mut self, spare: u32) {
+        self.version = self.version.saturating_add(RESERVED_VERSIONS).saturating_add(spare.into());
     }
 
     /// Writes our own last description again with other media addresses or directions: what a takeover, a hold or a
@@ -159,7 +160,7 @@ mod tests {
         let moved = local.rewrite_last(elsewhere, &Rewrite { media: &media, ..Rewrite::default() }).unwrap().unwrap();
         let session = Session::parse(&moved).unwrap();
         assert_eq!((version(&moved), session.media(0).unwrap().rtp_address()), (2, Some((elsewhere, 30000).into())));
-        local.take_over();
+        local.take_over(0);
         let repeated =
             local.rewrite_last(elsewhere, &Rewrite { media: &media, ..Rewrite::default() }).unwrap().unwrap();
         assert!(version(&repeated) > 2 + RESERVED_VERSIONS, "it is written anew though it says the same");

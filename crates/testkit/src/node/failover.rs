@@ -14,9 +14,10 @@ impl Node {
     ///
     /// # Panics
     /// A checkpoint cannot be read.
-    pub fn fail_over(&mut self, now: Now, net: &mut Net, address: SocketAddr, silent_for: Duration) {
+    pub fn fail_over(&mut self, now: Now, net: &mut Net, address: SocketAddr, silent_for: Duration, unprotected: bool) {
         self.address = address;
-        (self.is_dead, self.fuse) = (false, None);
+        (self.is_dead, self.fuse, self.unprotected) = (false, None, unprotected);
+        self.lapsed |= unprotected;
         let transport = Transport::Udp;
         self.locals.sip = vec![call::Local { transport, bound: address, advertised: address.to_string().into() }];
         self.books = Books::default();
