@@ -39,6 +39,7 @@ pub(crate) struct Order {
     /// A plan of `cluster/faults`; drawn from the seed without one.
     pub(crate) plan: Option<String>,
     pub(crate) waits: Waits,
+    pub(crate) stale_reads: bool,
 }
 
 /// What came of it.
@@ -72,8 +73,14 @@ pub(crate) fn run(order: &Order, chronicle: &Chronicle) -> Verdict {
     };
     let ledger = Rc::new(Ledger::default());
     let folder = std::env::temp_dir().join(format!("tandem-sim-{}", std::process::id()));
-    let setup =
-        Setup { seed: order.seed, waits: order.waits, folder: folder.clone(), ledger, chronicle: chronicle.clone() };
+    let setup = Setup {
+        seed: order.seed,
+        waits: order.waits,
+        stale_reads: order.stale_reads,
+        folder: folder.clone(),
+        ledger,
+        chronicle: chronicle.clone(),
+    };
     let mut run = Run::new(topology, setup);
     run.all(&script);
     // What is left there is no more than call records that nobody reads.
