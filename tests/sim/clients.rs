@@ -13,9 +13,9 @@ use tables::Proposal;
 const PAUSE_MS: std::ops::Range<u64> = 60..360;
 
 /// Starts them; they end with the host.
-pub(crate) fn start(ledger: &Rc<Ledger>, node: &Running, seed: u64) {
+pub(crate) fn start(ledger: &Rc<Ledger>, node: &Running, seed: u64, stale: bool) {
     tokio::task::spawn_local(write(Rc::clone(ledger), node.clone(), StdRng::seed_from_u64(seed)));
-    tokio::task::spawn_local(read(Rc::clone(ledger), node.clone(), StdRng::seed_from_u64(!seed)));
+    tokio::task::spawn_local(read(Rc::clone(ledger), node.clone(), StdRng::seed_from_u64(!seed), stale));
 }
 
 /// Has a node apply a document, until it is applied.
@@ -44,11 +44,12 @@ async fn write(ledger: Rc<Ledger>, node: Running, mut chance: StdRng) {
     }
 }
 
-async fn read(ledger: Rc<Ledger>, node: Running, mut chance: StdRng) {
+/// With `stale` it reads what the node shows, without asking how far the others are.
+async fn read(ledger: Rc<Ledger>, node: Running, mut chance: StdRng, stale: bool) {
     loop {
         tokio::time::sleep(Duration::from_millis(chance.random_range(PAUSE_MS))).await;
         let begun = ledger.begin_read();
-        if node.tables.read_index().await.is_ok() {
+        if stale || node.tables.read_index().await.is_ok() {
             let view = node.tables.view();
             let found = |name: String| {
                 let balance = view.account(&name).and_then(|account| account.balance);

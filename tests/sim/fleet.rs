@@ -43,6 +43,8 @@ pub(crate) struct Seat {
 pub(crate) struct Setup {
     pub(crate) seed: u64,
     pub(crate) waits: Waits,
+    /// Readers ask nobody how far the tables are.
+    pub(crate) stale_reads: bool,
     /// Where nodes may keep files.
     pub(crate) folder: PathBuf,
     pub(crate) ledger: Rc<Ledger>,
@@ -107,7 +109,7 @@ impl Seat {
         let mesh = shell.cluster.mesh().expect("it has one").clone();
         let running = Running { mesh, tables: shell.tables.clone(), shell, runtime: tokio::runtime::Handle::current() };
         self.running.replace(Some(running.clone()));
-        clients::start(&self.setup.ledger, &running, seed);
+        clients::start(&self.setup.ledger, &running, seed, self.setup.stale_reads);
         let why = node.failed().await;
         Err(format!("{} has given up: {why:?}", self.node.name).into())
     }

@@ -44,13 +44,15 @@ fn value<'w>(words: &'w [String], key: &str) -> Option<&'w str> {
 /// One run in this process.
 fn replay(seed: &str, words: &[String]) -> ExitCode {
     let Ok(seed) = seed.parse() else { return say("--seed takes a number", 2) };
-    let waits = match value(words, "--flaw") {
-        None => Waits::default(),
-        Some("no-handover") => Waits { handover: Duration::ZERO, ..Waits::default() },
-        Some("early-fence") => Waits { fence: Duration::ZERO, ..Waits::default() },
-        Some(_) => return say("--flaw takes no-handover or early-fence", 2),
-    };
-    let order = Order { seed, plan: value(words, "--plan").map(str::to_owned), waits };
+    let mut order =
+        Order { seed, plan: value(words, "--plan").map(str::to_owned), waits: Waits::default(), stale_reads: false };
+    match value(words, "--flaw") {
+        None => {}
+        Some("no-handover") => order.waits.handover = Duration::ZERO,
+        Some("early-fence") => order.waits.fence = Duration::ZERO,
+        Some("stale-reads") => order.stale_reads = true,
+        Some(_) => return say("--flaw takes no-handover, early-fence or stale-reads", 2),
+    }
     let quiet = words.iter().any(|word| word == "--quiet");
     panics::watch();
     let chronicle = chronicle::Chronicle::open(!quiet);

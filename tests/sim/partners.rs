@@ -64,6 +64,8 @@ pub(crate) struct Load {
     pub(crate) answered: Cell<u64>,
     /// Calls by their final code.
     pub(crate) refused: RefCell<BTreeMap<u16, u64>>,
+    /// What no partner may see.
+    pub(crate) faults: RefCell<Vec<String>>,
 }
 
 impl Load {
@@ -74,6 +76,7 @@ impl Load {
             offered: Cell::new(0),
             answered: Cell::new(0),
             refused: RefCell::default(),
+            faults: RefCell::default(),
         }
     }
 
@@ -200,6 +203,10 @@ pub(crate) async fn pbx(nodes: Vec<SocketAddr>, seed: u64, load: Rc<Load>) -> tu
 /// Counts calls that were answered or refused since.
 fn count(exchange: &mut Exchange, load: &Load) {
     for (call, (agent, _)) in &exchange.agents {
+        // Invariant 1, as far as a caller sees it: the codes of final responses that are no retransmissions.
+        if agent.seen.setup_finals > 1 {
+            load.faults.borrow_mut().push(format!("{call} got {:?} for one INVITE", agent.seen.finals));
+        }
         let Some(code) = agent.seen.finals.first() else { continue };
         if !exchange.counted.insert(call.clone()) {
             continue;

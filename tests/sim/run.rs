@@ -1,21 +1,23 @@
 //! One run: a cluster forms, things break by a script while everything is watched, and then all must be well again.
 
+mod acting;
+mod wellness;
+
 use crate::channels::Channels;
 use crate::chronicle::{self, Chronicle};
-use crate::faults::{Deed, Script};
+use crate::faults::Script;
 use crate::fleet::{Fleet, Seat, Setup};
 use crate::ledger::Ledger;
 use crate::network::Network;
 use crate::owners::Owners;
-use crate::partners::{self, CARRIER, CHANNELS, Load, PBX, TABLES};
+use crate::partners::{self, CARRIER, CHANNELS, Load, PBX};
 use crate::phones::{self, PHONES, Phones};
 use crate::wire::outside;
 use mesh::times::Waits;
-use routing::cluster::{SHARDS, shard_of};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use topology::{Action, Topology, bundled};
+use topology::{Topology, bundled};
 use turmoil::Sim;
 
 /// What one step of the simulation is.
@@ -37,6 +39,7 @@ pub(crate) struct Order {
     /// A plan of `cluster/faults`; drawn from the seed without one.
     pub(crate) plan: Option<String>,
     pub(crate) waits: Waits,
+    pub(crate) stale_reads: bool,
 }
 
 /// What came of it.
@@ -70,8 +73,14 @@ pub(crate) fn run(order: &Order, chronicle: &Chronicle) -> Verdict {
     };
     let ledger = Rc::new(Ledger::default());
     let folder = std::env::temp_dir().join(format!("tandem-sim-{}", std::process::id()));
-    let setup =
-        Setup { seed: order.seed, waits: order.waits, folder: folder.clone(), ledger, chronicle: chronicle.clone() };
+    let setup = Setup {
+        seed: order.seed,
+        waits: order.waits,
+        stale_reads: order.stale_reads,
+        folder: folder.clone(),
+        ledger,
+        chronicle: chronicle.clone(),
+    };
     let mut run = Run::new(topology, setup);
     run.all(&script);
     // What is left there is no more than call records that nobody reads.
@@ -225,6 +234,7 @@ impl Run<'_> {
         chronicle::set_now(self.sim.elapsed());
         self.faults.extend(crate::panics::take());
         self.faults.extend(self.setup.ledger.faults());
+        self.faults.extend(self.load.faults.take());
         if self.sim.elapsed() >= self.glanced + GLANCE {
             self.glanced = self.sim.elapsed();
             self.faults.extend(self.owners.look(&self.fleet));
@@ -247,168 +257,6 @@ impl Run<'_> {
                 }
             }
         }
-    }
-
-    fn act(&mut self, deed: &Deed) {
-        match deed {
-            Deed::Planned(action) => self.act_planned(action),
-            Deed::Crash(node) => self.kill(*node, false),
-            Deed::Restart => self.restart(),
-            Deed::Cut(one, other) => self.network.cut(*one, *other),
-            Deed::Deafen { from, to } => self.network.deafen(*from, *to),
-            Deed::Hold(one, other) => self.network.hold(*one, *other),
-            Deed::Isolate(node) => self.network.isolate(*node),
-            Deed::Stall(node) => self.network.stall(*node),
-            Deed::Delay(ms) => self.delay(*ms),
-            Deed::Lose(share) => self.sim.set_fail_rate(f64::from(*share) / 10_000.0),
-            Deed::Heal => self.heal(),
-        }
-    }
-
-    fn act_planned(&mut self, action: &Action) {
-        let leader = self.fleet.leader();
-        let meant = |target: &topology::Target, run: &Self| -> Vec<String> {
-            let nodes = target.nodes(&run.fleet.topology, leader.as_deref(), &run.affected);
-            nodes.into_iter().map(|node| node.name.clone()).collect()
-        };
-        match action {
-            Action::Kill(target) => {
-                for name in meant(target, self) {
-                    self.kill(self.fleet.place(&name), true);
-                    self.affected.push(name);
-                }
-            }
-            Action::Restart(target) => {
-                for name in meant(target, self) {
-                    self.start(self.fleet.place(&name));
-                    self.affected.retain(|affected| *affected != name);
-                }
-            }
-            Action::Stop(target) => {
-                for name in meant(target, self) {
-                    self.network.stall(self.fleet.place(&name));
-                    self.affected.push(name);
-                }
-            }
-            Action::Continue(target) => {
-                for name in meant(target, self) {
-                    self.network.unstall(self.fleet.place(&name));
-                    self.affected.retain(|affected| *affected != name);
-                }
-            }
-            Action::Cut(link) | Action::Heal(Some(link)) => {
-                let pairs = link.pairs(&self.fleet.topology).into_iter();
-                let pairs: Vec<_> =
-                    pairs.map(|(a, b)| (self.fleet.place(&a.name), self.fleet.place(&b.name))).collect();
-                let cuts = matches!(action, Action::Cut(_));
-                for (a, b) in pairs {
-                    if cuts { self.network.cut(a, b) } else { self.network.uncut(a, b) }
-                }
-            }
-            Action::Heal(None) => self.network.heal(),
-        }
-    }
-
-    /// The process ends; with its machine nobody hears of it.
-    fn kill(&mut self, node: usize, with_machine: bool) {
-        let seat: Rc<Seat> = Rc::clone(&self.fleet.seats[node]);
-        if with_machine {
-            self.network.set_dark(node, true);
-            self.network.tell(&self.sim);
-            seat.lose_unsynced();
-        }
-        seat.clear();
-        if self.sim.is_host_running(seat.host) {
-            self.sim.crash(seat.host);
-        }
-    }
-
-    fn start(&mut self, node: usize) {
-        self.network.set_dark(node, false);
-        let host = self.fleet.seats[node].host;
-        if !self.sim.is_host_running(host) {
-            self.sim.bounce(host);
-        }
-    }
-
-    fn restart(&mut self) {
-        (0..self.fleet.seats.len()).for_each(|node| self.start(node));
-        self.affected.clear();
-    }
-
-    fn heal(&mut self) {
-        self.network.heal();
-        self.sim.set_fail_rate(0.0);
-        self.delay(FAR_MS);
-    }
-
-    fn delay(&self, far_ms: u64) {
-        let nodes = &self.fleet.topology.nodes;
-        for one in 0..nodes.len() {
-            for other in one + 1..nodes.len() {
-                let near = nodes[one].site == nodes[other].site;
-                let longest = Duration::from_millis(if near { NEAR_MS } else { far_ms });
-                self.network.delay(&self.sim, one, other, longest);
-            }
-        }
-    }
-
-    /// All nodes are up, hear each other and hold their leases, and each acts for its share of the shards.
-    fn is_well(&mut self) -> bool {
-        let nodes = self.fleet.seats.len();
-        let share = usize::from(SHARDS) / nodes;
-        let well = |running: &crate::fleet::Running| {
-            let acting = running.acting().count();
-            running.leased()
-                && running.mesh.peers().iter().filter(|peer| peer.is_up() && peer.linked).count() == nodes - 1
-                && acting * 10 >= share * 9
-                && acting * 10 <= share * 11 + 10
-        };
-        let up: Vec<_> = self.fleet.up().map(|(_, running)| running).collect();
-        up.len() == nodes
-            && up.iter().all(well)
-            && up.iter().map(|running| running.acting().count()).sum::<usize>() == usize::from(SHARDS)
-    }
-
-    /// Every node shows the trunks; who shows none yet is told of them.
-    fn has_trunks(&mut self) -> bool {
-        let first = self.fleet.up().next();
-        if let Some((_, running)) = first.filter(|_| !self.setup.ledger.has_asked_for_trunks()) {
-            crate::clients::apply(&running, TABLES.to_owned() + &phones::tables());
-        }
-        self.fleet.up().all(|(_, running)| running.tables.view().trunk("carrier").is_some())
-    }
-
-    fn acts_for_all(&mut self) -> bool {
-        self.fleet.up().map(|(_, running)| running.acting().count()).sum::<usize>() == usize::from(SHARDS)
-    }
-
-    /// Whoever acts for a phone's shard knows where it is.
-    fn knows_phones(&mut self) -> bool {
-        let known = |phone: String| {
-            let shard = shard_of(&format!("sip:{phone}@user.invalid"));
-            self.fleet.up().any(|(_, node)| node.acting().any(|acting| acting == shard) && node.knows(&phone))
-        };
-        (0..phones::COUNT).map(phones::name).all(known)
-    }
-
-    fn uses_all(&mut self) -> bool {
-        let used = self.fleet.up().filter_map(|(_, running)| running.standing("carrier")).map(|standing| standing.used);
-        used.sum::<u32>() == CHANNELS
-    }
-
-    fn done(&self) -> Vec<(u64, u64)> {
-        self.fleet.up().map(|(_, running)| self.setup.ledger.done(running.mesh.me())).collect()
-    }
-
-    /// Each node has taken a change, and shown one, since.
-    fn has_taken_changes(&self, before: &[(u64, u64)]) -> bool {
-        let now = self.done();
-        now.len() == self.fleet.seats.len()
-            && now.iter().enumerate().all(|(place, (made, seen))| {
-                let (made_before, seen_before) = before.get(place).copied().unwrap_or_default();
-                *made > made_before && *seen > seen_before
-            })
     }
 
     /// What can be said only at the end.

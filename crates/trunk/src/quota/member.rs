@@ -84,6 +84,8 @@ pub struct Member {
     lost: bool,
     /// By the leader's word more is held than the limit allows.
     over: bool,
+    /// Channels of adopted calls that no leader has counted yet: they may be above the limit.
+    adopted: u32,
     used: u32,
     granted: u32,
     starts: u32,
@@ -118,6 +120,7 @@ impl Member {
             term: Term::default(),
             lost: false,
             over: false,
+            adopted: 0,
             used: 0,
             granted: 0,
             starts: 0,
@@ -172,6 +175,7 @@ impl Member {
         self.used = self.used.saturating_add(1);
         if self.used > self.granted {
             self.granted = self.used;
+            self.adopted = self.adopted.saturating_add(1);
             self.tell_by(now);
         }
         self.settle(now);
@@ -183,7 +187,8 @@ impl Member {
         self.used = self.used.saturating_sub(1);
         if self.limits.channels.is_none() {
             self.granted = self.used;
-        } else if self.over {
+        } else if self.over || self.adopted > 0 {
+            self.adopted = self.adopted.saturating_sub(1);
             self.granted = self.used;
             self.tell_by(now + TELL);
         }

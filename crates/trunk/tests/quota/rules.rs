@@ -425,6 +425,20 @@ fn an_adopted_call_counts_even_above_what_was_granted() {
 }
 
 #[test]
+fn what_an_adopted_call_frees_is_for_nobody_before_the_leader_has_counted_it() {
+    let mut member = member(TEN, WithoutLeader::Spend);
+    (0..2).for_each(|_| member.adopt(T0));
+    let sequence = requests(&mut member)[0].sequence;
+    member.release(T0);
+    assert_eq!((member.used(), member.free()), (1, 0));
+    assert!(matches!(member.try_acquire(T0), Acquire::Ask(_)), "its channel may have been lent anew");
+    // Both are counted by now: the limit is not passed, and the next one stays here.
+    answer(&mut member, T0, sequence, (2, 0), None);
+    member.release(T0);
+    assert_eq!(member.free(), 2);
+}
+
+#[test]
 fn who_has_not_got_its_grant_yet_cannot_say_that_nothing_of_it_is_idle() {
     let mut leader = Leader::new(T0, 9, TERM, TEN, &peers(&[1, 2]));
     tell(&mut leader, T0, request(1, 1, 0, 0));

@@ -71,6 +71,10 @@ impl Member {
 
     fn on_answer(&mut self, now: Instant, open: &Open, granted: Amount, short: Option<Refusal>) {
         self.granted = self.granted.saturating_add(granted.channels);
+        if self.granted <= open.request.held.channels.saturating_add(granted.channels) {
+            // The leader knows of every channel that is held, and has said whether they are too many.
+            self.adopted = 0;
+        }
         self.starts = self.starts.saturating_add(granted.starts);
         self.starts_until = open.sent + VALID;
         if !open.request.stock.is_none() && granted.less(open.request.need).is_none() {
