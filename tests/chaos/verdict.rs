@@ -1,6 +1,6 @@
 //! What the partners heard and the nodes recorded, as a row of the table.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::faults::Fault;
 use crate::partners::Size;
@@ -21,23 +21,25 @@ pub(crate) struct Verdict {
     /// Calls of the node that the fault met.
     carried: u64,
     heard: Report,
-    /// Final records by the caller's Call-ID.
+    /// The callers' Call-IDs that have a final record. One that heard 503 somewhere has one of each node that it tried.
+    callers: BTreeSet<String>,
+    /// Final records by call.
     finals: BTreeMap<String, usize>,
     answered: usize,
 }
 
 impl Verdict {
     pub(crate) fn of(name: &'static str, carried: u64, heard: Report) -> Self {
-        Self { name, carried, heard, finals: BTreeMap::new(), answered: 0 }
+        Self { name, carried, heard, callers: BTreeSet::new(), finals: BTreeMap::new(), answered: 0 }
     }
 
     /// Reads the records of all nodes.
     pub(crate) fn count(&mut self, cluster: &Cluster<'_>) {
-        self.finals.clear();
-        self.answered = 0;
+        (self.callers, self.finals, self.answered) = Default::default();
         for row in cluster.members().iter().flat_map(|member| member.cdrs()).filter(|row| row.last) {
             self.answered += usize::from(row.is_answered());
-            *self.finals.entry(row.ingress_call_id).or_default() += 1;
+            self.callers.insert(row.ingress_call_id);
+            *self.finals.entry(row.call_id).or_default() += 1;
         }
     }
 
@@ -48,7 +50,7 @@ impl Verdict {
     }
 
     pub(crate) fn has_all_records(&self) -> bool {
-        self.finals.len() as u64 >= self.expected() && self.answered as u64 >= self.heard.answered
+        self.callers.len() as u64 >= self.expected() && self.answered as u64 >= self.heard.answered
     }
 
     fn doubled(&self) -> usize {
@@ -56,7 +58,7 @@ impl Verdict {
     }
 
     fn lost(&self) -> u64 {
-        self.expected().saturating_sub(self.finals.len() as u64)
+        self.expected().saturating_sub(self.callers.len() as u64)
     }
 
     /// For how long new calls failed.
@@ -74,7 +76,13 @@ impl Verdict {
         ));
         report(&format!(
             "{:<27} lost: {} established, {} ringing, {setups} setups (within {} ms); pause p50 {} ms, p99 {} ms, at most {} ms",
-            "", heard.failed_answered, heard.failed_ringing, self.dark_ms(), gap.p50, gap.p99, gap.max
+            "",
+            heard.failed_answered,
+            heard.failed_ringing,
+            self.dark_ms(),
+            gap.p50,
+            gap.p99,
+            gap.max
         ));
         report(&format!(
             "{:<27} {} requests of a former owner; {} went to another entrance; records: {} lost, {} doubled",
@@ -90,7 +98,8 @@ impl Verdict {
     #[track_caller]
     pub(crate) fn hold(&self, size: Size, fault: Fault, cluster: &Cluster<'_>) {
         let heard = &self.heard;
-        let why = || format!("{}: {:?}, {:?}\n{heard}\n{}", self.name, heard.failures, heard.callee.failures, cluster.logs());
+        let why =
+            || format!("{}: {:?}, {:?}\n{heard}\n{}", self.name, heard.failures, heard.callee.failures, cluster.logs());
         assert!(heard.answered > 0 && heard.still_open == 0, "{}", why());
         assert_eq!(heard.failed_answered, 0, "an established call was lost: {}", why());
         assert_eq!(heard.stale, 0, "a former owner was heard: {}", why());

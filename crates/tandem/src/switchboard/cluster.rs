@@ -101,6 +101,8 @@ impl Board {
         let change = ClusterChange::Drain { node: member.id, draining: asked.draining };
         match tables.change_cluster(change).await? {
             Outcome::Done { .. } => Ok(()),
+            // It takes part again when it starts, and drains no more.
+            Outcome::Stale(Stale::Fenced(_)) if !asked.draining => Ok(()),
             Outcome::Stale(stale) => Err(Problem::new(409, stale.to_string())),
         }
     }
