@@ -21,7 +21,7 @@ use topology::{Topology, bundled};
 use turmoil::Sim;
 
 /// What one step of the simulation is.
-const TICK: Duration = Duration::from_millis(2);
+const TICK: Duration = Duration::from_millis(4);
 /// Messages within a site take up to so long, and between sites unless a fault says otherwise.
 const NEAR_MS: u64 = 1;
 const FAR_MS: u64 = 30;
