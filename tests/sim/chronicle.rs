@@ -7,7 +7,7 @@ use std::hash::{DefaultHasher, Hasher};
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::layer::SubscriberExt;
@@ -34,14 +34,18 @@ impl Chronicle {
         let pages = Pages { sum: DefaultHasher::new(), lines: Vec::new(), aloud };
         let chronicle = Self(Arc::new(Mutex::new(pages)));
         let sink = chronicle.clone();
-        let network = Targets::new().with_target("turmoil", tracing::Level::TRACE).with_default(tracing::Level::INFO);
+        // Of the network each message once, as it is sent, held or dropped: the rest follows from that.
+        let wanted = filter_fn(|event| match event.target() {
+            "turmoil" => event.is_span() || event.file().is_some_and(|file| file.ends_with("top.rs")),
+            _ => *event.level() <= tracing::Level::INFO,
+        });
         let hashed = tracing_subscriber::fmt::layer()
             .with_ansi(false)
             .with_timer(Simulated)
             // Fields of spans are written down once a kind of formatter: this one is nobody else's.
             .fmt_fields(debug_fn(|writer, field, value| write!(writer, "{field}={value:?} ")))
             .with_writer(move || sink.clone())
-            .with_filter(network);
+            .with_filter(wanted);
         let shown = aloud.then(|| {
             tracing_subscriber::fmt::layer()
                 .with_ansi(false)

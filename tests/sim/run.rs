@@ -14,6 +14,7 @@ use crate::partners::{self, CARRIER, CHANNELS, Load, PBX};
 use crate::phones::{self, PHONES, Phones};
 use crate::wire::outside;
 use mesh::times::Waits;
+use routing::cluster::shard_of;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +22,7 @@ use topology::{Topology, bundled};
 use turmoil::Sim;
 
 /// What one step of the simulation is.
-const TICK: Duration = Duration::from_millis(2);
+const TICK: Duration = Duration::from_millis(4);
 /// Messages within a site take up to so long, and between sites unless a fault says otherwise.
 const NEAR_MS: u64 = 1;
 const FAR_MS: u64 = 30;
@@ -286,6 +287,14 @@ impl Run<'_> {
                 running.mesh.peers().iter().map(|peer| (peer.id, peer.state, peer.linked)).collect::<Vec<_>>(),
             )
         };
-        self.fleet.up().map(line).collect::<Vec<_>>().join("\n")
+        let phone = |phone: String| {
+            let shard = shard_of(&format!("sip:{phone}@user.invalid"));
+            let place = self.fleet.up().next().map(|(_, running)| running.tables.cluster().shard(shard).clone());
+            let known: Vec<_> =
+                self.fleet.up().filter(|(_, node)| node.knows(&phone)).map(|(seat, _)| &seat.node.name).collect();
+            format!("{phone}: known to {known:?}, shard {shard}: {place:?}")
+        };
+        let phones = (0..phones::COUNT).map(phones::name).map(phone);
+        self.fleet.up().map(line).chain(phones).collect::<Vec<_>>().join("\n")
     }
 }

@@ -60,7 +60,11 @@ pub(crate) async fn ask(shared: &Shared, ask: Ask, place: Option<OwnedSemaphoreP
         question.pending = matches!(answer, Err(Refusal::Pending));
         let what = match answer {
             Ok(reply) => {
-                see(shared, reply.index).await;
+                if !see(shared, reply.index).await && matches!(*question.ask, Ask::ReadIndex) {
+                    // Whoever asks for this goes on to read what would be too old.
+                    let what = "the leader answers, but what it has committed does not come here".to_owned();
+                    return Err(Error::NoQuorum { what });
+                }
                 return Ok(reply.done);
             }
             Err(Refusal::Pending) => {
@@ -153,11 +157,13 @@ pub(crate) async fn serve(shared: &Shared, from: NodeId, body: Bytes) -> Result<
     write_frame(&answer, &[])
 }
 
-/// Waits until this node has applied an entry. It is made all the same if that takes too long.
-async fn see(shared: &Shared, index: u64) {
+/// Waits until this node has applied an entry; `false` if that takes too long. What was asked for is made all the same.
+async fn see(shared: &Shared, index: u64) -> bool {
     let mut applied = shared.core.replica.applied.subscribe();
     let seen = applied.wait_for(|applied| *applied >= index);
-    if tokio::time::timeout(PATIENCE, seen).await.is_err() {
+    let in_time = tokio::time::timeout(PATIENCE, seen).await.is_ok();
+    if !in_time {
         tracing::warn!(index, "tables: a change is made, and this node does not see it yet");
     }
+    in_time
 }

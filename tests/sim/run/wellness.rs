@@ -6,7 +6,8 @@ use crate::phones;
 use routing::cluster::{SHARDS, shard_of};
 
 impl Run<'_> {
-    /// All nodes are up, hear each other and hold their leases, and each acts for its share of the shards.
+    /// All nodes are up, hear each other and hold their leases, each acts for its share of the shards, and every
+    /// shard has a backup.
     pub(super) fn is_well(&mut self) -> bool {
         let nodes = self.fleet.seats.len();
         let share = usize::from(SHARDS) / nodes;
@@ -18,7 +19,13 @@ impl Run<'_> {
                 && acting * 10 <= share * 11 + 10
         };
         let up: Vec<_> = self.fleet.up().map(|(_, running)| running).collect();
-        up.len() == nodes
+        // What is registered is kept twice: until each shard has its backup again a death may cost something.
+        let kept_twice = up.iter().all(|running| {
+            let cluster = running.tables.cluster();
+            cluster.shards().iter().all(|shard| shard.backup.is_some() && shard.backup != shard.owner)
+        });
+        kept_twice
+            && up.len() == nodes
             && up.iter().all(well)
             && up.iter().map(|running| running.acting().count()).sum::<usize>() == usize::from(SHARDS)
     }

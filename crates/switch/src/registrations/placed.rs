@@ -77,6 +77,7 @@ pub(super) async fn protect(shell: &Shell, aor: &str) {
     let Some(backup) = backup_of(&shell.cluster, aor) else { return };
     let copies = Said::Copy(shell.contacts.copy(aor, clock::now())).encode();
     if shell.cluster.ask(backup, Kind::Registration, copies, COPY).await.is_none() {
+        tracing::debug!(backup, "a registration stands without a copy");
         metrics::counter!("tandem_registrations_unprotected_total").increment(1);
     }
 }
