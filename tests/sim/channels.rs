@@ -55,10 +55,15 @@ impl Channels {
                 Some(before) => (before.adopted, before.apart.min(standing.used)),
             };
             self.lives.insert(me, Life { incarnation: life, ended, adopted, apart });
-            used += standing.used - apart;
-            held += if ended { 0 } else { standing.held.saturating_sub(adopted) };
+            // A call that ended when its node did gives its channel back when its parties have said so.
+            let unsure = running.unsure(trunk).min(standing.used - apart);
+            used += standing.used - apart - unsure;
+            held += if ended { 0 } else { standing.held.saturating_sub(adopted.max(unsure)) };
             carried += apart;
-            shown.push(format!("{} uses {} of {}, {apart} apart", seat.node.name, standing.used, standing.held));
+            shown.push(format!(
+                "{} uses {} of {}, {apart} apart, {unsure} unsure",
+                seat.node.name, standing.used, standing.held
+            ));
         }
         self.most = self.most.max(used + carried);
         if used > limit || held > limit {

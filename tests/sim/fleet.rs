@@ -168,10 +168,17 @@ impl Running {
         self.shell.trunks.standings(&self.tables.view()).into_iter().find(|standing| &*standing.name == trunk)
     }
 
+    /// Channels of a trunk that are held by calls which may have ended with their node.
+    pub(crate) fn unsure(&self, trunk: &str) -> u32 {
+        u32::try_from(self.shell.protect.unsure(&self.shell, trunk)).unwrap_or(u32::MAX)
+    }
+
     /// Whether it knows where a phone is.
     pub(crate) fn knows(&self, phone: &str) -> bool {
         let _entered = self.runtime.enter();
-        self.shell.contacts.list(None, 1000, clock::now(), |_| true).iter().any(|listed| &*listed.aor == phone)
+        let user = |aor: &str| sip::uri::Uri::parse(aor).and_then(|uri| uri.user.map(str::to_owned));
+        let known = self.shell.contacts.list(None, 1000, clock::now(), |_| true);
+        known.iter().any(|address| user(&address.aor).as_deref() == Some(phone))
     }
 
     /// Whether nothing of a call is left: no channel and no port.

@@ -30,6 +30,14 @@ impl Call {
         self.core.caller.as_ref().is_some_and(|caller| caller.emergency)
     }
 
+    /// Whether it is answered, and neither party nor we wait for an answer: it can move to another node at this moment.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        let core = &self.core;
+        let settled = core.rejoin.is_none() && core.parting.is_none() && core.media.open_offer().is_none();
+        matches!(self.state, State::Connected(_)) && settled && !core.tx.is_needed()
+    }
+
     /// Whether somebody has answered it and it goes on.
     #[must_use]
     pub const fn is_answered(&self) -> bool {

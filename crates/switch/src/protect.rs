@@ -131,6 +131,14 @@ impl Protect {
         }
     }
 
+    /// Channels of a trunk that are held by calls of nodes that are gone, whose parties have not said yet that they go on: some of
+    /// those calls may have ended when their node did.
+    pub fn unsure(&self, shell: &Shell, trunk: &str) -> usize {
+        let calls = shell.calls.directory.some(usize::MAX).into_iter().map(|(_, call)| call.cell);
+        let unsure = calls.filter(|cell| cell.guard.is_unsure()).map(|cell| cell.holds(trunk)).sum::<usize>();
+        unsure + self.heir.holds(trunk)
+    }
+
     /// A leg of a call that was taken over has heard from its peer.
     pub(crate) fn moved(&self, cell: &CallCell, now: Instant, remote: SocketAddr, outcome: Moved) {
         self.heir.said(now, remote, outcome);

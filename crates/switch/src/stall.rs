@@ -10,12 +10,15 @@ use std::time::Duration;
 const LONG: Duration = Duration::from_secs(1);
 /// So long after waking the sockets are emptied.
 const DEAF: Duration = Duration::from_millis(200);
+/// So long after waking a node without a lease is not sure of its calls.
+const UNSURE: Duration = Duration::from_secs(15);
 
 /// See the module.
 #[derive(Default)]
 pub struct Stall {
     ticked: AtomicU64,
     deaf_until: AtomicU64,
+    woken: AtomicU64,
 }
 
 impl Stall {
@@ -24,8 +27,16 @@ impl Stall {
         let last = Instant::from_micros(self.ticked.swap(now.as_micros(), Ordering::AcqRel));
         if last > Instant::ORIGIN && now.since(last) > LONG {
             tracing::warn!(stood_still = ?now.since(last), "this process stood still; what waited in its sockets is dropped");
+            self.woken.store(now.as_micros(), Ordering::Release);
             self.deaf_until.store((now + DEAF).as_micros(), Ordering::Release);
         }
+    }
+
+    /// Whether this node may have been given up while it stood still, and not know it yet.
+    pub(crate) fn has_just_woken(&self, now: Instant) -> bool {
+        let (last, woken) = (self.ticked.load(Ordering::Acquire), self.woken.load(Ordering::Acquire));
+        let sleeps = last > 0 && now.since(Instant::from_micros(last)) > LONG;
+        sleeps || woken > 0 && now.since(Instant::from_micros(woken)) < UNSURE
     }
 
     /// Whether a datagram that is read now may have waited since before.

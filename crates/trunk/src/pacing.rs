@@ -141,6 +141,11 @@ impl<T> Pacer<T> {
         }
     }
 
+    /// Those that wait.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.urgent.iter().chain(&self.waiting).map(|entry| &entry.what)
+    }
+
     /// How many wait.
     #[must_use]
     pub fn len(&self) -> usize {

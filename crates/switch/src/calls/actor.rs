@@ -6,12 +6,14 @@ use crate::clock;
 use crate::protect::guard::Leaving;
 use crate::shell::{Performed, Shell};
 use ::call::effect::Point;
+use ::call::record::Record;
 use ::call::{Call, CallId, Effect, Input, Summary};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use sip::clock::{Instant, Now};
-use sip::{Builder, Flow, Message};
+use sip::peek::Peek;
+use sip::{Builder, Flow, Message, Method};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,6 +102,8 @@ pub struct Running {
     /// Whether the pure call has seen anything yet.
     begun: bool,
     lingers: bool,
+    /// What this node must not do while it has no lease; everything else waits behind it.
+    stash: Option<Effect>,
 }
 
 impl Actor for CallActor {
@@ -153,7 +157,7 @@ impl Actor for CallActor {
         if over {
             state.shell.forget(state.id, &state.me.cell);
             myself.stop(None);
-        } else if !state.lingers && state.call.lock().is_lingering() {
+        } else if !state.lingers && state.stash.is_none() && state.call.lock().is_lingering() {
             state.lingers = true;
             let lingering = Lingering::new(state.id, Arc::clone(&state.call), Arc::clone(&state.me.cell));
             state.shell.calls.directory.linger(state.id, lingering);
@@ -166,17 +170,45 @@ impl Actor for CallActor {
 
 impl Running {
     fn new(id: CallId, call: Call, me: CallRef, shell: Arc<Shell>) -> Box<Self> {
-        Box::new(Self { id, call: Arc::new(Mutex::new(call)), me, shell, begun: false, lingers: false })
+        Box::new(Self { id, call: Arc::new(Mutex::new(call)), me, shell, begun: false, lingers: false, stash: None })
     }
 
     /// Takes a turn; whether the call is over.
     fn turn(&mut self, take: impl FnOnce(&mut Turn<'_>)) -> bool {
         let (cell, actor) = (&self.me.cell, Some(&self.me.actor));
         let (call, shell) = (&self.call, &self.shell);
-        let mut turn = Turn { id: self.id, call, cell, actor, shell, begun: self.begun, over: false };
+        let stash = &mut self.stash;
+        let mut turn =
+            Turn { id: self.id, call, cell, actor, shell, stash, begun: self.begun, asked: false, over: false };
         take(&mut turn);
         self.begun = turn.begun;
         turn.over
+    }
+}
+
+/// Whether a node without a lease must not do it: begin something within a dialog, or close the record of an answered call. A
+/// request that a party has just sent here is passed on: it would have gone elsewhere, had the call been taken.
+fn is_curbed(effect: &Effect, asked: bool) -> bool {
+    match effect {
+        Effect::Send { bytes, .. } => {
+            let within = |peek: Peek<'_>| {
+                !peek.to_tag.is_empty() && !matches!(peek.method, None | Some(Method::Ack | Method::Prack))
+            };
+            !asked && Peek::of(bytes).is_some_and(within)
+        }
+        Effect::Record(Record::Close(row)) => row.is_final && row.answered.is_some(),
+        Effect::Record(Record::Open(_))
+        | Effect::Admit { .. }
+        | Effect::Seize { .. }
+        | Effect::Leave { .. }
+        | Effect::Surrender { .. }
+        | Effect::Outcome { .. }
+        | Effect::Anchor { .. }
+        | Effect::Steer(_)
+        | Effect::FreeMedia
+        | Effect::Checkpoint(_)
+        | Effect::Event(_)
+        | Effect::Ended => false,
     }
 }
 
@@ -185,7 +217,10 @@ impl Running {
 enum Voice {
     /// It may.
     Free,
-    /// Not now: this node has no lease, and another one may take the call.
+    /// This node has no lease: what a party asks for is passed on, but nothing is begun within a dialog, and no record of an
+    /// answered call is closed. Another node may take the call.
+    Curbed,
+    /// Not at all: this node has just stood still, or asks another one to take the call.
     Mute,
     /// Never again: another node has taken it, or may have.
     Gone,
@@ -198,7 +233,10 @@ pub(super) struct Turn<'a> {
     pub(super) cell: &'a Arc<CallCell>,
     pub(super) actor: Option<&'a ActorRef<CallMessage>>,
     pub(super) shell: &'a Arc<Shell>,
+    pub(super) stash: &'a mut Option<Effect>,
     pub(super) begun: bool,
+    /// A message of a party has begun it.
+    pub(super) asked: bool,
     pub(super) over: bool,
 }
 
@@ -216,12 +254,18 @@ impl Turn<'_> {
                 self.arm(Some(now.mono + MUTE_LOOK));
                 return;
             }
-            Voice::Mute | Voice::Free => {}
+            // Time does not pass for a call that may not do what is due.
+            Voice::Curbed if self.stash.is_some() && matches!(message, CallMessage::Alarm) => {
+                self.arm(Some(now.mono + MUTE_LOOK));
+                return;
+            }
+            Voice::Mute | Voice::Curbed | Voice::Free => {}
         }
         let message = match self.part(now, message) {
             Some(message) => message,
             None => return self.settle(now),
         };
+        self.asked = matches!(message, CallMessage::Sip { .. });
         match message {
             CallMessage::Sip { bytes, flow } => self.receive(now, bytes, flow),
             CallMessage::Kept | CallMessage::Pack(_) | CallMessage::Stay | CallMessage::Left => {}
@@ -283,7 +327,7 @@ impl Turn<'_> {
         match message {
             CallMessage::Pack(reply) => {
                 let free = self.voice(now) == Voice::Free && self.cell.guard.held_until().is_none();
-                let packed = (free && self.call.lock().is_held()).then(|| {
+                let packed = (free && self.stash.is_none() && self.call.lock().is_quiet()).then(|| {
                     self.cell.guard.leave(Leaving::Packed);
                     Bytes::from(self.call.lock().checkpoint(now))
                 });
@@ -325,7 +369,7 @@ impl Turn<'_> {
         }
         let Some(life) = self.cell.guard.life() else { return Voice::Free };
         if !self.shell.cluster.holds_lease(now.mono) {
-            Voice::Mute
+            if self.shell.stall.has_just_woken(now.mono) { Voice::Mute } else { Voice::Curbed }
         } else if life != self.shell.cluster.incarnation() {
             Voice::Gone
         } else {
@@ -341,9 +385,15 @@ impl Turn<'_> {
 
     /// Performs everything that the call wants done, as far as it may be seen already, then arms the alarm.
     fn settle(&mut self, now: Now) {
-        let mute = matches!(self.voice(now), Voice::Mute);
-        while !mute && self.cell.guard.held_until().is_none() {
-            let Some(effect) = self.call.lock().poll_effect() else { break };
+        let voice = self.voice(now);
+        while voice != Voice::Mute && self.cell.guard.held_until().is_none() {
+            let stashed = self.stash.take();
+            let asked = self.asked && stashed.is_none();
+            let Some(effect) = stashed.or_else(|| self.call.lock().poll_effect()) else { break };
+            if voice == Voice::Curbed && is_curbed(&effect, asked) {
+                *self.stash = Some(effect);
+                break;
+            }
             match effect {
                 Effect::Ended => self.over = true,
                 Effect::Checkpoint(point) => self.checkpoint(now, point),
@@ -364,8 +414,9 @@ impl Turn<'_> {
             }
         }
         if !self.over {
-            let look = mute.then(|| now.mono + MUTE_LOOK);
-            let own = self.call.lock().poll_timeout().filter(|_| !mute);
+            let waits = voice == Voice::Mute || self.stash.is_some();
+            let look = waits.then(|| now.mono + MUTE_LOOK);
+            let own = self.call.lock().poll_timeout().filter(|_| !waits);
             self.arm(own.into_iter().chain(look).chain(self.cell.guard.held_until()).min());
         }
     }

@@ -139,6 +139,11 @@ impl CallCell {
         self.channels.lock().push(Arc::clone(trunk));
     }
 
+    /// How many channels of a trunk it holds.
+    pub(crate) fn holds(&self, trunk: &str) -> usize {
+        self.channels.lock().iter().filter(|held| ***held == *trunk).count()
+    }
+
     /// Crosses out a channel; `false` if this call holds none of that trunk.
     #[must_use]
     pub fn gave(&self, trunk: &str) -> bool {

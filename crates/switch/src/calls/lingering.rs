@@ -35,8 +35,17 @@ impl Lingering {
     /// A panic stays within the call, as it would with an actor: the call is forgotten. Its record is closed already.
     pub(super) fn take(&self, shell: &Arc<Shell>, message: CallMessage) -> bool {
         let done = catch_unwind(AssertUnwindSafe(|| {
-            let mut turn =
-                Turn { id: self.id, call: &self.call, cell: &self.cell, actor: None, shell, begun: true, over: false };
+            let mut turn = Turn {
+                id: self.id,
+                call: &self.call,
+                cell: &self.cell,
+                actor: None,
+                shell,
+                stash: &mut None,
+                begun: true,
+                asked: false,
+                over: false,
+            };
             turn.take(clock::now(), message);
             turn.over
         }));

@@ -189,6 +189,11 @@ impl Guard {
         both.then_some(took)
     }
 
+    /// Whether the call came from a node that is gone, and its parties have not said yet that it goes on.
+    pub(crate) fn is_unsure(&self) -> bool {
+        self.0.lock().taken.is_some()
+    }
+
     /// The call could not be kept; whether that is news.
     pub(super) fn gone(&self) -> bool {
         self.0.lock().taken.take().is_some()

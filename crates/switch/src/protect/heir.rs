@@ -186,6 +186,11 @@ impl Heir {
         });
     }
 
+    /// Channels of a trunk that calls hold which wait for their turn.
+    pub(super) fn holds(&self, trunk: &str) -> usize {
+        self.waiting.lock().iter().map(|orphan| orphan.cell.holds(trunk)).sum()
+    }
+
     /// What the peer of a leg said.
     pub(super) fn said(&self, now: Instant, peer: SocketAddr, outcome: Moved) {
         let said = match outcome {

@@ -16,6 +16,8 @@ use std::time::Duration;
 const PAGE: usize = 1_024;
 /// How long a node may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How often it is said that records wait.
+const COMPLAIN: Duration = Duration::from_secs(60);
 /// How often it is tried.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -24,9 +26,20 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub(super) struct Records {
     is_asking: AtomicBool,
     next: Mutex<Option<Instant>>,
+    complained: Mutex<Option<Instant>>,
 }
 
 impl Records {
+    /// Whether it is time to say once more that records wait.
+    fn may_complain(&self) -> bool {
+        let (now, mut last) = (crate::clock::now().mono, self.complained.lock());
+        let may = last.is_none_or(|last| now.since(last) >= COMPLAIN);
+        if may {
+            *last = Some(now);
+        }
+        may
+    }
+
     /// Asks, if anything waits.
     pub(super) fn follow(&self, shell: &Arc<Shell>, now: Instant) {
         metrics::gauge!("tandem_cdr_undecided")
@@ -72,10 +85,12 @@ pub(super) async fn ask_all(shell: &Arc<Shell>, calls: &[CallId]) -> Option<(FxH
     for member in others {
         let said = Said::Ask { calls: calls.to_vec() };
         let Some(known) = shell.cluster.ask(member.id, Kind::Checkpoint, said.encode(), PATIENCE).await else {
-            tracing::warn!(
-                node = %member.name, calls = calls.len(),
-                "records of an earlier life wait: this node cannot say whether it has taken those calls; if it is gone for good, remove it"
-            );
+            if shell.protect.records.may_complain() {
+                tracing::warn!(
+                    node = %member.name, calls = calls.len(),
+                    "records of an earlier life wait: this node cannot say whether it has taken those calls; if it is gone for good, remove it"
+                );
+            }
             return None;
         };
         let known = Known::decode(&known)?;
