@@ -170,7 +170,7 @@ pub(crate) async fn carrier() -> turmoil::Result {
     let at: SocketAddr = CARRIER.parse()?;
     loop {
         exchange.wait(tokio::time::Instant::now() + Duration::from_secs(1)).await;
-        exchange.work(|from| Some(Agent::new(at, from, Script::default())));
+        exchange.work(|from| Some(Agent::new(at, from, Script { forgets: true, ..Script::default() })));
     }
 }
 
@@ -190,7 +190,7 @@ pub(crate) async fn pbx(nodes: Vec<SocketAddr>, seed: u64, load: Rc<Load>) -> tu
             let lasts = chance.random_range(load.lasts_ms.borrow().clone());
             let node = *nodes.choose(&mut chance).expect("nodes");
             load.offered.set(load.offered.get() + 1);
-            let mut agent = Agent::new(at, node, Script::hanging_up(lasts));
+            let mut agent = Agent::new(at, node, Script { forgets: true, ..Script::hanging_up(lasts) });
             agent.name = load.offered.get().to_string();
             let now = exchange.now();
             agent.call(now, "442071230000");

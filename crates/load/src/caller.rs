@@ -123,10 +123,11 @@ fn on_invite_response(call: &mut Call, cx: &mut Context<'_>, code: u16, message:
         100..=199 if open => on_provisional(call, cx, code),
         100..=199 => {}
         200..=299 if open => on_answer(call, cx, message),
-        200..=299 => {
+        200..=299 if *call.dialog.remote == *message.to => {
             cx.tally.seen_again += 1;
             acknowledge(call, cx);
         }
+        200..=299 => dismiss(call, cx, message),
         _ => {
             acknowledge_refusal(call, cx, message);
             if open {
@@ -176,6 +177,27 @@ fn on_answer(call: &mut Call, cx: &mut Context<'_>, message: &wire::Message<'_>)
         call.speak(cx);
     } else {
         call.leave(cx);
+    }
+}
+
+/// An entrance that was passed over, or another fork, answers all the same: ACK, then BYE (RFC 3261 §13.2.2.4).
+fn dismiss(call: &Call, cx: &mut Context<'_>, message: &wire::Message<'_>) {
+    let of = &call.dialog;
+    let mut fork = Dialog {
+        call_id: of.call_id.clone(),
+        local: of.local.clone(),
+        remote: message.to.into(),
+        target: of.target.clone(),
+        routes: Vec::new(),
+        next_hop: of.next_hop,
+        cseq: call.invite_cseq + 1,
+        branch: format!("{}k", of.branch).into(),
+    };
+    fork.establish(message, true);
+    let own = cx.own;
+    for (method, cseq) in [("ACK", call.invite_cseq), ("BYE", fork.cseq)] {
+        let line = Line { method, cseq, suffix: "d", extra: "", body: "" };
+        cx.out.push(fork.next_hop, |out| fork.write(out, own, line));
     }
 }
 

@@ -349,7 +349,7 @@ impl Agent {
             return self.answer_last(now, 500, None);
         }
         // Whoever has hung up knows the dialog no more, also where nobody was there to hear it (RFC 3261 §15.1.1).
-        if self.seen.ended && matches!(message.method(), Method::Invite | Method::Update) {
+        if self.script.forgets && self.seen.ended && matches!(message.method(), Method::Invite | Method::Update) {
             return self.answer_last(now, 481, None);
         }
         if message.method() == Method::Notify {

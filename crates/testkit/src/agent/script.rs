@@ -65,6 +65,8 @@ pub struct Script {
     pub moves: Vec<(u16, &'static [(&'static str, &'static str)])>,
     /// Answers no INVITE within its dialog.
     pub mute: bool,
+    /// Having hung up it knows its dialog no more.
+    pub forgets: bool,
     /// As caller: the user part of From.
     pub user: &'static str,
     /// As caller: name and password for a digest.
@@ -96,6 +98,7 @@ impl Default for Script {
             busy: 0,
             moves: Vec::new(),
             mute: false,
+            forgets: false,
             user: "+442071230001",
             password: None,
             max_forwards: 70,
