@@ -4,7 +4,7 @@ use crate::world::{Dice, MILLI, SECOND, Weather, World};
 use routing::model::WithoutLeader;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
-use trunk::quota::{Limits, Refusal};
+use trunk::quota::{Limits, Refusal, SETTLE};
 
 /// Runs a story for many seeds and says which one failed.
 fn seeds(story: fn(u64)) {
@@ -105,6 +105,8 @@ fn the_limit_holds_on_a_bad_day_and_all_of_it_is_there_afterwards() {
         let mut world = world(seed);
         bad_day(&mut world, 6 * SECOND);
         calm_down(&mut world);
+        // What those who died held is counted for so long.
+        world.after(SETTLE);
         let least = world.limits.channels.into_iter().chain(world.limits.cps).min().unwrap();
         assert_eq!(rush(&mut world), usize::try_from(least).unwrap());
         world.check_rate();
