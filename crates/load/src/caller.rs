@@ -37,6 +37,7 @@ pub(crate) fn start(serial: u64, run: u64, cx: &mut Context<'_>) -> Call {
         invite_cseq: 1,
         started: cx.now,
         rang: false,
+        dismissed: None,
         retry: Some(Retry::new(cx, u64::MAX)),
         due: None,
         alarm: None,
@@ -127,7 +128,13 @@ fn on_invite_response(call: &mut Call, cx: &mut Context<'_>, code: u16, message:
             cx.tally.seen_again += 1;
             acknowledge(call, cx);
         }
-        200..=299 => dismiss(call, cx, message),
+        200..=299 => {
+            if call.dismissed.as_deref() != Some(message.to) {
+                cx.tally.dismissed += 1;
+                call.dismissed = Some(message.to.into());
+            }
+            dismiss(call, cx, message);
+        }
         _ => {
             acknowledge_refusal(call, cx, message);
             if open {

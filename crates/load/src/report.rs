@@ -45,6 +45,9 @@ pub struct Report {
     /// Calls that were answered from another address than they were placed at.
     #[serde(default)]
     pub rescued: u64,
+    /// Further answers of a call, from an entrance that it had passed over or from another fork; each was ended at once.
+    #[serde(default)]
+    pub dismissed: u64,
     /// Requests within calls from an address that the switch had moved away from: its former owner is not silent.
     #[serde(default)]
     pub stale: u64,
@@ -181,7 +184,12 @@ impl fmt::Display for Report {
         }
         if self.failed_over + self.moved + callee.moved > 0 {
             let (over, callers, callees) = (self.failed_over, self.moved, callee.moved);
-            writeln!(f, "moved       {callers} callers and {callees} callees; {over} calls went to another entrance")?;
+            let late = self.dismissed;
+            writeln!(
+                f,
+                "moved       {callers} callers and {callees} callees; {over} calls went to another entrance, \
+                 {late} of them answered at both"
+            )?;
         }
         writeln!(
             f,

@@ -38,6 +38,7 @@ pub(crate) struct Tally {
     /// Calls that went to another entrance, and those with which the switch went on from another address.
     pub(crate) failed_over: u64,
     pub(crate) rescued: u64,
+    pub(crate) dismissed: u64,
     pub(crate) stale: u64,
     pub(crate) failed_ringing: u64,
     pub(crate) failed_answered: u64,
@@ -121,6 +122,7 @@ impl Tally {
             failed_over: self.failed_over,
             moved: self.moved,
             rescued: self.rescued,
+            dismissed: self.dismissed,
             stale: self.stale,
             failed_ringing: self.failed_ringing,
             failed_answered: self.failed_answered,

@@ -8,8 +8,8 @@
 //! - Who has joined, who is fenced and who leads is committed in one order, and each node learns it in that order. So a
 //!   leader of the past does not know members that joined after it was replaced. A member is made when the tables hold
 //!   the join of its own incarnation.
-//! - A node is fenced only when it can use nothing any more. Whoever is made leader hears of each fencing of the last
-//!   second once more: what it does not know of the dead it waits for.
+//! - A node is fenced only when it can use nothing any more. Whoever is made leader hears of each fencing that is
+//!   not older than [`SETTLE`] once more: what it does not know of the dead it waits for.
 
 pub mod leader;
 pub mod member;
@@ -30,8 +30,9 @@ pub const RETRY: Duration = Duration::from_millis(150);
 pub const PATIENCE: Duration = Duration::from_secs(2);
 /// A leader out of reach is asked again so often.
 pub const PROBE: Duration = Duration::from_secs(1);
-/// Longest wait of a call for the leader's answer.
-pub const MAX_WAIT: Duration = Duration::from_secs(3);
+/// Longest wait of a call for the leader's answer: longer than [`SETTLE`] and the making of a leader together, so that no
+/// call is refused only because somebody has died.
+pub const MAX_WAIT: Duration = Duration::from_secs(5);
 /// Calls of one node that may wait for the leader at a time.
 pub const MAX_WAITING: usize = 4096;
 /// Call starts expire so long after the member asked for them.

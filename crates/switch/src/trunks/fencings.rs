@@ -8,8 +8,8 @@ use sip::clock::Instant;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// A leader that is made now hears of what ended within this time.
-const RECENT: Duration = Duration::from_secs(3);
+/// A leader that is made now hears of what ended within this time: what ended before is settled.
+const RECENT: Duration = ::trunk::quota::SETTLE;
 
 /// What was seen of the members so far.
 #[derive(Default)]
@@ -55,9 +55,9 @@ impl Fencings {
         changed
     }
 
-    /// The lives that have ended a short while ago.
-    pub(super) fn recent(&self, now: Instant) -> Vec<(NodeId, u64)> {
+    /// The lives that have ended a short while ago, and since when they are known to have.
+    pub(super) fn recent(&self, now: Instant) -> Vec<(NodeId, u64, Instant)> {
         let seen = self.0.lock();
-        seen.ended.iter().filter(|(_, _, at)| now.since(*at) < RECENT).map(|(node, life, _)| (*node, *life)).collect()
+        seen.ended.iter().copied().filter(|(_, _, at)| now.since(*at) < RECENT).collect()
     }
 }

@@ -34,10 +34,12 @@ impl Leading {
         }
         let Some((_, leader)) = &mut self.leader else { return };
         let recent = fencings.recent(now);
-        for (node, incarnation) in recent.iter().copied().filter(|life| !self.told.contains(life)) {
-            leader.handle_input(now, quota::leader::Input::Fenced { node, incarnation });
+        for (node, incarnation, at) in recent.iter().copied() {
+            if !self.told.contains(&(node, incarnation)) {
+                leader.handle_input(now, quota::leader::Input::Fenced { node, incarnation, at });
+            }
         }
-        self.told = recent;
+        self.told = recent.into_iter().map(|(node, incarnation, _)| (node, incarnation)).collect();
         if !is_new {
             leader.handle_input(now, quota::leader::Input::Members(members));
             leader.resize(now, limits);

@@ -26,6 +26,8 @@ pub enum Input {
         node: u64,
         /// Which life.
         incarnation: u64,
+        /// Since when, by the leader's clock: not before it was fenced.
+        at: Instant,
     },
 }
 
@@ -99,7 +101,7 @@ impl Leader {
         match input {
             Input::Request(request) => self.on_request(now, &request),
             Input::Members(members) => self.list(now, &members),
-            Input::Fenced { node, incarnation } => self.on_fenced(now, (node, incarnation)),
+            Input::Fenced { node, incarnation, at } => self.on_fenced(now, (node, incarnation), at),
         }
         self.share(now);
     }

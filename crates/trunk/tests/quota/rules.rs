@@ -224,7 +224,7 @@ fn a_new_leader_lends_nothing_before_everybody_has_told_what_it_holds() {
     assert_eq!(given(&tell(&mut leader, T0, request(2, 1, 5, 0)), 1), None);
     leader.handle_timeout(T0 + RETRY);
     assert!(matches!(said(&mut leader)[..], [(3, Notice::Ask { .. })]), "who has not answered is asked again");
-    leader.handle_input(T0, leader::Input::Fenced { node: 3, incarnation: 1 });
+    leader.handle_input(T0, leader::Input::Fenced { node: 3, incarnation: 1, at: T0 });
     assert_eq!(given(&said(&mut leader), 1), None, "its calls are being taken over");
     leader.handle_timeout(T0 + SETTLE);
     // The other two have to say that they have nothing idle, before the rest is refused.
@@ -251,7 +251,7 @@ fn what_the_dead_held_comes_back_when_they_are_fenced_and_their_calls_taken_over
     leader.handle_input(T0, leader::Input::Members(dead));
     let refused = tell(&mut leader, T0, request(1, 2, 0, 5));
     assert_eq!(given(&refused, 1), Some(2), "nobody waits for the dead, and nobody takes what they hold");
-    leader.handle_input(T0, leader::Input::Fenced { node: 2, incarnation: 1 });
+    leader.handle_input(T0, leader::Input::Fenced { node: 2, incarnation: 1, at: T0 });
     assert_eq!(given(&tell(&mut leader, T0, request(1, 3, 2, 8)), 1), None, "it waits");
     // Node 1 takes over three of the calls.
     tell(&mut leader, T0, request(1, 4, 5, 8));

@@ -456,25 +456,29 @@ impl World {
             self.node(id).applied += 1;
             let members = self.members(at + 1);
             let recent = |(when, commit): &(u64, Commit)| match *commit {
-                Commit::Fence(node, incarnation) if when + SECOND + 2 * self.lag > now => Some((node, incarnation)),
+                Commit::Fence(node, incarnation) if when + SECOND + 2 * self.lag > now => {
+                    Some((node, incarnation, *when))
+                }
                 Commit::Fence(..) | Commit::Join(..) | Commit::Lead(..) => None,
             };
             let recent: Vec<_> = self.log[..at].iter().filter_map(recent).collect();
             let node = self.node(id);
-            let clock = node.clock(now);
+            let (clock, offset) = (node.clock(now), node.offset);
             match commit {
                 Commit::Join(..) => {}
                 Commit::Fence(node_, incarnation) => {
                     if let Some(leader) = &mut node.leader {
-                        leader.handle_input(clock, leader::Input::Fenced { node: node_, incarnation });
+                        leader.handle_input(clock, leader::Input::Fenced { node: node_, incarnation, at: clock });
                     }
                 }
                 Commit::Lead(to, term) => {
                     node.member.handle_input(clock, member::Input::Leader { node: to, term });
                     node.leader = (to == id && term.incarnation == life).then(|| {
                         let mut leader = Leader::new(clock, id, term, limits, &members);
-                        for (node, incarnation) in recent {
-                            leader.handle_input(clock, leader::Input::Fenced { node, incarnation });
+                        for (node, incarnation, at) in recent {
+                            // The shell may have seen it later, so this is the strictest that it can say.
+                            let at = Instant::from_micros(at + offset);
+                            leader.handle_input(clock, leader::Input::Fenced { node, incarnation, at });
                         }
                         leader
                     });

@@ -166,7 +166,7 @@ impl Leader {
         }
     }
 
-    pub(super) fn on_fenced(&mut self, now: Instant, key: Key) {
+    pub(super) fn on_fenced(&mut self, now: Instant, key: Key, at: Instant) {
         self.queue.retain(|other| *other != key);
         match self.members.get_mut(&key) {
             Some(entry) if entry.fenced_at.is_some() => {}
@@ -175,20 +175,20 @@ impl Leader {
                     bucket.spend(now, entry.lent, now);
                 }
                 entry.lent = 0;
-                entry.fenced_at = Some(now);
+                entry.fenced_at = Some(at);
             }
             Some(_) => {
                 self.members.remove(&key);
-                self.wait_for_the_unknown(now);
+                self.wait_for_the_unknown(at);
             }
-            None if self.counting => self.wait_for_the_unknown(now),
+            None if self.counting => self.wait_for_the_unknown(at),
             None => {}
         }
     }
 
     /// Somebody is dead whose channels and starts were never told: others may be taking over its calls just now.
-    fn wait_for_the_unknown(&mut self, now: Instant) {
-        self.unsettled_until = Some(now + SETTLE);
+    fn wait_for_the_unknown(&mut self, at: Instant) {
+        self.unsettled_until = self.unsettled_until.max(Some(at + SETTLE));
         self.rested = false;
     }
 
