@@ -247,7 +247,12 @@ impl Line {
         let code = match message.method {
             "ACK" => return,
             "INVITE" if message.header("To").contains(";tag=") => {
-                self.legs.with(id, |leg| leg.target = message.contact().to_owned()).map_or(481, |()| 200)
+                // Another node may have the call now.
+                let moved = self.legs.with(id, |leg| {
+                    leg.target = message.contact().to_owned();
+                    leg.through = from;
+                });
+                moved.map_or(481, |()| 200)
             }
             "INVITE" => {
                 let is_known = self.legs.with(id, |_| ()).is_some();

@@ -25,8 +25,8 @@ use std::time::Duration;
 
 /// A message without an answer is sent again so often.
 pub const RETRY: Duration = Duration::from_millis(150);
-/// A leader that does not answer for so long is out of reach. A new one may have to wait 1.2 s until nobody before it can
-/// be acting, and says nothing meanwhile; that a node is dead is told by [`member::Input::Unreachable`].
+/// A leader that does not answer for so long is out of reach. Until then calls wait: a dead one is replaced, and a new one
+/// may have to say nothing for 1.2 s, until nobody before it can be acting.
 pub const PATIENCE: Duration = Duration::from_secs(2);
 /// A leader out of reach is asked again so often.
 pub const PROBE: Duration = Duration::from_secs(1);

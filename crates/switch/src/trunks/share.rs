@@ -10,7 +10,7 @@ use crate::shell::{Performed, Shell};
 use crate::trunks::trunk_actor::Ask;
 use ::call::Input;
 use ::call::input::Refused;
-use ::trunk::quota::{self, Acquire, Limits, Member, Refusal, Reply, Term, Ticket};
+use ::trunk::quota::{self, Acquire, Limits, MAX_WAITING, Member, PATIENCE, Refusal, Reply, Term, Ticket};
 use mesh::Kind;
 use routing::Target;
 use routing::cluster::shard_of;
@@ -18,6 +18,10 @@ use routing::model::{Trunk, WithoutLeader};
 use rustc_hash::FxHashMap;
 use sip::clock::Instant;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// Calls that wait for a lease look so often whether it is back.
+const LEASE_LOOK: Duration = Duration::from_millis(20);
 
 /// What a call wants a channel for.
 pub enum Purpose {
@@ -52,6 +56,9 @@ pub(super) struct Share {
     waiting: FxHashMap<Ticket, (CallRef, Purpose)>,
     /// Calls whose waiting came to nothing with a former life of this node.
     refused: Vec<(CallRef, Purpose)>,
+    /// Since when calls have found this node without a lease, and those that wait for it to have one again.
+    unleased: Option<Instant>,
+    parked: Vec<(CallRef, Purpose)>,
     /// When the trunk's actor will look next.
     armed: Option<Instant>,
 }
@@ -75,6 +82,8 @@ impl Share {
             policy: trunk.without_leader,
             waiting: FxHashMap::default(),
             refused: Vec::new(),
+            unleased: None,
+            parked: Vec::new(),
             armed: None,
         };
         share.follow(&trunk.name, cluster, clock::now().mono);
@@ -116,11 +125,8 @@ impl Share {
         let shard = replicated.shard(shard_of(trunk));
         let Some(owner) = shard.owner.and_then(|owner| replicated.member(owner)) else { return };
         let term = Term { epoch: shard.epoch.into(), incarnation: owner.incarnation };
+        // The member notices silence by itself.
         self.member.handle_input(now, quota::member::Input::Leader { node: owner.id, term });
-        // The member notices silence by itself; a leader that is only suspected still gets its chance.
-        if cluster.is_dead(owner.id) {
-            self.member.handle_input(now, quota::member::Input::Unreachable { node: owner.id });
-        }
     }
 
     /// This node's former life is over and what it held was taken back: calls that are up keep their channels in the new one,
@@ -145,14 +151,49 @@ impl Share {
         }
     }
 
+    /// A call for which this node has no lease: what it holds may have been lent anew by now. A lease is often back in a
+    /// moment, as when the tables get another leader; a node that is cut off refuses at once after a while, so that its callers
+    /// go elsewhere.
+    fn park(&mut self, call: &CallRef, purpose: Purpose, now: Instant) -> Acquired {
+        let since = *self.unleased.get_or_insert(now);
+        if now.since(since) >= PATIENCE || self.parked.len() >= MAX_WAITING {
+            return Acquired::Refused(Refused::NoLeader);
+        }
+        self.parked.push((call.clone(), purpose));
+        Acquired::Later
+    }
+
+    /// Looks after the calls that wait for a lease.
+    fn unpark(&mut self, now: Instant, leased: bool) -> Todo {
+        let mut todo = Todo::default();
+        if leased {
+            self.unleased = None;
+            for (call, purpose) in std::mem::take(&mut self.parked) {
+                match self.member.try_acquire(now) {
+                    Acquire::Taken => todo.granted.push((call, purpose)),
+                    Acquire::Refused(refusal) => todo.denied.push((call, purpose, refusal)),
+                    Acquire::Ask(ticket) => drop(self.waiting.insert(ticket, (call, purpose))),
+                }
+            }
+        } else if self.unleased.is_some_and(|since| now.since(since) >= PATIENCE) {
+            todo.denied.extend(self.parked.drain(..).map(|(call, purpose)| (call, purpose, Refusal::Leader)));
+        }
+        todo
+    }
+
+    fn next_look(&self, now: Instant) -> Option<Instant> {
+        let parked = (!self.parked.is_empty()).then(|| now + LEASE_LOOK);
+        self.member.poll_timeout().into_iter().chain(parked).min()
+    }
+
     /// When its trunk's actor has to look again; noted as what it will do.
-    pub(super) fn arm(&mut self) -> Option<Instant> {
-        self.armed = self.member.poll_timeout();
+    pub(super) fn arm(&mut self, now: Instant) -> Option<Instant> {
+        self.armed = self.next_look(now);
         self.armed
     }
 
     /// What the member wants done.
-    fn todo(&mut self) -> Todo {
+    fn todo(&mut self, now: Instant) -> Todo {
         let mut todo = Todo::default();
         todo.denied.extend(self.refused.drain(..).map(|(call, purpose)| (call, purpose, Refusal::Leader)));
         while let Some(effect) = self.member.poll_effect() {
@@ -170,7 +211,7 @@ impl Share {
                 }
             }
         }
-        let next = self.member.poll_timeout();
+        let next = self.next_look(now);
         todo.look = next.is_some_and(|next| self.armed.is_none_or(|armed| next < armed));
         if todo.look {
             self.armed = next;
@@ -199,10 +240,12 @@ impl Trunks {
     ) -> Acquired {
         let gate = self.gate(trunk, &shell.cluster);
         // What a node holds without a lease may have been lent anew by now.
-        if !Limits::of(trunk).is_none() && !shell.cluster.holds_lease(now) {
-            return Acquired::Refused(Refused::NoLeader);
-        }
-        let (acquired, todo) = gate.share(|share| {
+        let leased = Limits::of(trunk).is_none() || shell.cluster.holds_lease(now);
+        let (acquired, todo) = gate.share(now, |share| {
+            if !leased {
+                return share.park(call, purpose, now);
+            }
+            share.unleased = None;
             // A lease is of this life: what a former one held must not be taken under it.
             if share.incarnation != shell.cluster.incarnation() {
                 share.follow(&trunk.name, &shell.cluster, now);
@@ -215,22 +258,23 @@ impl Trunks {
 
     /// Counts a channel of a call that another node carried: no limit may end it.
     pub(crate) fn adopt(&self, shell: &Arc<Shell>, trunk: &Trunk) {
-        let gate = self.gate(trunk, &shell.cluster);
-        let ((), todo) = gate.share(|share| share.member.adopt(clock::now().mono));
+        let (gate, now) = (self.gate(trunk, &shell.cluster), clock::now().mono);
+        let ((), todo) = gate.share(now, |share| share.member.adopt(now));
         gate.perform(shell, todo);
     }
 
     /// Gives a channel back.
     pub(crate) fn release(&self, shell: &Arc<Shell>, name: &str) {
         let Some(gate) = self.known(name) else { return };
-        let ((), todo) = gate.share(|share| share.member.release(clock::now().mono));
+        let now = clock::now().mono;
+        let ((), todo) = gate.share(now, |share| share.member.release(now));
         gate.perform(shell, todo);
     }
 
     /// The row of a trunk has changed, or its actor has just started.
     pub(super) fn resize(&self, shell: &Arc<Shell>, trunk: &Trunk) {
-        let gate = self.gate(trunk, &shell.cluster);
-        let ((), todo) = gate.share(|share| share.resize(trunk, clock::now().mono));
+        let (gate, now) = (self.gate(trunk, &shell.cluster), clock::now().mono);
+        let ((), todo) = gate.share(now, |share| share.resize(trunk, now));
         gate.perform(shell, todo);
     }
 
@@ -261,7 +305,7 @@ impl Trunks {
         }
         for gate in self.gates.load().values() {
             let now = clock::now().mono;
-            let ((), todo) = gate.share(|share| share.follow(&gate.name, &shell.cluster, now));
+            let ((), todo) = gate.share(now, |share| share.follow(&gate.name, &shell.cluster, now));
             gate.perform(shell, todo);
             gate.door.tell(Ask::Follow);
         }
@@ -270,24 +314,34 @@ impl Trunks {
 
 impl Gate {
     /// Works on the share, and says what is to be done when its lock is free again.
-    fn share<R>(&self, work: impl FnOnce(&mut Share) -> R) -> (R, Todo) {
+    fn share<R>(&self, now: Instant, work: impl FnOnce(&mut Share) -> R) -> (R, Todo) {
         let mut share = self.share.lock();
         let result = work(&mut share);
-        (result, share.todo())
+        (result, share.todo(now))
     }
 
     /// The leader has answered.
     pub(super) fn answered(&self, shell: &Arc<Shell>, reply: Reply) {
         let now = clock::now().mono;
-        let ((), todo) = self.share(|share| share.member.handle_input(now, quota::member::Input::Reply(reply)));
+        let ((), todo) = self.share(now, |share| share.member.handle_input(now, quota::member::Input::Reply(reply)));
         self.perform(shell, todo);
     }
 
     /// Time has passed; answers when it matters again.
     pub(super) fn tick(&self, shell: &Arc<Shell>) -> Option<Instant> {
-        let ((), todo) = self.share(|share| share.member.handle_timeout(clock::now().mono));
+        let now = clock::now().mono;
+        let leased = shell.cluster.holds_lease(now);
+        let (unparked, todo) = self.share(now, |share| {
+            // As in `acquire`: what a former life held must not be taken under the lease of this one.
+            if share.incarnation != shell.cluster.incarnation() {
+                share.follow(&self.name, &shell.cluster, now);
+            }
+            share.member.handle_timeout(now);
+            share.unpark(now, leased)
+        });
+        self.perform(shell, unparked);
         self.perform(shell, todo);
-        self.share.lock().arm()
+        self.share.lock().arm(now)
     }
 
     /// Whether this node leads may have changed.

@@ -39,11 +39,6 @@ pub enum Input {
         /// Its term.
         term: Term,
     },
-    /// This node cannot be reached. It is asked again from time to time all the same.
-    Unreachable {
-        /// The node.
-        node: u64,
-    },
 }
 
 /// What a member asks its shell to do.
@@ -217,11 +212,6 @@ impl Member {
         match input {
             Input::Leader { node, term } if term > self.term => self.follow(now, node, term),
             Input::Leader { .. } => {}
-            Input::Unreachable { node } if self.leader == Some(node) => {
-                self.lose();
-                self.tell_by(now);
-            }
-            Input::Unreachable { .. } => {}
             Input::Reply(reply) if reply.incarnation != self.incarnation || reply.term < self.term => return,
             Input::Reply(reply) => {
                 if reply.term > self.term {

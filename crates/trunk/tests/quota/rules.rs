@@ -296,9 +296,14 @@ fn without_its_leader_a_node_spends_its_block_or_refuses_as_the_trunk_says() {
     {
         let mut member = member(TEN, policy);
         granted(&mut member, 2);
-        member.handle_input(T0, member::Input::Unreachable { node: 9 });
-        assert_eq!(member.try_acquire(T0), first);
-        assert_eq!(member.try_acquire(T0), Acquire::Refused(Refusal::Leader));
+        assert_eq!(member.try_acquire(T0), Acquire::Taken);
+        assert!(matches!(member.try_acquire(T0), Acquire::Ask(_)), "it may be a moment only");
+        let now = T0 + PATIENCE;
+        member.handle_timeout(now);
+        assert!(member.is_cut_off());
+        member.release(now);
+        assert_eq!(member.try_acquire(now), first);
+        assert_eq!(member.try_acquire(now), Acquire::Refused(Refusal::Leader));
         let probe = requests(&mut member).pop().expect("it is asked again all the same");
         answer(&mut member, T0, probe.sequence, (0, 0), None);
         assert!(!member.is_cut_off());
