@@ -118,6 +118,12 @@ impl Call {
             && self.core.ledger.is_balanced()
     }
 
+    /// Whether its parties have ended it, or it was ended for them.
+    #[must_use]
+    pub const fn has_ended(&self) -> bool {
+        matches!(self.state, State::Clearing(_) | State::Over)
+    }
+
     /// Whether [`Effect::Ended`] has been or is about to be polled.
     #[must_use]
     pub const fn is_over(&self) -> bool {

@@ -25,14 +25,14 @@ use drain::Drain;
 use guard::Wants;
 use heir::Heir;
 use lane::{Item, Lane, Sent};
-use mesh::Reply;
+use mesh::{Kind, Reply};
 use parking_lot::Mutex;
 use records::Records;
 use routing::cluster::{NodeId, SHARDS};
 pub(crate) use said::Life;
 use said::{Kept, Known, Piece, Said};
 use sip::clock::{Instant, Now};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -46,6 +46,8 @@ const MARGIN: Duration = Duration::from_millis(10);
 const LEAST: Duration = Duration::from_millis(20);
 /// Every call is looked at once in so many looks: its backup hears that it goes on (C5).
 const LOOKS: usize = 10;
+/// How often the others are told that the parties of a call have ended it here.
+const OVER_TRIES: usize = 15;
 /// A node that is called dead was last heard so long before it stopped to count as up.
 const UNHEARD: Duration = Duration::from_millis(600);
 
@@ -60,6 +62,8 @@ pub struct Protect {
     drain: Drain,
     lanes: Mutex<BTreeMap<NodeId, (Arc<Lane>, AbortHandle)>>,
     backups: ArcSwap<Backups>,
+    /// The life of this node in which what is kept was told.
+    life: Mutex<u64>,
     /// When each peer was last up.
     heard: Mutex<BTreeMap<NodeId, Instant>>,
     /// The next part of the calls to be looked at.
@@ -79,6 +83,7 @@ impl Protect {
             drain: Drain::default(),
             lanes: Mutex::default(),
             backups: ArcSwap::from_pointee(Vec::new()),
+            life: Mutex::new(0),
             heard: Mutex::default(),
             next: AtomicUsize::new(0),
             unprotected: Mutex::default(),
@@ -118,6 +123,37 @@ impl Protect {
             let item = Item { whose: None, what: Sent::Forget, since: clock::now().mono };
             self.lane(shell, node).put(id, item);
         }
+    }
+
+    /// Another node may have taken a call whose parties have ended it here, or may still: all are told, again and again while
+    /// any cannot be reached. After that the parties have to say so themselves.
+    pub(crate) fn say_over(&self, shell: &Arc<Shell>, id: CallId) {
+        let shell = Arc::clone(shell);
+        tokio::spawn(async move {
+            let said = Said::Over { calls: vec![id] }.encode();
+            let (me, mut told) = (shell.cluster.me(), BTreeSet::new());
+            for _ in 0..OVER_TRIES {
+                let not = shell.protect.heir.end(&shell, &[id]);
+                let replicated = shell.cluster.replicated();
+                let others = replicated.members().values().filter(|member| member.id != me && !member.witness);
+                let (mut all, others) = (not.is_empty(), others.map(|member| member.id).collect::<Vec<_>>());
+                for node in others {
+                    if !told.contains(&node) {
+                        let answer = shell.cluster.ask(node, Kind::Checkpoint, said.clone(), lane::PATIENCE).await;
+                        let kept = answer.as_deref().and_then(Kept::decode);
+                        if kept.is_some_and(|kept| kept.not.is_empty()) {
+                            told.insert(node);
+                        } else {
+                            all = false;
+                        }
+                    }
+                }
+                if all {
+                    return;
+                }
+                tokio::time::sleep(lane::PATIENCE).await;
+            }
+        });
     }
 
     /// A call that was taken over goes to its new backup, as it came.
@@ -181,6 +217,7 @@ impl Protect {
                 let may = life.node == from && !heir::is_over(&shell.cluster.replicated(), life);
                 self.inherit(shell, life, pieces, may).encode()
             }
+            Said::Over { calls } => Kept { not: self.heir.end(shell, &calls) }.encode(),
             Said::Ask { calls } => self.known(shell, &calls).encode(),
         };
         if let Some(reply) = reply {
@@ -214,6 +251,9 @@ impl Protect {
     pub(crate) fn follow(&self, shell: &Arc<Shell>) {
         let Some(mesh) = shell.cluster.mesh() else { return };
         let (now, peers) = (clock::now().mono, mesh.peers());
+        if std::mem::replace(&mut *self.life.lock(), shell.cluster.incarnation()) != shell.cluster.incarnation() {
+            self.store.clear();
+        }
         {
             let mut heard = self.heard.lock();
             heard.retain(|node, _| peers.iter().any(|peer| peer.id == *node));

@@ -248,6 +248,11 @@ impl Shell {
     pub fn forget(self: &Arc<Self>, id: CallId, cell: &CallCell) {
         self.calls.directory.remove(id);
         self.protect.release(self, id, cell);
+        self.give_back(cell);
+    }
+
+    /// Gives back the channels and the media that are noted in a cell.
+    pub(crate) fn give_back(self: &Arc<Self>, cell: &CallCell) {
         for trunk in cell.gave_all() {
             self.trunks.release(self, &trunk);
         }

@@ -248,6 +248,10 @@ impl Turn<'_> {
                 self.over = true;
                 self.shell.cdr.abandon(self.id);
                 metrics::counter!("tandem_calls_abandoned_total").increment(1);
+                // Its parties have ended it here, and whoever has taken it cannot know.
+                if self.stash.is_some() && self.call.lock().has_ended() {
+                    self.shell.protect.say_over(self.shell, self.id);
+                }
                 return;
             }
             Voice::Mute if matches!(message, CallMessage::Sip { .. } | CallMessage::Alarm) => {

@@ -100,7 +100,7 @@ impl Place {
     }
 
     /// What outlives its actor.
-    pub(super) fn cell(&self) -> &CallCell {
+    pub(crate) fn cell(&self) -> &CallCell {
         match self {
             Self::Actor(call) => &call.cell,
             Self::Lingering(call) => call.cell(),

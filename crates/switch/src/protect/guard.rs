@@ -17,8 +17,9 @@ struct Inside {
     /// The backup, once anything was sent there, and the state that it has confirmed.
     backup: Option<NodeId>,
     kept: u32,
-    /// The life of this node in which it was sent: should that end, the call is another node's.
-    life: u64,
+    /// The life of this node in which it was sent last: should that end, the call is another node's. It stays when the backup is
+    /// told that the call is over, since one that does not hear it may take the call all the same.
+    life: Option<u64>,
     /// Effects are held back until this state is kept, or until then.
     hold: Option<(u32, Instant)>,
     /// It came from a node that is no more: when that last carried it, and the legs that have moved since.
@@ -67,7 +68,7 @@ impl Guard {
             if inside.backup != Some(backup) {
                 inside.kept = 0;
             }
-            (inside.backup, inside.life) = (Some(backup), life);
+            (inside.backup, inside.life) = (Some(backup), Some(life));
             if is_awaited(point) {
                 inside.hold = Some((inside.number, until));
             }
@@ -81,7 +82,7 @@ impl Guard {
         if inside.backup != Some(backup) {
             inside.kept = 0;
         }
-        (inside.backup, inside.life) = (Some(backup), life);
+        (inside.backup, inside.life) = (Some(backup), Some(life));
     }
 
     /// The backup has a state; whether effects wait for that.
@@ -123,8 +124,7 @@ impl Guard {
 
     /// The life of this node in which the call was given to a backup, if it ever was.
     pub(crate) fn life(&self) -> Option<u64> {
-        let inside = self.0.lock();
-        inside.backup.map(|_| inside.life)
+        self.0.lock().life
     }
 
     /// Whom the state was sent to.
@@ -234,6 +234,10 @@ mod tests {
         guard.send(3, 7);
         assert!(!guard.is_protected(), "the new backup has not said so yet");
         assert_eq!(guard.release(), Some(3));
-        assert_eq!((guard.wants(2), guard.life()), (Wants::Nothing, None));
+        assert_eq!(
+            (guard.wants(2), guard.backup(), guard.life()),
+            (Wants::Nothing, None, Some(7)),
+            "it may not hear it"
+        );
     }
 }

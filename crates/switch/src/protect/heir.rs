@@ -7,6 +7,7 @@
 use super::lane::{Item, Sent};
 use super::said::{Kept, Life, Piece, Said};
 use super::store::Entry;
+use crate::calls::actor::CallMessage;
 use crate::calls::directory::CallCell;
 use crate::clock;
 use crate::shell::Shell;
@@ -36,6 +37,19 @@ const PACE: Duration = Duration::from_millis(10);
 /// A call of which its node has said nothing for so long, while it was heard, had ended: that its backup has not heard of it was
 /// a loss.
 const STALE: Duration = Duration::from_secs(15);
+
+/// What came of a call that is offered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Took {
+    /// It is this node's now.
+    Now,
+    /// It was this node's before.
+    Before,
+    /// This node still has what it was in a former life.
+    NotYet,
+    /// It cannot be taken by anybody.
+    Never,
+}
 
 /// A call that waits for its turn.
 struct Orphan {
@@ -88,10 +102,13 @@ impl Heir {
         for call in shell.protect.store.of(life) {
             match replicated.shard(call.shard).owner {
                 Some(owner) if owner == me && shell.cluster.acts_for(call.shard, now) => {
-                    let entry = shell.protect.store.remove(life, call);
-                    if let Some(entry) = entry.filter(|entry| entry.alive + STALE >= heard) {
-                        taken += u64::from(self.take(shell, life, call, &entry));
+                    let kept = shell.protect.store.some(life, &[call]).pop();
+                    let live = kept.filter(|(_, entry)| entry.alive + STALE >= heard);
+                    let took = live.map_or(Took::Never, |(_, entry)| self.take(shell, life, call, &entry));
+                    if took != Took::NotYet {
+                        shell.protect.store.remove(life, call);
                     }
+                    taken += u64::from(took == Took::Now);
                 }
                 Some(owner) if owner != me && shell.cluster.is_up(owner) => others.entry(owner).or_default().push(call),
                 Some(_) | None => {}
@@ -116,25 +133,35 @@ impl Heir {
         let now = clock::now().mono;
         let mut not = Vec::new();
         for (call, entry) in entries {
-            if !shell.cluster.acts_for(call.shard, now) || !self.take(shell, life, call, &entry) {
+            // One that cannot be read is nobody's: to offer it again would be in vain.
+            if !shell.cluster.acts_for(call.shard, now) || self.take(shell, life, call, &entry) == Took::NotYet {
                 not.push(call);
             }
         }
         not
     }
 
-    /// Whether the call is this node's now.
-    fn take(&self, shell: &Arc<Shell>, life: Life, id: CallId, entry: &Entry) -> bool {
+    /// Takes a call, unless this node has it.
+    fn take(&self, shell: &Arc<Shell>, life: Life, id: CallId, entry: &Entry) -> Took {
         let now = clock::now();
-        if self.has(id) || shell.calls.directory.find(id).is_some() {
-            return true;
+        if let Some(place) = shell.calls.directory.find(id) {
+            // What this node carried in a life that is over is dropped first.
+            let life = place.cell().guard.life();
+            if life.is_some_and(|life| life != shell.cluster.incarnation()) {
+                place.tell(shell, id, CallMessage::Alarm);
+                return Took::NotYet;
+            }
+            return Took::Before;
+        }
+        if self.has(id) {
+            return Took::Before;
         }
         let call = match shell.restore(&entry.bytes, now.mono.since(entry.written), now) {
             Ok(call) => Box::new(call),
             Err(error) => {
                 tracing::error!(call = %id, %error, "a call of a node that is gone cannot be read; it is lost");
                 metrics::counter!("tandem_takeover_calls_total", "result" => "unreadable").increment(1);
-                return false;
+                return Took::Never;
             }
         };
         let key = call.invite().and_then(Peek::of).map(|peek| shell.calls.directory.key(&peek));
@@ -152,7 +179,22 @@ impl Heir {
         self.names.lock().insert(id);
         self.waiting.lock().push(Orphan { id, call, cell, alive }, peers, is_emergency, not_before);
         self.pace(shell);
-        true
+        Took::Now
+    }
+
+    /// The parties of calls have ended them with their former owner: nothing of them is kept, and those that were taken end.
+    /// Answers those that wait for their turn, and cannot be ended yet.
+    pub(super) fn end(&self, shell: &Arc<Shell>, calls: &[CallId]) -> Vec<CallId> {
+        let mut not = Vec::new();
+        for call in calls.iter().copied() {
+            shell.protect.store.drop_call(call);
+            if self.has(call) {
+                not.push(call);
+            } else if shell.calls.hangup(call, "ended elsewhere") {
+                metrics::counter!("tandem_takeover_calls_total", "result" => "ended_elsewhere").increment(1);
+            }
+        }
+        not
     }
 
     /// Lets those go whose turn it is, for as long as any wait.
@@ -170,7 +212,12 @@ impl Heir {
                     let Orphan { id, call, cell, alive } = orphan;
                     if let Err(cell) = shell.calls.adopt(&shell, id, cell, call, alive) {
                         metrics::counter!("tandem_takeover_calls_total", "result" => "refused").increment(1);
-                        shell.forget(id, &cell);
+                        if shell.calls.directory.find(id).is_some() {
+                            // The call itself is here already, and stays.
+                            shell.give_back(&cell);
+                        } else {
+                            shell.forget(id, &cell);
+                        }
                     }
                     heir.names.lock().remove(&id);
                 }

@@ -39,6 +39,12 @@ pub(super) enum Said {
         /// Their states.
         pieces: Vec<Piece>,
     },
+    /// From a node that carried calls to all others: their parties have ended them there. Answered by [`Kept`], which names those
+    /// that cannot be ended yet.
+    Over {
+        /// The calls.
+        calls: Vec<CallId>,
+    },
     /// Which of these calls has the node taken over, or may it still? Answered by [`Known`].
     Ask {
         /// The calls.

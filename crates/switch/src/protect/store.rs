@@ -93,6 +93,21 @@ impl Store {
         not
     }
 
+    /// Forgets a call, whosever it was.
+    pub(super) fn drop_call(&self, call: CallId) {
+        let mut inside = self.0.lock();
+        let lives: Vec<Life> = inside.lives.keys().copied().collect();
+        for life in lives {
+            inside.remove(life, call);
+        }
+    }
+
+    /// Forgets everything. A node whose life was ended is nobody's backup any more, and was told of no end since: what it keeps
+    /// may be of calls that ended long ago, and those that go on are kept elsewhere by now.
+    pub(super) fn clear(&self) {
+        *self.0.lock() = Inside::default();
+    }
+
     /// The lives of which anything is kept.
     pub(super) fn lives(&self) -> Vec<Life> {
         self.0.lock().lives.keys().copied().collect()
@@ -205,7 +220,10 @@ mod tests {
         assert!(store.knows(id(1)), "another life says nothing about it");
         store.take(at(0), LIFE, vec![Piece { call: id(1), what: What::Forget }]);
         assert!(!store.knows(id(1)) && store.remove(LIFE, id(2)).is_some());
-        let bytes = store.0.lock().bytes;
-        assert_eq!((store.len(), bytes, store.lives().len()), (0, 0, 0));
+        let rest = |store: &Store| (store.len(), store.0.lock().bytes, store.lives().len());
+        assert_eq!(rest(&store), (0, 0, 0));
+        store.take(at(0), LIFE, vec![state(1, 1, b"a")]);
+        store.clear();
+        assert_eq!(rest(&store), (0, 0, 0));
     }
 }
