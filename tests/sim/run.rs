@@ -224,6 +224,7 @@ impl Run<'_> {
             }
             self.step();
         }
+        self.note("-- a fault");
         false
     }
 

@@ -8,9 +8,14 @@ use routing::model::Trunk;
 use sip::clock::Instant;
 
 /// The leader, while this node leads. It outlives the trunk's actor: a second one in the same term would lend twice.
+///
+/// A node that has no lease for a moment keeps its leader, silent: one that is made anew in the same term would not know what
+/// the former one has lent and its members have not heard of yet.
 #[derive(Default)]
 pub(super) struct Leading {
     leader: Option<(Term, Leader)>,
+    /// Whether it may be heard.
+    acts: bool,
     /// The ended lives that this leader has heard of.
     told: Vec<(NodeId, u64)>,
 }
@@ -20,12 +25,14 @@ impl Leading {
     pub(super) fn follow(&mut self, now: Instant, trunk: &Trunk, cluster: &Cluster, fencings: &Fencings) {
         let shard = shard_of(&trunk.name);
         let limits = Limits::of(trunk);
-        if limits.is_none() || !cluster.acts_for(shard, now) {
+        let epoch = cluster.replicated().shard(shard).epoch.into();
+        let term = Term { epoch, incarnation: cluster.incarnation() };
+        self.acts = cluster.acts_for(shard, now);
+        let is_over = limits.is_none() || !self.acts && self.leader.as_ref().is_none_or(|(known, _)| *known != term);
+        if is_over {
             self.leader = None;
             return;
         }
-        let epoch = cluster.replicated().shard(shard).epoch.into();
-        let term = Term { epoch, incarnation: cluster.incarnation() };
         let members = members(cluster);
         let is_new = self.leader.as_ref().is_none_or(|(known, _)| *known != term);
         if is_new {
@@ -48,19 +55,22 @@ impl Leading {
 
     /// Channels that members hold as far as this node, as their leader, knows.
     pub(super) fn lent(&self) -> Option<u32> {
-        self.leader.as_ref().filter(|(_, leader)| !leader.is_counting()).map(|(_, leader)| leader.granted())
+        self.leader
+            .as_ref()
+            .filter(|(_, leader)| self.acts && !leader.is_counting())
+            .map(|(_, leader)| leader.granted())
     }
 
     /// A member asks. Whoever does not lead says nothing: the member asks the right one as soon as it knows it.
     pub(super) fn asked(&mut self, now: Instant, request: Request) {
-        if let Some((_, leader)) = &mut self.leader {
+        if let Some((_, leader)) = self.leader.as_mut().filter(|_| self.acts) {
             leader.handle_input(now, quota::leader::Input::Request(request));
         }
     }
 
     /// Does what is due; answers what the leader says, to whom, and when something is due again.
     pub(super) fn settle(&mut self, now: Instant) -> (Vec<(NodeId, Reply)>, Option<Instant>) {
-        let Some((_, leader)) = &mut self.leader else { return (Vec::new(), None) };
+        let Some((_, leader)) = self.leader.as_mut().filter(|_| self.acts) else { return (Vec::new(), None) };
         leader.handle_timeout(now);
         let (mut superseded, mut replies) = (false, Vec::new());
         while let Some(effect) = leader.poll_effect() {

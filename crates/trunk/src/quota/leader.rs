@@ -7,7 +7,7 @@
 mod ledger;
 mod sharing;
 
-use super::{Limits, Peer, Reply, Request, SETTLE, Term};
+use super::{Limits, Peer, Reply, Request, Term};
 use crate::bucket::Bucket;
 use ledger::{Entry, Key};
 use sip::clock::Instant;
@@ -137,7 +137,7 @@ impl Leader {
     /// When [`Leader::handle_timeout`] is due.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let settling = self.members.values().filter_map(|entry| entry.fenced_at).map(|at| at + SETTLE).min();
+        let settling = self.members.values().filter_map(Entry::settles_at).min();
         // Whoever waits for starts gets an answer when those that others hold have expired.
         let expiry = self.members.values().filter(|entry| entry.lent > 0).map(|entry| entry.lent_until).min();
         let expiry = expiry.filter(|_| !self.queue.is_empty());

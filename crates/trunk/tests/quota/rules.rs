@@ -226,10 +226,15 @@ fn a_new_leader_lends_nothing_before_everybody_has_told_what_it_holds() {
     assert!(matches!(said(&mut leader)[..], [(3, Notice::Ask { .. })]), "who has not answered is asked again");
     leader.handle_input(T0, leader::Input::Fenced { node: 3, incarnation: 1, at: T0 });
     assert_eq!(given(&said(&mut leader), 1), None, "its calls are being taken over");
-    leader.handle_timeout(T0 + SETTLE);
-    // The other two have to say that they have nothing idle, before the rest is refused.
-    tell(&mut leader, T0 + SETTLE, Request { round: 2, ..request(2, 2, 5, 0) });
-    assert_eq!(leader.granted(), 10);
+    let now = T0 + SETTLE;
+    leader.handle_timeout(now);
+    assert_eq!(said(&mut leader).len(), 2, "who has taken its calls over says so");
+    tell(&mut leader, now, Request { round: 2, ..request(1, 2, 2, 20) });
+    assert!(leader.is_counting());
+    tell(&mut leader, now, Request { round: 2, ..request(2, 2, 5, 0) });
+    // The other has to say that it has nothing idle, before the rest is refused.
+    tell(&mut leader, now, Request { round: 3, ..request(2, 3, 5, 0) });
+    assert_eq!((leader.granted(), leader.is_counting()), (10, false));
 }
 
 #[test]
@@ -255,8 +260,15 @@ fn what_the_dead_held_comes_back_when_they_are_fenced_and_their_calls_taken_over
     assert_eq!(given(&tell(&mut leader, T0, request(1, 3, 2, 8)), 1), None, "it waits");
     // Node 1 takes over three of the calls.
     tell(&mut leader, T0, request(1, 4, 5, 8));
-    leader.handle_timeout(T0 + SETTLE);
-    assert_eq!(given(&said(&mut leader), 1), Some(5));
+    let now = T0 + SETTLE;
+    leader.handle_timeout(now);
+    let asked = said(&mut leader);
+    let [(1, Notice::Ask { round, .. })] = asked[..] else {
+        panic!("it is asked whether it has taken more: {asked:?}")
+    };
+    assert_eq!(leader.granted(), 13, "until then the dead hold them");
+    let answer = tell(&mut leader, now, Request { round, ..request(1, 5, 6, 8) });
+    assert_eq!(given(&answer, 1), Some(4), "it has taken over a fourth");
 }
 
 #[test]

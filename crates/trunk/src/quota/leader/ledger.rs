@@ -12,8 +12,10 @@ pub(super) type Key = (u64, u64);
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) alive: bool,
-    /// What it held is not lent before [`SETTLE`] is over.
+    /// What it held is not lent before [`SETTLE`] is over, …
     pub(super) fenced_at: Option<Instant>,
+    /// … and everybody has answered this question, asked then: who took its calls over and could not say so is waited for.
+    settled_by: Option<u64>,
     /// Of its newest request.
     pub(super) sequence: u64,
     /// Channels that it holds at most.
@@ -40,6 +42,7 @@ impl Entry {
         Self {
             alive: false,
             fenced_at: None,
+            settled_by: None,
             sequence: 0,
             held: 0,
             used: 0,
@@ -53,6 +56,11 @@ impl Entry {
             round: 0,
             answer: None,
         }
+    }
+
+    /// When the question that settles what it held is due.
+    pub(super) fn settles_at(&self) -> Option<Instant> {
+        self.fenced_at.filter(|_| self.settled_by.is_none()).map(|at| at + SETTLE)
     }
 
     /// Whether it was asked something that it has not answered.
@@ -194,7 +202,7 @@ impl Leader {
 
     /// Forgets the fenced whose calls have been taken over, and starts that have expired.
     pub(super) fn forget(&mut self, now: Instant) {
-        self.members.retain(|_, entry| entry.fenced_at.is_none_or(|at| now < at + SETTLE));
+        self.settle(now);
         for entry in self.members.values_mut() {
             if entry.lent > 0 && entry.lent_until <= now {
                 // Perhaps they were spent at the last moment.
@@ -204,8 +212,20 @@ impl Leader {
                 entry.lent = 0;
             }
         }
-        if self.unsettled_until.is_some_and(|until| until <= now) {
-            self.unsettled_until = None;
+    }
+
+    /// Time enough has passed to take over the calls of the dead: everybody says once more what it holds.
+    fn settle(&mut self, now: Instant) {
+        let due = |entry: &Entry| entry.settles_at().is_some_and(|at| at <= now);
+        let unknown = self.unsettled_until.take_if(|until| *until <= now).is_some();
+        if unknown || self.members.values().any(due) {
+            self.open_round(now, |_, _| true);
+            for entry in self.members.values_mut().filter(|entry| due(entry)) {
+                entry.settled_by = Some(self.round);
+            }
         }
+        let living = self.members.values().filter(|entry| entry.fenced_at.is_none());
+        let answered = living.map(|entry| entry.answered).min().unwrap_or(u64::MAX);
+        self.members.retain(|_, entry| entry.settled_by.is_none_or(|round| round > answered));
     }
 }
