@@ -35,8 +35,11 @@ const JITTER_MS: u64 = 40;
 const PACE: Duration = Duration::from_millis(10);
 
 /// A call of which its node has said nothing for so long, while it was heard, had ended: that its backup has not heard of it was
-/// a loss.
+/// a loss. Should it have, its parties say so.
 const STALE: Duration = Duration::from_secs(15);
+/// One that was not answered, and of which nothing was said for so long before now, is left alone: if it has gone on elsewhere or
+/// ended meanwhile, its callee would ring once more.
+const STALE_SETUP: Duration = Duration::from_secs(6);
 
 /// What came of a call that is offered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -96,15 +99,13 @@ impl Heir {
 
     fn share_out(&self, shell: &Arc<Shell>, replicated: &Replicated, life: Life) {
         let (me, now) = (shell.cluster.me(), clock::now().mono);
-        let heard = shell.protect.last_heard(life.node);
         let mut others: std::collections::BTreeMap<NodeId, Vec<CallId>> = std::collections::BTreeMap::new();
         let mut taken = 0_u64;
         for call in shell.protect.store.of(life) {
             match replicated.shard(call.shard).owner {
                 Some(owner) if owner == me && shell.cluster.acts_for(call.shard, now) => {
                     let kept = shell.protect.store.some(life, &[call]).pop();
-                    let live = kept.filter(|(_, entry)| entry.alive + STALE >= heard);
-                    let took = live.map_or(Took::Never, |(_, entry)| self.take(shell, life, call, &entry));
+                    let took = kept.map_or(Took::Never, |(_, entry)| self.take(shell, life, call, &entry));
                     if took != Took::NotYet {
                         shell.protect.store.remove(life, call);
                     }
@@ -164,6 +165,12 @@ impl Heir {
                 return Took::Never;
             }
         };
+        let silent = shell.protect.last_heard(life.node).since(entry.alive);
+        if silent > STALE || !call.is_answered() && now.mono.since(entry.alive) > STALE_SETUP {
+            tracing::debug!(call = %id, ?silent, "a call of a node that is gone had ended before");
+            metrics::counter!("tandem_takeover_calls_total", "result" => "stale").increment(1);
+            return Took::Never;
+        }
         let key = call.invite().and_then(Peek::of).map(|peek| shell.calls.directory.key(&peek));
         let cell = Arc::new(key.map_or_else(CallCell::default, CallCell::new));
         for trunk in call.channels() {
