@@ -302,6 +302,17 @@ fn idle_channels_go_back_after_a_while() {
 }
 
 #[test]
+fn a_question_is_never_answered_by_what_was_held_before_calls_were_adopted() {
+    let mut member = member(TEN, WithoutLeader::Spend);
+    assert!(matches!(member.try_acquire(T0), Acquire::Ask(_)));
+    assert_eq!(requests(&mut member).pop().map(|asked| asked.held.channels), Some(0));
+    (0..3).for_each(|_| member.adopt(T0));
+    hear(&mut member, T0, TERM, Notice::Ask { round: 2, recall: true, over: false });
+    let said = requests(&mut member);
+    assert_eq!(said.iter().map(|asked| (asked.round, asked.held.channels)).collect::<Vec<_>>(), [(2, 3)], "{said:?}");
+}
+
+#[test]
 fn without_its_leader_a_node_spends_its_block_or_refuses_as_the_trunk_says() {
     for (policy, first) in
         [(WithoutLeader::Spend, Acquire::Taken), (WithoutLeader::Refuse, Acquire::Refused(Refusal::Leader))]

@@ -171,6 +171,10 @@ impl Member {
     }
 
     fn repeat(&mut self, now: Instant) {
+        if self.open.as_ref().is_some_and(|open| open.request.held.channels < self.granted) {
+            // Calls were adopted since: said once more, it would hide them.
+            return self.ask(now);
+        }
         let pause = if self.lost { PROBE } else { RETRY };
         let (Some(open), Some(to)) = (&mut self.open, self.leader) else { return };
         open.request.round = self.round;
