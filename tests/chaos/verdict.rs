@@ -26,18 +26,32 @@ pub(crate) struct Verdict {
     /// Final records by call.
     finals: BTreeMap<String, usize>,
     answered: usize,
+    /// Final records of calls that were refused, as text.
+    refused: Vec<String>,
 }
 
 impl Verdict {
     pub(crate) fn of(name: &'static str, carried: u64, heard: Report) -> Self {
-        Self { name, carried, heard, callers: BTreeSet::new(), finals: BTreeMap::new(), answered: 0 }
+        Self {
+            name,
+            carried,
+            heard,
+            callers: BTreeSet::new(),
+            finals: BTreeMap::new(),
+            answered: 0,
+            refused: Vec::new(),
+        }
     }
 
     /// Reads the records of all nodes.
     pub(crate) fn count(&mut self, cluster: &Cluster<'_>) {
-        (self.callers, self.finals, self.answered) = Default::default();
+        (self.callers, self.finals, self.answered, self.refused) = Default::default();
         for row in cluster.members().iter().flat_map(|member| member.cdrs()).filter(|row| row.last) {
             self.answered += usize::from(row.is_answered());
+            if row.sip_code.is_some_and(|code| code >= 500) {
+                let (call, code, why) = (&row.call_id, row.sip_code.unwrap_or(0), &row.reason);
+                self.refused.push(format!("{call} {code} `{why}` {} to {}", row.started, row.ended));
+            }
             self.callers.insert(row.ingress_call_id);
             *self.finals.entry(row.call_id).or_default() += 1;
         }
@@ -99,8 +113,16 @@ impl Verdict {
     #[track_caller]
     pub(crate) fn hold(&self, size: Size, fault: Fault, cluster: &Cluster<'_>) {
         let heard = &self.heard;
-        let why =
-            || format!("{}: {:?}, {:?}\n{heard}\n{}", self.name, heard.failures, heard.callee.failures, cluster.logs());
+        let why = || {
+            format!(
+                "{}: {:?}, {:?}\n{heard}\n{}\n{}",
+                self.name,
+                heard.failures,
+                heard.callee.failures,
+                self.refused.join("\n"),
+                cluster.logs()
+            )
+        };
         assert!(heard.answered > 0 && heard.still_open == 0, "{}", why());
         assert_eq!(heard.failed_answered, 0, "an established call was lost: {}", why());
         assert_eq!(heard.stale, 0, "a former owner was heard: {}", why());

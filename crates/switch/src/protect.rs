@@ -218,7 +218,7 @@ impl Protect {
                 self.inherit(shell, life, pieces, may).encode()
             }
             Said::Over { calls } => Kept { not: self.heir.end(shell, &calls) }.encode(),
-            Said::Ask { calls } => self.known(shell, &calls).encode(),
+            Said::Ask { life, calls } => self.known(shell, life, &calls).encode(),
         };
         if let Some(reply) = reply {
             reply.send(answer);
@@ -235,12 +235,12 @@ impl Protect {
         Kept { not: self.heir.inherit(shell, life, entries.collect()) }
     }
 
-    fn known(&self, shell: &Shell, calls: &[CallId]) -> Known {
+    fn known(&self, shell: &Shell, asker: Life, calls: &[CallId]) -> Known {
         let mut known = Known::default();
         for call in calls.iter().copied() {
             if self.heir.has(call) || shell.calls.directory.find(call).is_some() || shell.cdr.has_taken(call) {
                 known.taken.push(call);
-            } else if self.store.knows(call) {
+            } else if self.store.knows(call, asker) {
                 known.undecided.push(call);
             }
         }

@@ -69,7 +69,7 @@ async fn decide(shell: &Arc<Shell>) -> Result<(), crate::Error> {
     for calls in waiting.chunks(PAGE) {
         let Some((mut taken, undecided)) = ask_all(shell, calls).await else { return Ok(()) };
         // This node may have taken over what it carried itself in another life.
-        taken.extend(shell.protect.known(shell, calls).taken);
+        taken.extend(shell.protect.known(shell, shell.protect.life(shell), calls).taken);
         for call in calls.iter().filter(|call| !undecided.contains(call)) {
             shell.cdr.resolve(*call, taken.contains(call))?;
         }
@@ -83,7 +83,7 @@ pub(super) async fn ask_all(shell: &Arc<Shell>, calls: &[CallId]) -> Option<(FxH
     let (me, replicated) = (shell.cluster.me(), shell.cluster.replicated());
     let others = replicated.members().values().filter(|member| member.id != me && !member.witness);
     for member in others {
-        let said = Said::Ask { calls: calls.to_vec() };
+        let said = Said::Ask { life: shell.protect.life(shell), calls: calls.to_vec() };
         let Some(known) = shell.cluster.ask(member.id, Kind::Checkpoint, said.encode(), PATIENCE).await else {
             if shell.protect.records.may_complain() {
                 tracing::warn!(

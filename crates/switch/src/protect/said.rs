@@ -47,6 +47,8 @@ pub(super) enum Said {
     },
     /// Which of these calls has the node taken over, or may it still? Answered by [`Known`].
     Ask {
+        /// Of the node that asks, as it is now: what is kept of that is not meant.
+        life: Life,
         /// The calls.
         calls: Vec<CallId>,
     },

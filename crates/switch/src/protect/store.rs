@@ -130,9 +130,9 @@ impl Store {
         calls.iter().filter_map(|call| Some((*call, kept.get(call)?.clone()))).collect()
     }
 
-    /// Whether anything is kept of a call, whosever it is.
-    pub(super) fn knows(&self, call: CallId) -> bool {
-        self.0.lock().lives.values().any(|calls| calls.contains_key(&call))
+    /// Whether anything is kept of a call, whosever it is but for this one: who carries a call may ask whether others could.
+    pub(super) fn knows(&self, call: CallId, but: Life) -> bool {
+        self.0.lock().lives.iter().any(|(life, calls)| *life != but && calls.contains_key(&call))
     }
 
     /// How many are kept.
@@ -217,9 +217,10 @@ mod tests {
         assert_eq!((store.len(), store.0.lock().bytes), (2, 2));
         let other = Life { incarnation: 4, ..LIFE };
         store.take(at(0), other, vec![Piece { call: id(1), what: What::Forget }]);
-        assert!(store.knows(id(1)), "another life says nothing about it");
+        assert!(store.knows(id(1), other), "another life says nothing about it");
+        assert!(!store.knows(id(1), LIFE), "nobody else can have it");
         store.take(at(0), LIFE, vec![Piece { call: id(1), what: What::Forget }]);
-        assert!(!store.knows(id(1)) && store.remove(LIFE, id(2)).is_some());
+        assert!(!store.knows(id(1), other) && store.remove(LIFE, id(2)).is_some());
         let rest = |store: &Store| (store.len(), store.0.lock().bytes, store.lives().len());
         assert_eq!(rest(&store), (0, 0, 0));
         store.take(at(0), LIFE, vec![state(1, 1, b"a")]);
