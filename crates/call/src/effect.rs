@@ -198,6 +198,15 @@ pub enum Event {
         /// From answer to end.
         duration: Duration,
     },
+    /// An answered leg goes on here, after it was on another node; or goes on there.
+    Carried {
+        /// The trunk's name.
+        trunk: Arc<str>,
+        /// Which way.
+        direction: Direction,
+        /// Whether it came.
+        here: bool,
+    },
     /// A party was asked to follow the call to this node.
     Moved {
         /// Where it was asked.

@@ -3,6 +3,7 @@
 use crate::call::Call;
 use crate::context::Context;
 use crate::core::Env;
+use crate::effect::{Event, MediaSide};
 use crate::resumption;
 use crate::state::{Moving, State};
 use routing::model::Trunk;
@@ -42,6 +43,30 @@ impl Call {
     #[must_use]
     pub const fn is_answered(&self) -> bool {
         matches!(self.state, State::Answering(_) | State::Connected(_) | State::Transferring(_) | State::Moving(_))
+    }
+
+    /// One event for each answered leg that is up: the call has come to this node, or has left it.
+    pub fn carried(&self, here: bool) -> SmallVec<[Event; 2]> {
+        let core = &self.core;
+        let call = match &self.state {
+            State::Connected(call) => &**call,
+            State::Moving(state) => state.call(),
+            State::Transferring(state) => state.call(),
+            State::Arriving
+            | State::Admitting(_)
+            | State::Seizing(_)
+            | State::Anchoring(_)
+            | State::Trying(_)
+            | State::Answering(_)
+            | State::Clearing(_)
+            | State::Over => return SmallVec::new(),
+        };
+        let sides = [MediaSide::A, MediaSide::B].into_iter();
+        let legs = sides.filter_map(|side| Some((side, core.paths.first()?.leg(side)))).filter(|(_, leg)| !leg.gone);
+        let event = |(trunk, direction)| Event::Carried { trunk, direction, here };
+        legs.filter_map(|(side, leg)| core.counted(leg, side, call))
+            .map(|(trunk, direction, _)| event((trunk, direction)))
+            .collect()
     }
 
     /// Whom [`Self::take_over`] will write to.

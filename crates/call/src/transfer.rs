@@ -25,6 +25,7 @@ use sip::dialog::Dialog;
 use sip::session_timer::SessionTimer;
 use sip::{Message, Method, Name};
 use smallvec::SmallVec;
+use std::sync::Arc;
 use trunk::Failure;
 use trunk::caller::Presented;
 
@@ -301,15 +302,24 @@ impl Core {
 
     /// Counts the end of an answered leg.
     pub(crate) fn count_end(&mut self, env: &Env<'_>, leg: &Leg, side: MediaSide, call: &Connected) {
-        let (trunk, direction, duration) = match call.callee_of(side) {
-            Some(callee) => (callee.metric.clone(), Direction::Egress, callee.duration(env.now.mono)),
-            None => {
-                let Some(caller) = self.caller.as_ref().filter(|_| leg.attempt == 0) else { return };
-                (caller.source.metric(), Direction::Ingress, Some(env.now.mono.since(call.answered)))
-            }
-        };
-        let duration = duration.unwrap_or_default();
+        let Some((trunk, direction, callee)) = self.counted(leg, side, call) else { return };
+        let since = env.now.mono.since(call.answered);
+        let duration = callee.map_or(Some(since), |callee| callee.duration(env.now.mono)).unwrap_or_default();
         self.out.push_back(Effect::Event(Count::Ended { trunk, direction, duration }));
+    }
+
+    /// As what an answered leg is counted.
+    pub(crate) fn counted<'a>(
+        &self,
+        leg: &Leg,
+        side: MediaSide,
+        call: &'a Connected,
+    ) -> Option<(Arc<str>, Direction, Option<&'a Callee>)> {
+        if let Some(callee) = call.callee_of(side) {
+            return Some((callee.metric.clone(), Direction::Egress, Some(callee)));
+        }
+        let caller = self.caller.as_ref().filter(|_| leg.attempt == 0)?;
+        Some((caller.source.metric(), Direction::Ingress, None))
     }
 
     /// The one who transferred the call hung up before that was done.

@@ -164,6 +164,7 @@ impl Trunks {
             Event::Attempt { trunk, .. }
             | Event::Answered { trunk, .. }
             | Event::Rang { trunk, .. }
+            | Event::Carried { trunk, .. }
             | Event::Failed { trunk, .. }
             | Event::Ended { trunk, .. } => trunk,
         };

@@ -246,6 +246,7 @@ impl Turn<'_> {
         match self.voice(now) {
             Voice::Gone => {
                 self.over = true;
+                self.carried(false);
                 self.shell.cdr.abandon(self.id);
                 metrics::counter!("tandem_calls_abandoned_total").increment(1);
                 // Its parties have ended it here, and whoever has taken it cannot know.
@@ -322,8 +323,20 @@ impl Turn<'_> {
     /// Takes the call over on this node.
     fn take_over(&mut self, now: Now, alive: Instant) {
         let silent = now.mono.since(alive);
+        self.carried(true);
         self.shell.with_context(|cx| self.call.lock().take_over(cx, now, silent));
         self.settle(now);
+    }
+
+    /// Counts the call's legs as up on this node, or not any more.
+    fn carried(&self, here: bool) {
+        let mut call = self.call.lock();
+        // What has ended already is counted as that, though the rest of it is not for this node to do.
+        let ended = std::iter::from_fn(|| if here { None } else { call.poll_effect() });
+        ended
+            .filter_map(|effect| if let Effect::Event(event) = effect { Some(event) } else { None })
+            .for_each(|event| self.shell.trunks.count(&event));
+        call.carried(here).iter().for_each(|event| self.shell.trunks.count(event));
     }
 
     /// What has to do with leaving this node; anything else comes back.

@@ -221,7 +221,10 @@ mod tests {
         assert!(!store.knows(id(1), LIFE), "nobody else can have it");
         store.take(at(0), LIFE, vec![Piece { call: id(1), what: What::Forget }]);
         assert!(!store.knows(id(1), other) && store.remove(LIFE, id(2)).is_some());
-        let rest = |store: &Store| (store.len(), store.0.lock().bytes, store.lives().len());
+        let rest = |store: &Store| {
+            let bytes = store.0.lock().bytes;
+            (store.len(), bytes, store.lives().len())
+        };
         assert_eq!(rest(&store), (0, 0, 0));
         store.take(at(0), LIFE, vec![state(1, 1, b"a")]);
         store.clear();

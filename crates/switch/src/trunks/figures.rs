@@ -54,6 +54,10 @@ impl Figures {
                 way.answered.increment(1);
                 way.active.increment(1.0);
             }
+            Event::Carried { direction, here, .. } => {
+                let active = &self.way(*direction).active;
+                if *here { active.increment(1.0) } else { active.decrement(1.0) }
+            }
             Event::Moved { .. } => {}
             Event::Rang { delay, .. } => self.post_dial_delay.record(delay.as_secs_f64()),
             Event::Failed { direction, code, .. } => self.way(*direction).fail(&self.trunk, *code),
