@@ -181,7 +181,11 @@ impl Protect {
                 let may = life.node == from && !heir::is_over(&shell.cluster.replicated(), life);
                 self.inherit(shell, life, pieces, may).encode()
             }
-            Said::Ask { calls } => self.known(shell, &calls).encode(),
+            Said::Ask { calls } => {
+                let (mut known, replicated) = (self.known(shell, &calls), shell.cluster.replicated());
+                known.undecided.extend(calls.into_iter().filter(|call| shell.cdr.is_in_limbo(&replicated, *call)));
+                known.encode()
+            }
         };
         if let Some(reply) = reply {
             reply.send(answer);
