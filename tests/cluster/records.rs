@@ -125,3 +125,20 @@ fn a_node_that_ends_in_order_and_is_removed_leaves_no_record_twice() {
     let inherited: f64 = running(&cluster).map(|member| member.metric("tandem_cdr_inherited_total", "")).sum();
     assert_eq!(inherited, 0.0, "it has written them itself");
 }
+
+#[test]
+fn a_node_that_is_emptied_and_removed_while_it_runs_leaves_no_record_twice() {
+    let lab = Lab::shared();
+    let (mut cluster, pbx, _carrier) = wide(&lab);
+    let (answered, ended) = round(&pbx, &cluster.member(LOST).sip());
+    assert_eq!((answered.len(), ended.len()), (ROUND, ROUND / 2));
+    // Calls that have not left by then end with it.
+    cluster.other_than(LOST).cli(&["cluster", "drain", LOST, "--patience-seconds", "3"]);
+    remove(&cluster, LOST);
+    let (_, said) = cluster.wait_end(LOST);
+    let collected = cluster.member(LOST).cdrs();
+    pbx.hang_up_all(WAIT);
+    let rows = written(&cluster, &collected, &answered.into_iter().collect());
+    assert_eq!(finals(&rows).len(), ROUND, "{said}");
+    assert!(rows.iter().all(|row| row.is_answered()), "{rows:#?}");
+}

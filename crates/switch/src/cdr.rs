@@ -225,9 +225,9 @@ impl Actor for Cdrs {
     }
 
     async fn post_stop(&self, _: ActorRef<Tick>, state: &mut Handle) -> Result<(), ActorProcessingErr> {
-        let (outbox, now) = (Arc::clone(&state.outbox), || clock::now().mono);
-        let deadline = now() + log::PATIENCE;
-        while now() < deadline && outbox.log().lack(outbox.pending(), now()).0 > 0 {
+        let (outbox, deadline) = (Arc::clone(&state.outbox), clock::now().mono + log::PATIENCE);
+        let waits = |now| now < deadline && outbox.log().bound(now) != u64::MAX;
+        while waits(clock::now().mono) {
             tokio::time::sleep(GLANCE).await;
         }
         apart(outbox, |outbox| outbox.sync().and_then(|()| outbox.export_all(Pace::hurried()))).await??;
