@@ -15,7 +15,7 @@ const SETUP: Duration = Duration::from_millis(500);
 const WATCH: Duration = Duration::from_secs(6);
 
 /// A cluster with that PBX and the carrier without a limit.
-fn wide(lab: &Lab) -> (Cluster<'_>, Agent, Agent) {
+pub(crate) fn wide(lab: &Lab) -> (Cluster<'_>, Agent, Agent) {
     let cluster = Cluster::serving(lab);
     let pbx = format!(
         "[[trunk]]\nname = \"wide\"\naccount = \"acme\"\n[trunk.ingress]\nfrom = [\"{}/32\"]\nplan = \"retail\"\n\

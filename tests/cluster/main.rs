@@ -7,6 +7,7 @@ mod forming;
 mod harness;
 mod limits;
 mod phones;
+mod records;
 mod strangers;
 mod tables;
 mod views;

@@ -14,6 +14,7 @@ pub struct Cdr {
     /// The column `final`.
     #[serde(rename = "final")]
     pub last: bool,
+    pub node: String,
     pub started: String,
     pub answered: String,
     pub ended: String,

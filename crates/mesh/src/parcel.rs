@@ -35,6 +35,8 @@ pub enum Kind {
     Query = 6,
     /// The state of a call, for its backup.
     Checkpoint = 7,
+    /// Call records, for whoever holds their copy.
+    Records = 8,
 }
 
 impl Kind {
@@ -55,6 +57,7 @@ impl Kind {
             5 => Self::Call,
             6 => Self::Query,
             7 => Self::Checkpoint,
+            8 => Self::Records,
             _ => return None,
         })
     }

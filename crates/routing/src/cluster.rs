@@ -64,6 +64,12 @@ impl Cluster {
         self.members.get(&id)
     }
 
+    /// Whether a node was a member once and is none any more. One that joins later than this state never was.
+    #[must_use]
+    pub fn was_removed(&self, id: NodeId) -> bool {
+        (1..=self.last_id).contains(&id) && !self.members.contains_key(&id)
+    }
+
     /// The node of this name.
     #[must_use]
     pub fn member_named(&self, name: &str) -> Option<&Member> {

@@ -1,16 +1,23 @@
 //! Call records: a durable outbox on RocksDB, and the exporter that turns it into closed CSV files.
 //!
 //! A row is in the outbox before the message that it accounts for is sent: written to the log of RocksDB at once, which
-//! survives the death of the process, and synced to the disk in groups every [`GROUP`], which survives the machine. Rows
-//! leave the outbox only when the file that holds them is closed, synced and named.
+//! survives the death of the process, and synced to the disk in groups every [`GROUP`], which survives the machine. Another
+//! node keeps a copy of the outbox ([`copying`]), which survives the disk; a row is in no file before it is in that copy, or
+//! has waited for it in vain. Rows leave the outbox only when the file that holds them is closed, synced and named.
 
+pub(crate) mod copying;
 mod csv_file;
+mod finished;
+mod kept;
+mod legacy;
+mod log;
 mod orphans;
 mod outbox;
 pub mod read;
 mod store;
 #[cfg(test)]
 mod tests;
+mod told;
 
 use crate::clock;
 use crate::door::Door;
@@ -20,13 +27,17 @@ use outbox::{Outbox, Pace};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 pub use store::Shelf;
+pub(crate) use told::Whereabouts;
 
 /// How long the disk may be behind the log.
 const GROUP: Duration = Duration::from_millis(50);
 /// How often rows become a file.
 const EXPORT: Duration = Duration::from_secs(5);
+/// How often it is looked at whether the last rows have their copy.
+const GLANCE: Duration = Duration::from_millis(20);
 
 /// Where records go, and under which names.
 #[derive(Clone, Debug)]
@@ -48,6 +59,8 @@ pub struct Options {
 pub struct Handle {
     outbox: Arc<Outbox>,
     door: Door<Tick>,
+    /// Records of a removed node are being taken over.
+    is_inheriting: Arc<AtomicBool>,
 }
 
 impl Handle {
@@ -74,7 +87,7 @@ impl Handle {
                 "calls were up when the process died: they are closed, unless another node has taken them"
             );
         }
-        Ok(Self { outbox, door: Door::default() })
+        Ok(Self { outbox, door: Door::default(), is_inheriting: Arc::default() })
     }
 
     /// Takes a record. When this returns, it survives the process.
@@ -118,6 +131,17 @@ impl Handle {
     #[must_use]
     pub fn has_taken(&self, call: ::call::CallId) -> bool {
         self.outbox.has_taken(call)
+    }
+
+    /// Whether this node may still come to close the records of this call, out of the copy of a removed node that had taken it
+    /// over.
+    pub(crate) fn is_in_limbo(&self, replicated: &routing::cluster::Cluster, call: ::call::CallId) -> bool {
+        self.outbox.kept().is_in_limbo(replicated, call)
+    }
+
+    /// This node was removed from its cluster for good: rows that another node has a copy of are left to that.
+    pub fn disown(&self) {
+        self.outbox.disown();
     }
 
     /// Whether a record could be stored now: writes the heartbeat.
@@ -180,6 +204,10 @@ impl Actor for Cdrs {
                     tracing::error!(%error, "call records cannot be synced");
                     metrics::counter!("tandem_cdr_sync_failed_total").increment(1);
                 }
+                // In this order: whoever sees rows in the second has seen in the first whether they have a copy.
+                let (rows, oldest) = state.outbox.log().lack(state.pending(), clock::now().mono);
+                metrics::gauge!("tandem_cdr_unreplicated").set(count(rows));
+                metrics::gauge!("tandem_cdr_unreplicated_seconds").set(oldest.as_secs_f64());
                 metrics::gauge!("tandem_cdr_pending").set(count(state.pending()));
                 myself.send_after(GROUP, || Tick::Sync);
             }
@@ -197,8 +225,12 @@ impl Actor for Cdrs {
     }
 
     async fn post_stop(&self, _: ActorRef<Tick>, state: &mut Handle) -> Result<(), ActorProcessingErr> {
-        let outbox = Arc::clone(&state.outbox);
-        apart(outbox, |outbox| outbox.sync().and_then(|()| outbox.export(Pace::hurried()))).await??;
+        let (outbox, deadline) = (Arc::clone(&state.outbox), clock::now().mono + log::PATIENCE);
+        let waits = |now| now < deadline && outbox.log().bound(now) != u64::MAX;
+        while waits(clock::now().mono) {
+            tokio::time::sleep(GLANCE).await;
+        }
+        apart(outbox, |outbox| outbox.sync().and_then(|()| outbox.export_all(Pace::hurried()))).await??;
         Ok(())
     }
 }

@@ -201,6 +201,9 @@ impl Node {
         }
         self.shell.trunks.leave().await;
         self.shell.protect.stop();
+        if self.shell.cluster.mesh().and_then(mesh::Handle::refusal).is_some() {
+            self.shell.cdr.disown();
+        }
         self.root.stop(Some("shutdown".to_owned()));
         let _ = self.ended.await;
     }
@@ -311,6 +314,10 @@ fn tree(shell: &Arc<Shell>, registrations: &Registrations, inbox: Arc<Dispatcher
         async move { supervised(registrations::plan(&shared), up).await }
     });
     let trunks = child(shell, "trunks", |shell, up| async move { trunks::spawn(shell, up).await });
+    let copying = shell
+        .cluster
+        .mesh()
+        .map(|_| child(shell, "cdr_copies", |shell, up| async move { cdr::copying::spawn(shell, up).await }));
     let cdrs = child(shell, "cdrs", |shell, up| async move { shell.cdr.spawn(up).await });
     let calls = child(shell, "calls", |shell, up| async move { supervised(calls::plan(&shell), up).await });
     let inbox: Arc<dyn Inbox> = inbox;
@@ -319,7 +326,8 @@ fn tree(shell: &Arc<Shell>, registrations: &Registrations, inbox: Arc<Dispatcher
         async move { supervised(transport::plan(&shell.transports, &inbox), up).await }
     });
     let first = std::iter::once(tables).chain(mesh);
-    let children = first.chain([follower, relay, registrations_child, trunks, cdrs, calls, transports]).collect();
+    let former = first.chain([follower, relay, registrations_child, trunks]).chain(copying);
+    let children = former.chain([cdrs, calls, transports]).collect();
     Plan { name: "node", strategy: Strategy::RestForOne, children }
 }
 

@@ -217,8 +217,12 @@ impl Protect {
                 let may = life.node == from && !heir::is_over(&shell.cluster.replicated(), life);
                 self.inherit(shell, life, pieces, may).encode()
             }
-            Said::Over { calls } => Kept { not: self.heir.end(shell, &calls) }.encode(),
-            Said::Ask { life, calls } => self.known(shell, life, &calls).encode(),
+Said::Over { calls } => Kept { not: self.heir.end(shell, &calls) }.encode(),
+            Said::Ask { life, calls } => {
+                let (mut known, replicated) = (self.known(shell, life, &calls), shell.cluster.replicated());
+                known.undecided.extend(calls.into_iter().filter(|call| shell.cdr.is_in_limbo(&replicated, *call)));
+                known.encode()
+            }
         };
         if let Some(reply) = reply {
             reply.send(answer);

@@ -1,7 +1,8 @@
 //! One closed file of records: written under another name, synced, then named.
 
+use super::finished::Finished;
 use super::{Options, row_id};
-use ::call::record::{EndedBy, Row};
+use ::call::record::EndedBy;
 use jiff::Timestamp;
 use jiff::tz::Offset;
 use sip::clock::Wall;
@@ -82,7 +83,7 @@ pub(super) fn remove_unfinished(folder: &Path) -> io::Result<()> {
 }
 
 /// Writes, syncs, names, and syncs the folder.
-pub(super) fn write<'a>(path: &Path, options: &Options, rows: impl Iterator<Item = &'a Row>) -> io::Result<()> {
+pub(super) fn write<'a>(path: &Path, options: &Options, rows: impl Iterator<Item = &'a Finished>) -> io::Result<()> {
     let hidden = path.with_extension(UNFINISHED);
     let mut out = csv::Writer::from_writer(BufWriter::new(File::create(&hidden)?));
     out.write_record(COLUMNS)?;
@@ -96,7 +97,11 @@ pub(super) fn write<'a>(path: &Path, options: &Options, rows: impl Iterator<Item
     path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
-fn record(options: &Options, row: &Row) -> [String; 40] {
+fn record(options: &Options, Finished { row, origin }: &Finished) -> [String; 40] {
+    let (node, site) = match origin {
+        Some(origin) => (&*origin.node, &*origin.site),
+        None => (options.node.as_str(), options.site.as_str()),
+    };
     let optional = |at: Option<Wall>| at.map_or_else(String::new, time);
     let figure = |value: f32, digits: usize| if value > 0.0 { format!("{value:.digits$}") } else { String::new() };
     let ended_by = match row.ended_by {
@@ -110,8 +115,8 @@ fn record(options: &Options, row: &Row) -> [String; 40] {
         row.call.to_string(),
         row.attempt.to_string(),
         row.is_final.to_string(),
-        options.node.clone(),
-        options.site.clone(),
+        text(node),
+        text(site),
         row.call.epoch.to_string(),
         time(row.started),
         optional(row.ringing),

@@ -15,7 +15,7 @@ use std::time::Duration;
 const REMEMBERED: Duration = Duration::from_hours(7 * 24);
 
 /// What was closed so shortly before the end may be open still for the backup of the call.
-const LAST_MOMENTS: Duration = Duration::from_secs(3);
+pub(super) const LAST_MOMENTS: Duration = Duration::from_secs(3);
 /// Rows that are closed are exported after this in any case: a node that is gone for long must not hold them up.
 const HELD_UP: Duration = Duration::from_secs(60);
 
@@ -139,7 +139,7 @@ impl Outbox {
                 if keep(&mut row, orphan.ended) {
                     self.append(batch, &row)
                 } else {
-                    self.db().write(batch)
+                    self.write(batch)
                 }
             }
             Err(error) => self.set_aside(&orphan.key, &value, &error),

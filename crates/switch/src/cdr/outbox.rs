@@ -7,9 +7,12 @@
 //! `r` + sequence: a finished row. `f`: the range of rows whose file is being written, so that a crash between naming the
 //! file and deleting its rows does not write them twice. `h`: when this process was last alive, to the second. `n`: the
 //! next sequence number once the outbox was emptied, so that no two files are ever named alike. `t` + call: a call that this
-//! node has taken over. `x` + key: what could not
+//! node has taken over. `k` + node: a copy of another node's rows, see [`super::kept`]. `x` + key: what could not
 //! be read, kept for whoever mends it, so that one bad row never holds up the others.
 
+use super::finished::{Finished, Origin};
+use super::kept::Kept;
+use super::log::{Log, Rows};
 use super::orphans::{Orphans, note_taken};
 use super::store::{Batch as Changes, Store};
 use super::{Options, csv_file};
@@ -51,6 +54,12 @@ pub(super) struct Outbox {
     beaten: AtomicU64,
     /// The oldest sequence number that may still be there: what was deleted before it need not be walked over again.
     exporting: Mutex<u64>,
+    /// What the copy of this outbox on another node lacks.
+    log: Log,
+    /// The copies of other nodes' rows.
+    kept: Kept,
+    /// This node was removed for good: whoever holds the copy writes what is in it.
+    is_disowned: AtomicBool,
 }
 
 /// Where the open rows of live calls are: one entry a call and one a transfer of it, so bounded by the calls of the node.
@@ -61,7 +70,7 @@ struct Open {
 }
 
 /// An open row: of a call, its last one as [`FINAL`], any other by its attempt.
-type RowName = (CallId, u32);
+pub(super) type RowName = (CallId, u32);
 
 /// Attempts are counted from 1.
 const FINAL: u32 = 0;
@@ -98,8 +107,12 @@ impl Outbox {
             Some(shelf) => Store::Memory(shelf.clone()),
             None => Store::open(&options.data_dir.join("outbox"))?,
         };
+        let log = Log::new(options.alone);
         let outbox = Self {
+            kept: Kept::open(&db)?,
             db,
+            log,
+            is_disowned: AtomicBool::new(false),
             options,
             next: Mutex::new(0),
             open: Mutex::new(Open::default()),
@@ -145,9 +158,14 @@ impl Outbox {
     pub(super) fn withdraw(&self, key: &[u8]) -> Result<(), Error> {
         let mut batch = Changes::default();
         batch.delete(key);
-        self.db.write(batch)?;
+        self.write(batch)?;
         self.pending.fetch_sub(1, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Makes a change that adds no finished row.
+    pub(super) fn write(&self, batch: Changes) -> Result<(), Error> {
+        self.log.write(&self.db, batch, None)
     }
 
     /// For how long this process has had the outbox.
@@ -166,6 +184,26 @@ impl Outbox {
 
     pub(super) const fn db(&self) -> &Store {
         &self.db
+    }
+
+    /// What the copy of this outbox lacks.
+    pub(super) const fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// The copies of other nodes' rows.
+    pub(super) const fn kept(&self) -> &Kept {
+        &self.kept
+    }
+
+    /// This node was removed for good: from now on what its copy holds is left to whoever has that.
+    pub(super) fn disown(&self) {
+        self.is_disowned.store(true, Ordering::Relaxed);
+    }
+
+    /// Rows, open and finished.
+    pub(super) fn size(&self) -> u64 {
+        self.pending() + self.open.lock().rows.len() as u64
     }
 
     /// The open rows that wait for somebody to close them.
@@ -187,7 +225,7 @@ impl Outbox {
         let mut batch = Changes::default();
         batch.delete(key);
         batch.put([b"x", key].concat(), value);
-        self.db.write(batch)
+        self.write(batch)
     }
 
     pub(super) fn put_open(&self, row: &Row) -> Result<(), Error> {
@@ -203,7 +241,7 @@ impl Outbox {
         if row.takeovers > 0 {
             note_taken(&mut batch, row, clock::now().wall);
         }
-        self.db.write(batch)?;
+        self.write(batch)?;
         self.dirty.store(true, Ordering::Release);
         Ok(())
     }
@@ -226,18 +264,26 @@ impl Outbox {
         Ok(())
     }
 
-    /// Writes a finished row and what goes with it.
-    pub(super) fn append(&self, mut batch: Changes, row: &Row) -> Result<(), Error> {
-        let bytes = postcard::to_allocvec(row).map_err(failed)?;
-        let mut next = self.next.lock();
-        batch.put(row_key(*next), bytes);
-        if row.takeovers > 0 {
-            note_taken(&mut batch, row, clock::now().wall);
+    /// Writes a finished row of this node and what goes with it.
+    pub(super) fn append(&self, batch: Changes, row: &Row) -> Result<(), Error> {
+        self.append_all(batch, &[(row, None)])
+    }
+
+    /// Writes finished rows and what goes with them.
+    pub(super) fn append_all(&self, mut batch: Changes, rows: &[(&Row, Option<&Origin>)]) -> Result<(), Error> {
+        let values = rows.iter().map(|(row, origin)| Finished::bytes(row, *origin)).collect::<Result<Vec<_>, _>>()?;
+        let (mut next, count) = (self.next.lock(), rows.len() as u64);
+        for ((row, _), (sequence, bytes)) in rows.iter().zip((*next..).zip(values)) {
+            batch.put(row_key(sequence), bytes);
+            if row.takeovers > 0 {
+                note_taken(&mut batch, row, clock::now().wall);
+            }
         }
-        self.db.write(batch)?;
-        *next += 1;
+        let appended = (count > 0).then_some(Rows { first: *next, count });
+        self.log.write(&self.db, batch, appended)?;
+        *next += count;
         // Counted under the lock: an export that already sees the row must not subtract it first.
-        self.pending.fetch_add(1, Ordering::Relaxed);
+        self.pending.fetch_add(count, Ordering::Relaxed);
         drop(next);
         self.dirty.store(true, Ordering::Release);
         Ok(())
@@ -306,16 +352,35 @@ impl Outbox {
         self.db.put(HEARTBEAT_KEY, postcard::to_allocvec(&wall.0).map_err(failed)?)
     }
 
-    /// Writes every finished row into closed files, at this pace. Answers how many rows.
-    pub(super) fn export(&self, mut pace: Pace) -> Result<u64, Error> {
+    /// Writes every finished row that has a copy, or has waited for one in vain, into closed files at this pace. Answers how
+    /// many rows.
+    pub(super) fn export(&self, pace: Pace) -> Result<u64, Error> {
+        self.export_before(self.log.bound(clock::now().mono), pace)
+    }
+
+    /// The same with every row, whether it has a copy or not.
+    pub(super) fn export_all(&self, pace: Pace) -> Result<u64, Error> {
+        self.export_before(u64::MAX, pace)
+    }
+
+    fn export_before(&self, bound: u64, mut pace: Pace) -> Result<u64, Error> {
         if self.is_held_up() {
             return Ok(0);
         }
         let mut oldest = self.exporting.lock();
         let mut written = 0;
-        while let Some(Batch { first, last, rows }) = self.finished(*oldest, &mut pace)? {
+        // Looked at once: a row that is confirmed meanwhile is counted all the same.
+        let confirmed = self.log.confirmed();
+        if self.is_disowned.load(Ordering::Relaxed) {
+            *oldest = confirmed.max(*oldest);
+        }
+        while let Some(Batch { first, last, rows }) = self.finished(*oldest, bound, &mut pace)? {
             if !rows.is_empty() {
                 self.write_file(first, last, &rows, &mut pace)?;
+            }
+            if last >= confirmed {
+                let lacking = (last + 1 - confirmed.max(first)).min(rows.len() as u64);
+                metrics::counter!("tandem_cdr_unreplicated_total").increment(lacking);
             }
             self.forget(first, last)?;
             self.pending.fetch_sub(rows.len() as u64, Ordering::Relaxed);
@@ -325,7 +390,7 @@ impl Outbox {
         Ok(written)
     }
 
-    fn write_file(&self, first: u64, last: u64, rows: &[Row], pace: &mut Pace) -> Result<(), Error> {
+    fn write_file(&self, first: u64, last: u64, rows: &[Finished], pace: &mut Pace) -> Result<(), Error> {
         let name = csv_file::name(&self.options.node, clock::now().wall, first);
         let intent = postcard::to_allocvec(&(first, last, &name)).map_err(failed)?;
         self.db.put(FILE_KEY, intent)?;
@@ -334,16 +399,16 @@ impl Outbox {
         csv_file::write(&self.folder().join(name), &self.options, rows.iter().inspect(|_| pace.step())).map_err(failed)
     }
 
-    /// The rows of the next file, from the oldest on; nothing if none waits. What cannot be read is set aside.
-    fn finished(&self, oldest: u64, pace: &mut Pace) -> Result<Option<Batch>, Error> {
+    /// The rows of the next file, from the oldest on to before `bound`; nothing if none waits. What cannot be read is set aside.
+    fn finished(&self, oldest: u64, bound: u64, pace: &mut Pace) -> Result<Option<Batch>, Error> {
         let mut batch: Option<Batch> = None;
         for entry in self.db.from(&row_key(oldest)).take(FILE_ROWS) {
             let (key, value) = entry?;
-            let Some(sequence) = sequence_of(b"r", &key) else { break };
+            let Some(sequence) = sequence_of(b"r", &key).filter(|sequence| *sequence < bound) else { break };
             let batch = batch.get_or_insert_with(|| Batch { first: sequence, last: sequence, rows: Vec::new() });
             batch.last = sequence;
             pace.step();
-            match postcard::from_bytes(&value) {
+            match Finished::read(&value) {
                 Ok(row) => batch.rows.push(row),
                 Err(error) => {
                     self.set_aside(&key, &value, &error)?;
@@ -360,7 +425,7 @@ impl Outbox {
         batch.delete_range(row_key(first), row_key(last + 1));
         batch.delete(FILE_KEY);
         batch.put(NEXT_KEY, postcard::to_allocvec(&(last + 1)).map_err(failed)?);
-        self.db.write(batch)
+        self.write(batch)
     }
 }
 
@@ -396,7 +461,7 @@ impl Pace {
 struct Batch {
     first: u64,
     last: u64,
-    rows: Vec<Row>,
+    rows: Vec<Finished>,
 }
 
 #[cfg(test)]
@@ -404,7 +469,7 @@ impl Outbox {
     /// An export that dies when its file has just got its name.
     pub(super) fn stop_after_naming(&self) -> Result<(), Error> {
         let mut pace = Pace::hurried();
-        let Some(Batch { first, last, rows }) = self.finished(0, &mut pace)? else { return Ok(()) };
+        let Some(Batch { first, last, rows }) = self.finished(0, u64::MAX, &mut pace)? else { return Ok(()) };
         self.write_file(first, last, &rows, &mut pace)
     }
 
@@ -435,7 +500,7 @@ fn open_key(sequence: u64) -> [u8; 9] {
     key(b'o', sequence)
 }
 
-fn name_of(row: &Row) -> RowName {
+pub(super) fn name_of(row: &Row) -> RowName {
     (row.call, if row.is_final { FINAL } else { row.attempt })
 }
 

@@ -3,6 +3,7 @@
 use crate::error::Error;
 use parking_lot::Mutex;
 use rocksdb::{DB, DBCompressionType, Direction, IteratorMode, WriteBatch};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -48,13 +49,59 @@ impl Content {
 #[derive(Default)]
 pub(super) struct Batch(Vec<Op>);
 
-enum Op {
+/// One change. It is on the wire as well, to whoever holds a copy.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(super) enum Op {
     Put(Vec<u8>, Vec<u8>),
     Delete(Vec<u8>),
     DeleteRange(Vec<u8>, Vec<u8>),
 }
 
+impl Op {
+    /// About so many.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Put(key, value) | Self::DeleteRange(key, value) => key.len() + value.len(),
+            Self::Delete(key) => key.len(),
+        }
+    }
+
+    /// Whether it changes open and finished rows, and nothing else.
+    pub(super) fn is_of_rows(&self) -> bool {
+        let is_row = |key: &[u8]| matches!(key, [b'o' | b'r', ..]) && key.len() <= ROW_KEY;
+        match self {
+            Self::Put(key, _) | Self::Delete(key) => is_row(key),
+            Self::DeleteRange(from, to) => is_row(from) && (is_row(to) || to == ROWS_END) && from <= to,
+        }
+    }
+
+    /// The same with a prefix before its keys.
+    pub(super) fn under(self, prefix: &[u8]) -> Self {
+        match self {
+            Self::Put(key, value) => Self::Put([prefix, &key].concat(), value),
+            Self::Delete(key) => Self::Delete([prefix, &key].concat()),
+            Self::DeleteRange(from, to) => Self::DeleteRange([prefix, &from].concat(), [prefix, &to].concat()),
+        }
+    }
+}
+
+/// Open and finished rows are from here to before the other.
+pub(super) const ROWS: &[u8] = b"o";
+/// See [`ROWS`].
+pub(super) const ROWS_END: &[u8] = b"s";
+/// The longest key of a row, and one byte more: the end of a range.
+const ROW_KEY: usize = 10;
+
 impl Batch {
+    /// The changes of open and finished rows.
+    pub(super) fn of_rows(&self) -> Vec<Op> {
+        self.0.iter().filter(|op| op.is_of_rows()).cloned().collect()
+    }
+
+    pub(super) fn push(&mut self, op: Op) {
+        self.0.push(op);
+    }
+
     pub(super) fn put(&mut self, key: impl AsRef<[u8]>, value: impl Into<Vec<u8>>) {
         self.0.push(Op::Put(key.as_ref().to_vec(), value.into()));
     }

@@ -1,5 +1,7 @@
 //! The outbox on a real disk: what survives what.
 
+mod copies;
+
 use super::outbox::{Outbox, Pace};
 use super::*;
 use crate::clock;

@@ -58,6 +58,7 @@ impl Receiver for Inward {
                 true
             }
             Kind::Checkpoint => inside.shell.protect.receive(&inside.shell, from, &parcel.body, reply),
+            Kind::Records => inside.shell.cdr.receive(&inside.shell, from, &parcel.body, reply),
             // Nothing is said to a call of another node but SIP.
             Kind::Call => false,
         };

@@ -1,7 +1,9 @@
 //! Finds out who closes the records of calls that this node carried and does not carry any more: after its process died, or
 //! after it was fenced. As long as any node cannot be asked, they wait.
 
+use super::Protect;
 use super::said::{Known, Said};
+use crate::cdr::Whereabouts;
 use crate::shell::Shell;
 use ::call::CallId;
 use mesh::Kind;
@@ -75,6 +77,14 @@ async fn decide(shell: &Arc<Shell>) -> Result<(), crate::Error> {
         }
     }
     Ok(())
+}
+
+impl Protect {
+    /// What this node knows of calls of a node that was removed.
+    pub(crate) fn whereabouts(&self, shell: &Shell, calls: &[CallId]) -> Whereabouts {
+        let Known { taken, undecided } = self.known(shell, self.life(shell), calls);
+        Whereabouts { taken, undecided }
+    }
 }
 
 /// What all others know of these calls; nothing if one of them does not say.

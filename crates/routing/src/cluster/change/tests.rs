@@ -42,7 +42,9 @@ fn a_name_is_unique_and_a_number_is_never_given_again() {
     let mut cluster = cluster(&["a", "b", "c"]);
     let twin = ClusterChange::Join(member("node-2", "z", false));
     assert_eq!(refused(&mut cluster, &twin), Stale::NameTaken("node-2".to_owned()));
+    assert!((0..9).all(|node| !cluster.was_removed(node)));
     make(&mut cluster, &ClusterChange::Remove(3));
+    assert_eq!((0..9).filter(|node| cluster.was_removed(*node)).collect::<Vec<_>>(), [3]);
     assert_eq!(
         cluster.apply(&ClusterChange::Join(member("node-3", "c", false))),
         Outcome::Done { node: 4, incarnation: 1 }
