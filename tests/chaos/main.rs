@@ -3,6 +3,7 @@
 //! release build, and holds every figure.
 
 mod faults;
+mod foreign;
 mod partners;
 mod verdict;
 
