@@ -40,10 +40,17 @@ impl Party {
     }
 }
 
+/// What baresip's coder and decoder leave of a sample. It codes the magnitude, where others shift the signed number to 14 bits
+/// first: a negative sample at the border of two steps comes out one step lower.
+fn as_heard(sample: i16) -> i16 {
+    let magnitude = audio::through_pcmu(sample.saturating_abs());
+    if sample < 0 { -magnitude } else { magnitude }
+}
+
 /// Asserts that the last that it heard is what was spoken, sample by sample, but for two in a hundred.
 #[track_caller]
 fn assert_hears(agent: &Baresip, seed: u32) {
-    let spoken: Vec<i16> = audio::long_speech(seed, 60).into_iter().map(audio::through_pcmu).collect();
+    let spoken: Vec<i16> = audio::long_speech(seed, 60).into_iter().map(as_heard).collect();
     let found = audio::compare(&spoken, &agent.last_heard(COMPARED_S));
     let enough = COMPARED_S * audio::RATE * 9 / 10;
     assert!(found.samples >= enough && found.exact >= 0.98, "{found:?}\n{}", agent.account());
