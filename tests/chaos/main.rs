@@ -3,6 +3,7 @@
 //! release build, and holds every figure.
 
 mod faults;
+mod foreign;
 mod partners;
 mod verdict;
 
@@ -40,6 +41,30 @@ fn sites_that_lose_sight_of_each_other_keep_their_calls() {
 #[ignore = "not held yet: make failover"]
 fn a_rolling_restart_drops_no_call() {
     faults::survive(SMALL, Fault::Rolling);
+}
+
+// Not held yet: in one of three runs the record of an answered call was lost, that the second of the dead had taken over from the
+// first and that ended in the last three seconds of its life. No call was.
+#[test]
+#[ignore = "not held yet, half a minute: make failover"]
+fn calls_outlive_two_nodes_that_are_killed_one_after_the_other() {
+    faults::survive(SMALL, Fault::KillTwo);
+}
+
+// Not held yet, for the same reason: one or two records lost in each of three runs. Of the 26 calls that the two carried, none to
+// four were lost: those of which both copies were gone.
+#[test]
+#[ignore = "not held yet, a minute: make failover"]
+fn a_node_is_killed_while_it_takes_over_calls() {
+    faults::survive(SMALL, Fault::KillHeir);
+}
+
+// Not held yet: of 209 calls one heard 481 to its BYE, and two to five packets were heard by another call than theirs, as a node
+// that starts again gives out the same ports in the same order. No record was lost or doubled.
+#[test]
+#[ignore = "not held yet, half a minute: make failover"]
+fn a_restart_storm_doubles_no_record() {
+    faults::survive(SMALL, Fault::Storm);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::faults::Fault;
+use crate::faults::{Fault, Met};
 use crate::partners::Size;
 use load::Report;
 use tests::Cluster;
@@ -18,8 +18,7 @@ const RESCUED: u64 = 95;
 /// See the module.
 pub(crate) struct Verdict {
     name: &'static str,
-    /// Calls of the node that the fault met.
-    carried: u64,
+    met: Met,
     heard: Report,
     /// The callers' Call-IDs that have a final record. One that heard 503 somewhere has one of each node that it tried.
     callers: BTreeSet<String>,
@@ -31,16 +30,9 @@ pub(crate) struct Verdict {
 }
 
 impl Verdict {
-    pub(crate) fn of(name: &'static str, carried: u64, heard: Report) -> Self {
-        Self {
-            name,
-            carried,
-            heard,
-            callers: BTreeSet::new(),
-            finals: BTreeMap::new(),
-            answered: 0,
-            refused: Vec::new(),
-        }
+    pub(crate) fn of(name: &'static str, met: Met, heard: Report) -> Self {
+        let (callers, finals, answered, refused) = Default::default();
+        Self { name, met, heard, callers, finals, answered, refused }
     }
 
     /// Reads the records of all nodes.
@@ -87,7 +79,7 @@ impl Verdict {
         let setups = heard.failed - heard.failed_answered - heard.failed_ringing;
         report(&format!(
             "{:<27} {} calls offered, {} answered; the node carried {}; {} callers and {} callees moved, {} answered elsewhere",
-            self.name, heard.offered, heard.answered, self.carried, heard.moved, heard.callee.moved, heard.rescued
+            self.name, heard.offered, heard.answered, self.met.carried, heard.moved, heard.callee.moved, heard.rescued
         ));
         report(&format!(
             "{:<27} lost: {} established, {} ringing, {setups} setups (within {} ms); pause p50 {} ms, p99 {} ms, at most {} ms",
@@ -114,37 +106,35 @@ impl Verdict {
     pub(crate) fn hold(&self, size: Size, fault: Fault, cluster: &Cluster<'_>) {
         let heard = &self.heard;
         let why = || {
-            format!(
-                "{}: {:?}, {:?}\n{heard}\n{}\n{}",
-                self.name,
-                heard.failures,
-                heard.callee.failures,
-                self.refused.join("\n"),
-                cluster.logs()
-            )
+            let (failures, callees, refused) = (&heard.failures, &heard.callee.failures, self.refused.join("\n"));
+            format!("{}: {failures:?}, {callees:?}\n{heard}\n{refused}\n{}", self.name, cluster.logs())
         };
-        assert!(heard.answered > 0 && heard.still_open == 0, "{}", why());
-        assert_eq!(heard.failed_answered, 0, "an established call was lost: {}", why());
+        let doomed = self.met.doomed;
+        assert!(heard.answered > 0 && heard.still_open <= doomed, "{}", why());
+        assert!(heard.failed_answered <= doomed, "an established call was lost: {}", why());
         assert_eq!(heard.stale, 0, "a former owner was heard: {}", why());
-        assert_eq!((self.lost(), self.doubled()), (0, 0), "records: {}", why());
+        // A call that rang and of which both copies are gone is known to nobody.
+        let unknown = if doomed > 0 { heard.failed_ringing } else { 0 };
+        assert!(self.lost() <= unknown && self.doubled() == 0, "records: {}", why());
         // A call that was placed at two entrances is two calls to the switch, and may be answered twice.
         let answers = heard.answered + heard.dismissed;
         assert_eq!(self.answered as u64, answers, "answered calls in the records: {}", why());
         let bad = heard.audio.as_ref().map_or(0, |audio| audio.bad_samples);
         assert_eq!(bad, 0, "somebody heard something else than was said: {}", why());
         match fault {
+            Fault::KillHeir | Fault::Storm => {}
             Fault::Cut | Fault::Rolling => assert_eq!(heard.failed, 0, "{}", why()),
-            Fault::KillFollower | Fault::KillLeader | Fault::Pause => {
-                let ringing = self.carried * size.ring_ms / (size.hold_s * 1_000 + size.ring_ms);
+            Fault::KillFollower | Fault::KillLeader | Fault::KillTwo | Fault::Pause => {
+                let ringing = self.met.carried * size.ring_ms / (size.hold_s * 1_000 + size.ring_ms);
                 let allowed = if size.exact { ringing * (100 - RESCUED) / 100 } else { ringing / 5 + 1 };
                 assert!(heard.failed_ringing <= allowed, "{ringing} rang: {}", why());
-                assert!(self.carried == 0 || heard.moved > 0, "nothing moved: {}", why());
+                assert!(self.met.carried == 0 || heard.moved > 0, "nothing moved: {}", why());
             }
         }
         if size.exact {
             assert!(self.dark_ms() <= DARK, "new calls failed for {} ms: {}", self.dark_ms(), why());
             let gap = heard.audio.as_ref().map(|audio| audio.moved_gap_ms).unwrap_or_default();
-            let waits = matches!(fault, Fault::KillFollower);
+            let waits = matches!(fault, Fault::KillFollower | Fault::KillTwo);
             assert!(!waits || (gap.p50 <= GAPS.0 && gap.p99 <= GAPS.1), "{gap:?}: {}", why());
         }
     }

@@ -7,6 +7,8 @@ use tests::process::{report, wait_until};
 use tests::{Agent, Cluster, Lab};
 
 const WAIT: Duration = Duration::from_secs(4);
+/// A node that is back has its calls within so long.
+const BACK: Duration = Duration::from_secs(20);
 /// Requests of each kind that are measured, and of which the median counts.
 const REQUESTS: usize = 201;
 /// What another node in between may cost.
@@ -42,6 +44,29 @@ fn a_bye_at_the_wrong_site_ends_both_legs() {
             strangers.map(|member| member.cdrs().iter().filter(|cdr| cdr.ingress_call_id == call).count()).sum();
         assert_eq!(others, 0, "one record and no more");
     }
+}
+
+#[test]
+fn a_request_that_comes_before_its_call_is_back_is_not_refused() {
+    let lab = Lab::shared();
+    let mut cluster = Cluster::serving(&lab);
+    let (pbx, carrier) = (Agent::bind(&lab, PBX, 5060), Agent::bind(&lab, ALPHA, CARRIER_PORT));
+    let call = call(&cluster, &pbx, &carrier, "lon-1");
+    let node = cluster.member("lon-1").sip();
+    // Sooner than anybody holds it to be dead: its shards stay with it, and its calls come back to it.
+    cluster.kill("lon-1");
+    cluster.restart("lon-1");
+    let mut asked = 0;
+    wait_until("a request within the call is answered", BACK, || {
+        asked += 1;
+        let code = pbx.ask(&call, "INFO", &node).map(|(code, _)| code);
+        assert!(matches!(code, None | Some(200)), "request {asked} was refused with {code:?}\n{}", cluster.logs());
+        code.is_some()
+    });
+    let early = cluster.member("lon-1").metric("tandem_sip_rejected_total", "reason=\"not_back_yet\"");
+    assert!(asked == 1 || early >= 1.0, "request {asked} was answered, and none before was held back");
+    assert!(carrier.talks(1, WAIT), "the carrier still has the call");
+    assert!(pbx.hang_up_all(WAIT) && carrier.talks(0, WAIT), "it ends on both sides");
 }
 
 /// The middle one of many round trips of a request within a call.

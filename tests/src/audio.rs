@@ -14,11 +14,16 @@ const SHIFT: usize = 10 * FRAME;
 
 /// Ten seconds of tone whose pitch changes every 20 ms by `seed`: no two stretches alike, so there is one alignment only.
 pub fn speech(seed: u32) -> Vec<i16> {
+    long_speech(seed, 10)
+}
+
+/// The same, and how it goes on.
+pub fn long_speech(seed: u32, seconds: usize) -> Vec<i16> {
     let mut state = seed;
     let mut phase = 0.0_f64;
     let mut pitch = 0.0;
-    let mut samples = Vec::with_capacity(10 * RATE);
-    for index in 0..10 * RATE {
+    let mut samples = Vec::with_capacity(seconds * RATE);
+    for index in 0..seconds * RATE {
         if index % FRAME == 0 {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             pitch = 300.0 + f64::from((state >> 12) % 2_700);

@@ -34,6 +34,16 @@ pub const BETA: u8 = PARTNERS + 20;
 /// Of the carriers.
 pub const CARRIER_PORT: u16 = 5080;
 
+/// Path and text of the files of `cluster/five-nodes`, and the tables that they share with the three sites.
+const FIVE_NODES: [(&str, &str); 6] = [
+    ("nodes/ams-1.toml", include_str!("../../cluster/five-nodes/nodes/ams-1.toml")),
+    ("nodes/fra-1.toml", include_str!("../../cluster/five-nodes/nodes/fra-1.toml")),
+    ("nodes/fra-2.toml", include_str!("../../cluster/five-nodes/nodes/fra-2.toml")),
+    ("nodes/lon-1.toml", include_str!("../../cluster/five-nodes/nodes/lon-1.toml")),
+    ("nodes/lon-2.toml", include_str!("../../cluster/five-nodes/nodes/lon-2.toml")),
+    ("tables.toml", include_str!("../../cluster/three-sites/tables.toml")),
+];
+
 /// Running nodes. All of them are killed when it is dropped.
 pub struct Cluster<'lab> {
     lab: &'lab Lab,
@@ -56,8 +66,22 @@ impl<'lab> Cluster<'lab> {
     /// The same, with its tables in force everywhere.
     #[track_caller]
     pub fn serving(lab: &'lab Lab) -> Self {
-        let cluster = Self::three_sites(lab);
-        let tables = cluster.topology.tables.as_ref().expect("the three sites have tables").text.clone();
+        Self::serving_on(lab, topology::bundled::three_sites().expect("valid"))
+    }
+
+    /// The five nodes of `cluster/five-nodes` in the same sites, of which two may die, with the tables of the three sites.
+    #[track_caller]
+    pub fn five_nodes(lab: &'lab Lab) -> Self {
+        Self::serving_on(lab, Topology::parse("five-nodes", &FIVE_NODES).expect("valid"))
+    }
+
+    /// The nodes of a topology as one cluster, with its tables in force everywhere.
+    #[track_caller]
+    fn serving_on(lab: &'lab Lab, topology: Topology) -> Self {
+        let mut cluster = Self::new(lab, topology);
+        cluster.start_all();
+        cluster.wait_formed();
+        let tables = cluster.topology.tables.as_ref().expect("it has tables").text.clone();
         let revision = cluster.apply(cluster.members[0].name(), &tables);
         cluster.wait_revision(revision, Duration::from_secs(5));
         cluster
@@ -127,10 +151,11 @@ impl<'lab> Cluster<'lab> {
             }
             ids.insert(cluster["id"].to_string());
             let carriers = self.topology.nodes.iter().filter(|node| !node.witness).count() as u64;
-            let fair = SHARDS / carriers.max(1);
             let owned = nodes.iter().filter(|node| node["role"] != "witness").map(|node| node["shards_owned"].as_u64());
-            if let Some(uneven) = owned.map(Option::unwrap_or_default).find(|owned| owned.abs_diff(fair) * 10 > fair) {
-                return Some(format!("{name} sees a node with {uneven} shards, where {fair} are its share"));
+            // Times the number of nodes, for a fair share need not be a whole number.
+            let is_uneven = |owned: &u64| (owned * carriers).abs_diff(SHARDS) * 10 > SHARDS;
+            if let Some(uneven) = owned.map(Option::unwrap_or_default).find(is_uneven) {
+                return Some(format!("{name} sees a node with {uneven} shards of {SHARDS}, among {carriers}"));
             }
         }
         (ids.len() > 1).then(|| format!("there are several clusters: {ids:?}"))

@@ -5,6 +5,7 @@
 
 pub mod agent;
 pub mod audio;
+pub mod baresip;
 pub mod cdr;
 pub mod cluster;
 pub mod datagram;
@@ -17,6 +18,7 @@ pub mod sipp;
 pub mod tables;
 
 pub use agent::Agent;
+pub use baresip::Baresip;
 pub use cdr::Cdr;
 pub use cluster::Cluster;
 pub use lab::Lab;

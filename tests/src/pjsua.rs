@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::audio;
-use crate::process::Process;
+use crate::process::{Process, wait_until};
 use crate::{Lab, Node};
 
 /// Alice's host number.
@@ -30,24 +30,54 @@ const LIMIT: Duration = Duration::from_secs(90);
 /// Plays `scenario`, through `node` or directly from phone to phone, and returns what the phones saw.
 #[track_caller]
 pub fn play(lab: &Lab, node: Option<&Node<'_>>, scenario: &str, more: &[&str]) -> Value {
-    audio::write_wav(&lab.path("spoken-by-caller.wav"), &audio::speech(CALLER_SEED));
-    audio::write_wav(&lab.path("spoken-by-callee.wav"), &audio::speech(CALLEE_SEED));
-    let address = |host: IpAddr| host.to_string();
-    let mut command = Command::new(python());
-    command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/peers/pjsua/phones.py")).arg(scenario);
-    command.arg("--dir").arg(lab.dir());
-    command.args(["--alice", &address(lab.host(ALICE)), "--bob", &address(lab.host(BOB))]);
-    if let Some(node) = node {
-        command.args(["--node", &node.sip()]);
-        command.args(["--alice-number", ALICE_NUMBER, "--bob-number", BOB_NUMBER]);
+    Phones::start(lab, node.map(Node::sip).as_deref(), scenario, more).end()
+}
+
+/// The phones while they play.
+pub struct Phones {
+    process: Process,
+}
+
+impl Phones {
+    /// Starts `scenario`, through the node at `sip` or directly from phone to phone.
+    #[track_caller]
+    pub fn start(lab: &Lab, sip: Option<&str>, scenario: &str, more: &[&str]) -> Self {
+        audio::write_wav(&lab.path("spoken-by-caller.wav"), &audio::speech(CALLER_SEED));
+        audio::write_wav(&lab.path("spoken-by-callee.wav"), &audio::speech(CALLEE_SEED));
+        let address = |host: IpAddr| host.to_string();
+        let mut command = Command::new(python());
+        command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/peers/pjsua/phones.py")).arg(scenario);
+        command.arg("--dir").arg(lab.dir());
+        command.args(["--alice", &address(lab.host(ALICE)), "--bob", &address(lab.host(BOB))]);
+        if let Some(sip) = sip {
+            command.args(["--node", sip]);
+            command.args(["--alice-number", ALICE_NUMBER, "--bob-number", BOB_NUMBER]);
+        }
+        command.args(more).env("PYTHONUNBUFFERED", "1");
+        Self { process: Process::start(&mut command, lab.dir(), &format!("phones-{scenario}")) }
     }
-    command.args(more).env("PYTHONUNBUFFERED", "1");
-    let mut process = Process::start(&mut command, lab.dir(), &format!("phones-{scenario}"));
-    let status = process.wait(LIMIT);
-    let output = process.output();
-    assert!(status.success(), "the phones ended with {status}:\n{output}");
-    let result = output.lines().rev().find(|line| line.starts_with('{')).expect("the phones print what they saw");
-    serde_json::from_str(result).expect("what they print is JSON")
+
+    /// Waits until they say that they are so far; panics if they end before.
+    #[track_caller]
+    pub fn wait_for(&mut self, word: &str) {
+        wait_until(&format!("the phones say {word}"), LIMIT, || {
+            let runs = self.process.runs();
+            let output = self.process.output();
+            let is_said = output.lines().any(|line| line == word);
+            assert!(runs || is_said, "the phones ended before they said {word}:\n{output}");
+            is_said
+        });
+    }
+
+    /// Waits for their end, and returns what they saw.
+    #[track_caller]
+    pub fn end(mut self) -> Value {
+        let status = self.process.wait(LIMIT);
+        let output = self.process.output();
+        assert!(status.success(), "the phones ended with {status}:\n{output}");
+        let result = output.lines().rev().find(|line| line.starts_with('{')).expect("the phones print what they saw");
+        serde_json::from_str(result).expect("what they print is JSON")
+    }
 }
 
 /// Asserts that the recording `file` is what was spoken by `seed`, sample by sample.

@@ -133,6 +133,12 @@ impl Handle {
         self.outbox.has_taken(call)
     }
 
+    /// Whether this node has taken a call over in this process, and not given it away since: only then its own rows of an earlier
+    /// life are superfluous. Others go by [`Self::has_taken`], so a node that took a call over and died must close them itself.
+    pub(crate) fn has_retaken(&self, call: ::call::CallId) -> bool {
+        self.outbox.has_retaken(call)
+    }
+
     /// Whether this node may still come to close the records of this call, out of the copy of a removed node that had taken it
     /// over.
     pub(crate) fn is_in_limbo(&self, replicated: &routing::cluster::Cluster, call: ::call::CallId) -> bool {

@@ -46,6 +46,9 @@ pub struct Cluster {
 /// A node that cannot get a lease counts as settled after this: it goes on from its last tables.
 const SETTLE: Duration = Duration::from_secs(10);
 
+/// The incarnation of a node that has never died.
+const FIRST_LIFE: u64 = 1;
+
 /// Where somebody who is placed by a shard is looked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Whose {
@@ -141,6 +144,16 @@ impl Cluster {
         let began = replicated.owner_at(id.shard, id.epoch);
         let now = replicated.shard(id.shard).owner;
         [began, now].into_iter().flatten().find(|node| *node != me && self.is_up(*node))
+    }
+
+    /// Whether those who kept this call may be about to give it back: this node has died and begun anew, and the call's shard is
+    /// its own still. For so long nobody can say that there is no such call.
+    pub(crate) fn may_come_back(&self, id: CallId) -> bool {
+        if clock::now().mono.since(self.began) > SETTLE || self.incarnation() == FIRST_LIFE {
+            return false;
+        }
+        let (me, replicated) = (self.me(), self.replicated());
+        replicated.members().len() > 1 && replicated.shard(id.shard).owner == Some(me)
     }
 
     /// Who acts for a shard.

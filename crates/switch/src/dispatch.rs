@@ -105,7 +105,10 @@ impl Dispatcher {
         {
             self.hand(id, &call, bytes, flow);
         } else if !id.is_some_and(|id| self.pass_on(id, bytes, flow, hops)) {
-            self.stray(method, bytes, flow);
+            match id.is_some_and(|id| self.shell.cluster.may_come_back(id)) {
+                true => self.early(method, bytes, flow),
+                false => self.stray(method, bytes, flow),
+            }
         }
     }
 
@@ -146,6 +149,15 @@ impl Dispatcher {
         self.answer(bytes, flow, |request| {
             Builder::response(request, 503, None, &self.tag()).header(Name::RetryAfter, 5).finish()
         });
+    }
+
+    /// A request of a call that this node may be given back. 481 would end the call at its sender (RFC 5057 §5.1), so who
+    /// sends again over UDP is answered then; who does not is told to.
+    fn early(&self, method: Method, bytes: &[u8], flow: Flow) {
+        self.shell.reject("not_back_yet");
+        if flow.transport.is_reliable() && method != Method::Ack && self.admit(flow) {
+            self.busy(bytes, flow);
+        }
     }
 
     /// A request within a dialog that is not, or no longer, here.

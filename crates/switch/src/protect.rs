@@ -217,7 +217,7 @@ impl Protect {
                 let may = life.node == from && !heir::is_over(&shell.cluster.replicated(), life);
                 self.inherit(shell, life, pieces, may).encode()
             }
-Said::Over { calls } => Kept { not: self.heir.end(shell, &calls) }.encode(),
+            Said::Over { calls } => Kept { not: self.heir.end(shell, &calls) }.encode(),
             Said::Ask { life, calls } => {
                 let (mut known, replicated) = (self.known(shell, life, &calls), shell.cluster.replicated());
                 known.undecided.extend(calls.into_iter().filter(|call| shell.cdr.is_in_limbo(&replicated, *call)));
@@ -237,6 +237,11 @@ Said::Over { calls } => Kept { not: self.heir.end(shell, &calls) }.encode(),
         let now = clock::now().mono;
         let entries = pieces.into_iter().filter_map(|piece| Some((piece.call, Entry::read(piece.what, now)?)));
         Kept { not: self.heir.inherit(shell, life, entries.collect()) }
+    }
+
+    /// Whether a call that this node carried in an earlier life is this node's once more.
+    fn has_again(&self, shell: &Shell, call: CallId) -> bool {
+        self.heir.has(call) || shell.calls.directory.find(call).is_some() || shell.cdr.has_retaken(call)
     }
 
     fn known(&self, shell: &Shell, asker: Life, calls: &[CallId]) -> Known {

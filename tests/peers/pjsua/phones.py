@@ -25,6 +25,24 @@ class Call(pj.Call):
         self.digits = []
         self.state = None
         self.code = 0
+        self.player = None
+        # Where re-INVITEs came from that were answered with 200.
+        self.moved = []
+
+    def onCallTsxState(self, prm):
+        changed = prm.e.body.tsxState
+        transaction = changed.tsx
+        is_answered = transaction.method == "INVITE" and transaction.statusCode == 200
+        if self.confirmed() and transaction.role == pj.PJSIP_ROLE_UAS and is_answered and \
+                transaction.state in (pj.PJSIP_TSX_STATE_COMPLETED, pj.PJSIP_TSX_STATE_TERMINATED) and \
+                changed.type == pj.PJSIP_EVENT_TX_MSG:
+            message = changed.src.tdata
+            self.moved.append(message.dstAddress)
+
+    def onCallMediaState(self, prm):
+        # New media knows nothing of who spoke into the former.
+        if self.player and self.media_status() == pj.PJSUA_CALL_MEDIA_ACTIVE:
+            self.player.startTransmit(self.audio())
 
     def onCallState(self, prm):
         info = self.getInfo()
@@ -299,8 +317,65 @@ def transferred(stage):
     return {}
 
 
+class Ear:
+    """Notes when packets come to a call, as near as the phones are asked."""
+
+    def __init__(self, call):
+        self.call = call
+        self.count = None
+        self.last = time.monotonic()
+        self.pause = 0
+        self.moved_and_heard = False
+
+    def look(self):
+        now = time.monotonic()
+        try:
+            count = self.call.packets_heard()
+        except pj.Error:
+            return
+        # A new stream counts from the start again.
+        if count and count != self.count:
+            self.pause = max(self.pause, now - self.last)
+            self.last = now
+            self.moved_and_heard = bool(self.call.moved)
+        self.count = count
+
+
+def outlive(stage):
+    """Each phone calls the other; somebody kills the node when we say that we are up; the calls go on, and one is ended by
+    its caller, the other one by its callee."""
+    calls = {}
+    for caller, callee in (("alice", "bob"), ("bob", "alice")):
+        calls[caller] = stage.connect(caller, callee)
+        for call, name in zip(calls[caller], ("spoken-by-caller", "spoken-by-callee")):
+            call.player = stage.play(name, call)
+    ears = [Ear(call) for pair in calls.values() for call in pair]
+    stage.until("all hear each other", lambda: all(ear.call.packets_heard() > 50 for ear in ears))
+    print("up")
+
+    def moved():
+        for ear in ears:
+            ear.look()
+            if ear.call.ended():
+                raise RuntimeError("a call ended with %d" % ear.call.code)
+        return all(ear.moved_and_heard for ear in ears)
+
+    stage.until("another node goes on with all calls, and all hear each other", moved)
+    for (caller, callee) in (("alice", "bob"), ("bob", "alice")):
+        ours, theirs = calls[caller]
+        stage.record(("heard-by-%s-called-by-%s" % (callee, caller), "heard-by-%s-calling-%s" % (caller, callee)),
+                     (theirs, ours), 3)
+    for ours, theirs in (calls["alice"], calls["bob"][::-1]):
+        if ours.ended() or theirs.ended():
+            raise RuntimeError("a call ended after it had moved, with %d" % ours.code)
+        stage.hang_up(ours, theirs)
+    return {"moved_to": sorted({to for ear in ears for to in ear.call.moved}),
+            "moved": [len(ear.call.moved) for ear in ears],
+            "pause_ms": [int(1000 * ear.pause) for ear in ears]}
+
+
 SCENARIOS = {"register": register, "talk": talk, "hold": hold, "digits": digits, "called": called,
-             "transferred": transferred}
+             "transferred": transferred, "outlive": outlive}
 
 
 def main():

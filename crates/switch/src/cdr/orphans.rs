@@ -31,6 +31,23 @@ pub(super) struct Orphan {
 /// All of them: bounded by the calls that one node carries.
 pub(super) type Orphans = FxHashMap<CallId, Vec<Orphan>>;
 
+/// Calls that were taken over in this process, and when. What an earlier one took over died with it.
+#[derive(Default)]
+pub(super) struct Retaken(FxHashMap<CallId, Wall>);
+
+impl Retaken {
+    /// As many as two nodes carry; older ones than an hour go first.
+    const MOST: usize = 200_000;
+
+    pub(super) fn note(&mut self, call: CallId, now: Wall) {
+        if self.0.len() >= Self::MOST {
+            let oldest = now.0.saturating_sub(3_600_000);
+            self.0.retain(|_, at| at.0 > oldest);
+        }
+        self.0.insert(call, now);
+    }
+}
+
 impl Outbox {
     /// Finds what an earlier process left open; answers how many rows.
     pub(super) fn find_orphans(&self) -> Result<usize, Error> {
@@ -85,6 +102,7 @@ impl Outbox {
 
     /// A live call is somebody else's from now on: its open rows wait like those of a dead process.
     pub(super) fn abandon(&self, call: CallId, ended: Wall) {
+        self.retaken.lock().0.remove(&call);
         let keys = self.forget_open(call);
         if !keys.is_empty() {
             let orphans = keys.into_iter().map(|key| Orphan { key: key.into(), ended, is_closed: false });
@@ -163,6 +181,11 @@ impl Outbox {
     pub(super) fn has_taken(&self, call: CallId) -> bool {
         // A disk that cannot say so is taken to say yes: a row too few can be mended, a row too many is charged.
         self.db().get(&taken_key(call)).map_or(true, |found| found.is_some())
+    }
+
+    /// Whether this process has taken the call over, and not given it away since.
+    pub(super) fn has_retaken(&self, call: CallId) -> bool {
+        self.retaken.lock().0.contains_key(&call)
     }
 
     /// Forgets calls that were taken over long ago.

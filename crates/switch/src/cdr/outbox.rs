@@ -13,7 +13,7 @@
 use super::finished::{Finished, Origin};
 use super::kept::Kept;
 use super::log::{Log, Rows};
-use super::orphans::{Orphans, note_taken};
+use super::orphans::{Orphans, Retaken, note_taken};
 use super::store::{Batch as Changes, Store};
 use super::{Options, csv_file};
 use crate::clock;
@@ -47,6 +47,8 @@ pub(super) struct Outbox {
     open: Mutex<Open>,
     /// Open rows of calls that this process does not carry.
     orphans: Mutex<Orphans>,
+    /// Calls that this process has taken over, and has not given away since.
+    pub(super) retaken: Mutex<Retaken>,
     pending: AtomicU64,
     opened: sip::clock::Instant,
     dirty: AtomicBool,
@@ -117,6 +119,7 @@ impl Outbox {
             next: Mutex::new(0),
             open: Mutex::new(Open::default()),
             orphans: Mutex::default(),
+            retaken: Mutex::default(),
             pending: AtomicU64::new(0),
             opened: clock::now().mono,
             dirty: AtomicBool::new(false),
@@ -239,7 +242,9 @@ impl Outbox {
         let mut batch = Changes::default();
         batch.put(open_key(sequence), bytes);
         if row.takeovers > 0 {
-            note_taken(&mut batch, row, clock::now().wall);
+            let now = clock::now().wall;
+            note_taken(&mut batch, row, now);
+            self.retaken.lock().note(row.call, now);
         }
         self.write(batch)?;
         self.dirty.store(true, Ordering::Release);

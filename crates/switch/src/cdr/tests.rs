@@ -205,6 +205,24 @@ fn more_rows_than_one_file_holds_become_several() {
 }
 
 #[test]
+fn a_node_that_took_a_call_over_and_died_closes_its_row_itself() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let taken = Row { takeovers: 1, ..row(1, 1) };
+    {
+        let outbox = Outbox::open(options(dir.path())).expect("opens");
+        outbox.put_open(&taken).expect("kept");
+        assert!(outbox.has_taken(taken.call) && outbox.has_retaken(taken.call));
+        outbox.abandon(taken.call, taken.ended);
+        assert!(!outbox.has_retaken(taken.call), "it is somebody else's now");
+        outbox.put_open(&taken).expect("kept");
+        assert!(outbox.has_retaken(taken.call), "it has come once more");
+    }
+    let outbox = Outbox::open(options(dir.path())).expect("opens");
+    assert!(outbox.has_taken(taken.call), "others leave the call's record to this node");
+    assert!(!outbox.has_retaken(taken.call), "so this node must not leave it to itself");
+}
+
+#[test]
 fn columns_are_the_documented_ones_and_text_is_quoted() {
     let dir = tempfile::tempdir().expect("a folder");
     let outbox = Outbox::open(options(dir.path())).expect("opens");

@@ -71,7 +71,7 @@ async fn decide(shell: &Arc<Shell>) -> Result<(), crate::Error> {
     for calls in waiting.chunks(PAGE) {
         let Some((mut taken, undecided)) = ask_all(shell, calls).await else { return Ok(()) };
         // This node may have taken over what it carried itself in another life.
-        taken.extend(shell.protect.known(shell, shell.protect.life(shell), calls).taken);
+        taken.extend(calls.iter().filter(|call| shell.protect.has_again(shell, **call)));
         for call in calls.iter().filter(|call| !undecided.contains(call)) {
             shell.cdr.resolve(*call, taken.contains(call))?;
         }
