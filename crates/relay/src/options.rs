@@ -16,6 +16,9 @@ pub struct Options {
     pub advertise: Option<IpAddr>,
     /// UDP ports; RTP takes the even ones and RTCP the odd one after (RFC 3550 §11).
     pub ports: RangeInclusive<u16>,
+    /// How far into the ports the first session begins, any number. A process that starts again at once must not give the ports of
+    /// its last calls, to which their parties still send, to its first ones.
+    pub start: usize,
     /// Packet threads, at least one; one a core is right.
     pub workers: usize,
     /// Without media for so long, [`crate::Event::Silence`]. The media timeout.
@@ -40,6 +43,7 @@ impl Options {
             addresses,
             advertise: None,
             ports,
+            start: 0,
             workers: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             silence: Duration::from_secs(60),
             nap: Duration::from_micros(500),

@@ -22,7 +22,10 @@ impl PortPool {
     /// Every pair of every address, the addresses taking turns.
     pub(crate) fn new(options: &Options) -> Self {
         let addresses = u8::try_from(options.addresses.len()).unwrap_or(u8::MAX);
-        let free = options.pairs().flat_map(|port| (0..addresses).map(move |address| Pair { address, port })).collect();
+        let mut free: VecDeque<_> =
+            options.pairs().flat_map(|port| (0..addresses).map(move |address| Pair { address, port })).collect();
+        let start = options.start.checked_rem(free.len()).unwrap_or(0);
+        free.rotate_left(start);
         Self { free }
     }
 
@@ -59,6 +62,15 @@ mod tests {
         assert_eq!(next.len(), 4);
         assert_eq!(next.last(), Some(&first));
         assert_eq!(pool.take(), None);
+    }
+
+    #[test]
+    fn another_start_begins_elsewhere_and_leaves_nothing_out() {
+        let addresses = vec![Ipv4Addr::LOCALHOST.into()];
+        let options = Options { start: 4 * 7 + 3, ..Options::new(addresses, 20000..=20007) };
+        let mut pool = PortPool::new(&options);
+        let ports: Vec<_> = std::iter::from_fn(|| pool.take()).map(|pair| pair.port).collect();
+        assert_eq!(ports, [20006, 20000, 20002, 20004]);
     }
 
     #[test]

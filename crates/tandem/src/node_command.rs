@@ -75,6 +75,8 @@ fn media(config: &Config) -> relay::Options {
     let [first, last] = config.media.ports;
     let mut options = relay::Options::new(config.media.addresses(), first..=last);
     options.advertise = config.media.advertise;
+    let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    options.start = usize::try_from(since_1970.subsec_nanos()).unwrap_or(0);
     if let Some(workers) = config.media.workers {
         options.workers = workers;
     }
