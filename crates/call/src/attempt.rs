@@ -129,7 +129,7 @@ impl Try {
 
     /// Whether a failure leads to the next attempt rather than to the caller.
     pub(crate) fn reroutes(&self, failure: Failure, next: &Attempt) -> bool {
-        // `on_failure` of a number stands in for one that does not answer or is not there (INTERFACES §3).
+        // `on_failure` of a number stands in for one that does not answer or is not there.
         let stands_in = next.forwarded_by.is_some() && self.plan.forwarded_by.is_none();
         if stands_in && matches!(failure.code(), 408 | 480 | 404 | 410 | 500..=599) {
             return true;

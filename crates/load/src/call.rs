@@ -79,6 +79,8 @@ pub(crate) struct Call {
     pub(crate) invite_cseq: u32,
     pub(crate) started: u64,
     pub(crate) rang: bool,
+    /// Which placing of it rang: the start of its branch.
+    pub(crate) rang_at: Option<Box<str>>,
     /// The tag of an answer that came beside the one that counts.
     pub(crate) dismissed: Option<Box<str>>,
     pub(crate) retry: Option<Retry>,

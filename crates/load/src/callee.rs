@@ -42,6 +42,7 @@ pub(crate) fn start(serial: u64, run: u64, cx: &mut Context<'_>, invite: &Messag
         invite_cseq: invite.cseq,
         started: cx.now,
         rang: false,
+        rang_at: None,
         dismissed: None,
         retry: None,
         due: None,

@@ -37,6 +37,7 @@ pub(crate) fn start(serial: u64, run: u64, cx: &mut Context<'_>) -> Call {
         invite_cseq: 1,
         started: cx.now,
         rang: false,
+        rang_at: None,
         dismissed: None,
         retry: Some(Retry::new(cx, u64::MAX)),
         due: None,
@@ -121,7 +122,7 @@ pub(crate) fn on_response(call: &mut Call, cx: &mut Context<'_>, code: u16, mess
 fn on_invite_response(call: &mut Call, cx: &mut Context<'_>, code: u16, message: &wire::Message<'_>) {
     let open = matches!(call.state, State::Calling | State::Proceeding | State::Cancelling);
     match code {
-        100..=199 if open => on_provisional(call, cx, code),
+        100..=199 if open => on_provisional(call, cx, code, base_of(message)),
         100..=199 => {}
         200..=299 if open => on_answer(call, cx, message),
         200..=299 if *call.dialog.remote == *message.to => {
@@ -137,7 +138,9 @@ fn on_invite_response(call: &mut Call, cx: &mut Context<'_>, code: u16, message:
         }
         _ => {
             acknowledge_refusal(call, cx, message);
-            if open {
+            if open && is_elsewhere(call, message) {
+                // Another entrance has the call.
+            } else if open {
                 on_refusal(call, cx, code, message);
             } else {
                 cx.tally.seen_again += 1;
@@ -146,7 +149,18 @@ fn on_invite_response(call: &mut Call, cx: &mut Context<'_>, code: u16, message:
     }
 }
 
-fn on_provisional(call: &mut Call, cx: &mut Context<'_>, code: u16) {
+/// Whether a refusal is from an entrance that was passed over, or one entrance refuses while the call rings at another.
+fn is_elsewhere(call: &Call, message: &wire::Message<'_>) -> bool {
+    let base = base_of(message);
+    base != &*call.dialog.branch || call.rang_at.as_deref().is_some_and(|rang| rang != base)
+}
+
+/// The branch without its CSeq: which placing of the call a response to its INVITE is about.
+fn base_of<'a>(message: &wire::Message<'a>) -> &'a str {
+    message.branch().rsplit_once('.').map_or("", |(base, _)| base)
+}
+
+fn on_provisional(call: &mut Call, cx: &mut Context<'_>, code: u16, placing: &str) {
     if call.state == State::Calling {
         call.state = State::Proceeding;
         call.retry = None;
@@ -154,6 +168,7 @@ fn on_provisional(call: &mut Call, cx: &mut Context<'_>, code: u16) {
     }
     if code > 100 && !call.rang {
         call.rang = true;
+        call.rang_at = Some(placing.into());
         cx.tally.ringing.record(cx.now - call.started);
         if call.scenario == Scenario::Cancelled && call.state == State::Proceeding {
             call.due = Some(cx.now + micros(cx.options.ring) / 2);
@@ -216,8 +231,10 @@ fn acknowledge(call: &Call, cx: &mut Context<'_>) {
 fn acknowledge_refusal(call: &mut Call, cx: &mut Context<'_>, message: &wire::Message<'_>) {
     let line = Line { method: "ACK", cseq: message.cseq, suffix: "", extra: "", body: "" };
     let remote = std::mem::replace(&mut call.dialog.remote, message.to.into());
+    let own = base_of(message).into();
+    let branch = std::mem::replace(&mut call.dialog.branch, own);
     call.send(cx, line);
-    call.dialog.remote = remote;
+    (call.dialog.remote, call.dialog.branch) = (remote, branch);
 }
 
 fn on_refusal(call: &mut Call, cx: &mut Context<'_>, code: u16, message: &wire::Message<'_>) {

@@ -39,15 +39,14 @@ pub struct Cluster {
     minting: ArcSwap<Vec<(u16, u32)>>,
     /// When this was made.
     began: Instant,
+    /// It was a member among others before this process began.
+    returned: bool,
     /// It has acted for a shard since.
     settled: AtomicBool,
 }
 
 /// A node that cannot get a lease counts as settled after this: it goes on from its last tables.
 const SETTLE: Duration = Duration::from_secs(10);
-
-/// The incarnation of a node that has never died.
-const FIRST_LIFE: u64 = 1;
 
 /// Where somebody who is placed by a shard is looked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -63,9 +62,11 @@ pub(crate) enum Whose {
 impl Cluster {
     /// Of a node with these tables; without a mesh it is alone.
     pub(crate) fn new(tables: tables::Handle, mesh: Option<mesh::Handle>) -> Self {
+        let returned = tables.cluster().members().len() > 1;
         let cluster = Self {
             tables,
             mesh,
+            returned,
             minting: ArcSwap::from_pointee(Vec::new()),
             began: clock::now().mono,
             settled: AtomicBool::new(false),
@@ -149,11 +150,12 @@ impl Cluster {
     /// Whether those who kept this call may be about to give it back: this node has died and begun anew, and the call's shard is
     /// its own still. For so long nobody can say that there is no such call.
     pub(crate) fn may_come_back(&self, id: CallId) -> bool {
-        if clock::now().mono.since(self.began) > SETTLE || self.incarnation() == FIRST_LIFE {
+        if clock::now().mono.since(self.began) > SETTLE || !self.returned {
             return false;
         }
-        let (me, replicated) = (self.me(), self.replicated());
-        replicated.members().len() > 1 && replicated.shard(id.shard).owner == Some(me)
+        // Who it is, it learns when it has entered its cluster once more.
+        let me = self.me();
+        me == 0 || self.replicated().shard(id.shard).owner == Some(me)
     }
 
     /// Who acts for a shard.

@@ -1,4 +1,4 @@
-//! What keeps a node from starting is said in one line, with exit code 2 (INTERFACES §1).
+//! What keeps a node from starting is said in one line, with exit code 2.
 
 use std::fs;
 use std::net::{TcpListener, UdpSocket};

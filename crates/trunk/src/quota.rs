@@ -41,8 +41,9 @@ pub const VALID: Duration = Duration::from_millis(500);
 pub const TELL: Duration = Duration::from_millis(50);
 /// Channels that were idle for so long are returned.
 pub const IDLE: Duration = Duration::from_secs(5);
-/// What a fenced node held stays counted for so long, until those who take over its calls have told of them.
-pub const SETTLE: Duration = Duration::from_secs(3);
+/// What a fenced node held stays counted for so long, until those who take over its calls have counted them; then all are asked
+/// once more, so who cannot be heard is waited for.
+pub const SETTLE: Duration = Duration::from_secs(1);
 /// A member that has never to ask holds at most this share of the limit in stock, …
 const STOCK_SHARE: u32 = 16;
 /// … and at most so many.
