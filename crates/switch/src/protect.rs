@@ -48,6 +48,8 @@ const LEAST: Duration = Duration::from_millis(20);
 const LOOKS: usize = 10;
 /// How often the others are told that the parties of a call have ended it here.
 const OVER_TRIES: usize = 15;
+/// A limit waits at most so long for the calls of the dead to be handed on.
+const SHARING: Duration = Duration::from_secs(3);
 /// A node that is called dead was last heard so long before it stopped to count as up.
 const UNHEARD: Duration = Duration::from_millis(600);
 
@@ -64,6 +66,8 @@ pub struct Protect {
     backups: ArcSwap<Backups>,
     /// The life of this node in which what is kept was told.
     life: Mutex<u64>,
+    /// Lives that are over and of which calls are still kept here, and since when.
+    over: Mutex<BTreeMap<Life, Instant>>,
     /// When each peer was last up.
     heard: Mutex<BTreeMap<NodeId, Instant>>,
     /// The next part of the calls to be looked at.
@@ -84,6 +88,7 @@ impl Protect {
             lanes: Mutex::default(),
             backups: ArcSwap::from_pointee(Vec::new()),
             life: Mutex::new(0),
+            over: Mutex::default(),
             heard: Mutex::default(),
             next: AtomicUsize::new(0),
             unprotected: Mutex::default(),
@@ -193,6 +198,17 @@ impl Protect {
             }
             Moved::Busy => {}
         }
+    }
+
+    /// Whether calls of nodes that are gone may be about to go from here to those who take them over, or be taken here. What cannot
+    /// be given to anybody for [`SHARING`] is not waited for.
+    pub(crate) fn is_sharing_out(&self, shell: &Shell, now: Instant) -> bool {
+        let replicated = shell.cluster.replicated();
+        let lives = self.store.lives().into_iter().filter(|life| heir::is_over(&replicated, *life));
+        let lives: Vec<Life> = lives.collect();
+        let mut over = self.over.lock();
+        over.retain(|life, _| lives.contains(life));
+        lives.iter().any(|life| now.since(*over.entry(*life).or_insert(now)) < SHARING)
     }
 
     /// What another node says; `false` if it cannot be read.

@@ -323,6 +323,10 @@ impl Gate {
     /// The leader has answered.
     pub(super) fn answered(&self, shell: &Arc<Shell>, reply: Reply) {
         let now = clock::now().mono;
+        // What this node holds is not known before the calls of the dead have found their nodes: it is asked again.
+        if matches!(reply.notice, quota::Notice::Ask { .. }) && shell.protect.is_sharing_out(shell, now) {
+            return;
+        }
         let ((), todo) = self.share(now, |share| share.member.handle_input(now, quota::member::Input::Reply(reply)));
         self.perform(shell, todo);
     }
