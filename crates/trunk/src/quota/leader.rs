@@ -9,7 +9,7 @@ mod sharing;
 
 use super::{Limits, Peer, Reply, Request, Term};
 use crate::bucket::Bucket;
-use ledger::{Entry, Key};
+use ledger::{Entry, Key, Settling};
 use sip::clock::Instant;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -60,6 +60,7 @@ pub struct Leader {
     counting: bool,
     /// Somebody died holding what this leader does not know; nothing is lent before.
     unsettled_until: Option<Instant>,
+    settling: Option<Settling>,
     /// Whether no call can have started in the second before the census ended.
     rested: bool,
     /// There is none before the first census has ended.
@@ -83,6 +84,7 @@ impl Leader {
             round: 1,
             counting: !limits.is_none(),
             unsettled_until: None,
+            settling: None,
             rested: true,
             bucket: None,
             over: false,

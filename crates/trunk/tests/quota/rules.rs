@@ -232,8 +232,11 @@ fn a_new_leader_lends_nothing_before_everybody_has_told_what_it_holds() {
     tell(&mut leader, now, Request { round: 2, ..request(1, 2, 2, 20) });
     assert!(leader.is_counting());
     tell(&mut leader, now, Request { round: 2, ..request(2, 2, 5, 0) });
-    // The other has to say that it has nothing idle, before the rest is refused.
+    assert!(leader.is_counting(), "the first may have been handed something by the second since");
+    tell(&mut leader, now, Request { round: 3, ..request(1, 3, 2, 20) });
     tell(&mut leader, now, Request { round: 3, ..request(2, 3, 5, 0) });
+    // The other has to say that it has nothing idle, before the rest is refused.
+    tell(&mut leader, now, Request { round: 4, ..request(2, 4, 5, 0) });
     assert_eq!((leader.granted(), leader.is_counting()), (10, false));
 }
 
@@ -267,7 +270,9 @@ fn what_the_dead_held_comes_back_when_they_are_fenced_and_their_calls_taken_over
         panic!("it is asked whether it has taken more: {asked:?}")
     };
     assert_eq!(leader.granted(), 13, "until then the dead hold them");
-    let answer = tell(&mut leader, now, Request { round, ..request(1, 5, 6, 8) });
+    let asked = tell(&mut leader, now, Request { round, ..request(1, 5, 5, 8) });
+    assert_eq!((given(&asked, 1), leader.granted()), (None, 13), "and once more");
+    let answer = tell(&mut leader, now, Request { round: round + 1, ..request(1, 6, 6, 8) });
     assert_eq!(given(&answer, 1), Some(4), "it has taken over a fourth");
 }
 

@@ -8,14 +8,22 @@ use std::time::Duration;
 /// A node and which life of it.
 pub(super) type Key = (u64, u64);
 
+/// The question whose answers settle what the dead held.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Settling {
+    round: u64,
+    /// Whether it is the second one.
+    is_last: bool,
+}
+
 /// One member in one life.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) alive: bool,
     /// What it held is not lent before [`SETTLE`] is over, …
     pub(super) fenced_at: Option<Instant>,
-    /// … and everybody has answered this question, asked then: who took its calls over and could not say so is waited for.
-    settled_by: Option<u64>,
+    /// … and everybody has answered two questions, asked then one after the other.
+    settling: Option<Settling>,
     /// Of its newest request.
     pub(super) sequence: u64,
     /// Channels that it holds at most.
@@ -42,7 +50,7 @@ impl Entry {
         Self {
             alive: false,
             fenced_at: None,
-            settled_by: None,
+            settling: None,
             sequence: 0,
             held: 0,
             used: 0,
@@ -60,7 +68,7 @@ impl Entry {
 
     /// When the question that settles what it held is due.
     pub(super) fn settles_at(&self) -> Option<Instant> {
-        self.fenced_at.filter(|_| self.settled_by.is_none()).map(|at| at + SETTLE)
+        self.fenced_at.filter(|_| self.settling.is_none()).map(|at| at + SETTLE)
     }
 
     /// Whether it was asked something that it has not answered.
@@ -214,18 +222,29 @@ impl Leader {
         }
     }
 
-    /// Time enough has passed to take over the calls of the dead: everybody says once more what it holds.
+    /// Time enough has passed to take over the calls of the dead: everybody is asked, which they answer when they have handed on
+    /// what they kept of them, and then once more, since who was handed something may have answered before.
     fn settle(&mut self, now: Instant) {
         let due = |entry: &Entry| entry.settles_at().is_some_and(|at| at <= now);
         let unknown = self.unsettled_until.take_if(|until| *until <= now).is_some();
         if unknown || self.members.values().any(due) {
             self.open_round(now, |_, _| true);
-            for entry in self.members.values_mut().filter(|entry| due(entry)) {
-                entry.settled_by = Some(self.round);
-            }
+            let begun = Some(Settling { round: self.round, is_last: false });
+            self.members.values_mut().filter(|entry| due(entry)).for_each(|entry| entry.settling = begun);
+            self.settling = if unknown { begun } else { self.settling };
         }
         let living = self.members.values().filter(|entry| entry.fenced_at.is_none());
         let answered = living.map(|entry| entry.answered).min().unwrap_or(u64::MAX);
-        self.members.retain(|_, entry| entry.settled_by.is_none_or(|round| round > answered));
+        let half = |settling: &Settling| !settling.is_last && settling.round <= answered;
+        if self.settling.iter().chain(self.members.values().filter_map(|entry| entry.settling.as_ref())).any(half) {
+            self.open_round(now, |_, _| true);
+            let last = Settling { round: self.round, is_last: true };
+            let entries = self.members.values_mut().map(|entry| &mut entry.settling);
+            let all = entries.chain(std::iter::once(&mut self.settling)).flatten();
+            all.filter(|settling| half(settling)).for_each(|settling| *settling = last);
+        }
+        let done = |settling: &Settling| settling.is_last && settling.round <= answered;
+        self.settling = self.settling.filter(|settling| !done(settling));
+        self.members.retain(|_, entry| !entry.settling.as_ref().is_some_and(done));
     }
 }

@@ -44,7 +44,8 @@ impl Leader {
 
     fn close_census(&mut self, now: Instant) {
         let told = |entry: &Entry| entry.fenced_at.is_some() || entry.answered >= self.round;
-        if self.counting && self.unsettled_until.is_none() && self.members.values().all(told) {
+        if self.counting && self.unsettled_until.is_none() && self.settling.is_none() && self.members.values().all(told)
+        {
             self.counting = false;
         }
         if !self.counting && self.bucket.is_none() {
