@@ -41,8 +41,8 @@ pub const VALID: Duration = Duration::from_millis(500);
 pub const TELL: Duration = Duration::from_millis(50);
 /// Channels that were idle for so long are returned.
 pub const IDLE: Duration = Duration::from_secs(5);
-/// What a fenced node held stays counted for so long, until those who take over its calls have counted them; then all are asked
-/// once more, so who cannot be heard is waited for.
+/// What a fenced node held stays counted for so long; then all are asked twice what they hold, so that who takes its calls over is
+/// waited for, even if it cannot be heard.
 pub const SETTLE: Duration = Duration::from_secs(1);
 /// A member that has never to ask holds at most this share of the limit in stock, …
 const STOCK_SHARE: u32 = 16;

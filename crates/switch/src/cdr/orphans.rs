@@ -36,7 +36,8 @@ pub(super) type Orphans = FxHashMap<CallId, Vec<Orphan>>;
 pub(super) struct Retaken(FxHashMap<CallId, Wall>);
 
 impl Retaken {
-    /// As many as two nodes carry; older ones than an hour go first.
+    /// As many as a node carries. Older ones than an hour give way; where there are none, a newer one is not noted, which matters
+    /// only if this node carried that call in an earlier life as well.
     const MOST: usize = 200_000;
 
     pub(super) fn note(&mut self, call: CallId, now: Wall) {
@@ -44,7 +45,9 @@ impl Retaken {
             let oldest = now.0.saturating_sub(3_600_000);
             self.0.retain(|_, at| at.0 > oldest);
         }
-        self.0.insert(call, now);
+        if self.0.len() < Self::MOST {
+            self.0.insert(call, now);
+        }
     }
 }
 
