@@ -24,6 +24,6 @@ pub use error::Error;
 pub use imports::{Import, ImportOf, Progress, Upload};
 pub use problem::Problem;
 pub use recorder::Recorder;
-pub use server::{Console, Options};
+pub use server::{Console, Listener, Options};
 pub use switchboard::{Answer, Switchboard};
 pub use time::{parse_time, show_time};

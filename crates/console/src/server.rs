@@ -39,7 +39,39 @@ impl Options {
     }
 }
 
-/// A console with its port taken.
+/// The port, taken before anything else of a node starts: one that is taken by others is said while nothing runs yet.
+pub struct Listener {
+    listener: TcpListener,
+    listen: SocketAddr,
+    guard: Arc<Guard>,
+}
+
+impl Listener {
+    /// Takes the port. Who connects waits until [`Console::serve`].
+    ///
+    /// # Errors
+    /// As [`Options::check`], or the port is taken.
+    pub async fn bind(options: &Options) -> Result<Self, Error> {
+        let guard = Arc::new(Guard::new(options.listen, &options.tokens)?);
+        let bind = |source| Error::Bind { listen: options.listen, source };
+        let listener = TcpListener::bind(options.listen).await.map_err(bind)?;
+        let listen = listener.local_addr().map_err(bind)?;
+        Ok(Self { listener, listen, guard })
+    }
+
+    /// The console behind the port.
+    #[must_use]
+    pub fn console(self, board: Arc<dyn Switchboard>, tables: tables::Handle, recorder: Recorder) -> Console {
+        let Self { listener, listen, guard } = self;
+        if guard.is_open() {
+            tracing::warn!(%listen, "http: no token is set, so everybody on this machine may change everything");
+        }
+        let router = router(Desk { board, tables, recorder: recorder.clone(), guard, imports: Imports::default() });
+        Console { listener, listen, router, recorder }
+    }
+}
+
+/// A console that is ready to answer.
 pub struct Console {
     listener: TcpListener,
     listen: SocketAddr,
@@ -48,27 +80,6 @@ pub struct Console {
 }
 
 impl Console {
-    /// Takes the port. Nothing is answered before [`Console::serve`].
-    ///
-    /// # Errors
-    /// As [`Options::check`], or the port is taken.
-    pub async fn bind(
-        options: &Options,
-        board: Arc<dyn Switchboard>,
-        tables: tables::Handle,
-        recorder: Recorder,
-    ) -> Result<Self, Error> {
-        let guard = Arc::new(Guard::new(options.listen, &options.tokens)?);
-        let bind = |source| Error::Bind { listen: options.listen, source };
-        let listener = TcpListener::bind(options.listen).await.map_err(bind)?;
-        let listen = listener.local_addr().map_err(bind)?;
-        if guard.is_open() {
-            tracing::warn!(%listen, "http: no token is set, so everybody on this machine may change everything");
-        }
-        let router = router(Desk { board, tables, recorder: recorder.clone(), guard, imports: Imports::default() });
-        Ok(Self { listener, listen, router, recorder })
-    }
-
     /// Where it listens: the port that the system chose, if 0 was asked for.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {

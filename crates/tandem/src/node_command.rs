@@ -6,7 +6,7 @@ use crate::logging::{self, say};
 use crate::switchboard::{self, Board};
 use anyhow::Context as _;
 use clap::Args;
-use console::{Console, Recorder};
+use console::{Listener, Recorder};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -118,9 +118,10 @@ fn mesh_options(config: &Config, listen: SocketAddr) -> mesh::Options {
 
 async fn serve(config: &Config, http: console::Options) -> anyhow::Result<ExitCode> {
     let recorder = Recorder::install(&config.node.name, &config.node.site)?;
+    let listener = Listener::bind(&http).await?;
     let mut node = Node::start(options(config)).await?;
     let board = Arc::new(Board::new(&node));
-    let console = Console::bind(&http, board, node.shell().tables.clone(), recorder).await?;
+    let console = listener.console(board, node.shell().tables.clone(), recorder);
     let address = console.address();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let console = tokio::spawn(console.serve(async move {

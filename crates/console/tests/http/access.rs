@@ -1,7 +1,7 @@
 //! Who may do what.
 
-use crate::house::{House, problem, recorder};
-use console::{Console, Error, Options, Token};
+use crate::house::{House, problem};
+use console::{Error, Listener, Options, Token};
 use serde_json::Value;
 
 const READER: &str = "a-token-that-reads-only";
@@ -79,9 +79,8 @@ fn secrets_do_not_show() {
 fn a_console_that_anybody_could_reach_does_not_start() {
     let options = Options { listen: "0.0.0.0:0".parse().unwrap(), tokens: vec![] };
     assert!(matches!(options.check(), Err(Error::Open(_))));
-    let house = House::new();
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let bound = runtime.block_on(Console::bind(&options, house.board.clone(), house.tables.clone(), recorder()));
+    let bound = runtime.block_on(Listener::bind(&options));
     assert!(matches!(bound.map(|_| ()), Err(Error::Open(_))));
 }
 

@@ -1,13 +1,14 @@
 //! A console that runs, and the shortest way to ask it for things.
 
-use console::{Answer, Console, Import, Options, Problem, Recorder, Switchboard, Token, api};
-use ractor::Actor;
+use console::{Answer, Import, Listener, Options, Problem, Recorder, Switchboard, Token, api};
+use ractor::{Actor, ActorCell};
 use routing::model::Destination;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use tokio::runtime::Runtime;
 
 /// One call, one trunk, one registration.
@@ -129,8 +130,19 @@ pub(crate) struct House {
     pub(crate) board: Arc<Board>,
     pub(crate) tables: tables::Handle,
     pub(crate) token: Option<&'static str>,
+    service: ActorCell,
+    runtime: Runtime,
     _dir: tempfile::TempDir,
-    _runtime: Runtime,
+}
+
+/// The tables end before the test does: RocksDB's threads outlive no static of its library.
+impl Drop for House {
+    fn drop(&mut self) {
+        let ended = self.runtime.block_on(self.service.stop_and_wait(None, Some(Duration::from_secs(20))));
+        if !std::thread::panicking() {
+            ended.expect("the tables end");
+        }
+    }
 }
 
 pub(crate) fn recorder() -> Recorder {
@@ -151,13 +163,14 @@ impl House {
         let (service, tables) =
             tables::Tables::open(&tables::Options::new(dir.path()), Arc::new(tables::Alone)).unwrap();
         let options = Options { listen: "127.0.0.1:0".parse().unwrap(), tokens };
-        let console = runtime.block_on(async {
-            Actor::spawn(None, service, ()).await.unwrap();
-            Console::bind(&options, board.clone(), tables.clone(), recorder).await.unwrap()
+        let (service, console) = runtime.block_on(async {
+            let (service, _) = Actor::spawn(None, service, ()).await.unwrap();
+            let console = Listener::bind(&options).await.unwrap().console(board.clone(), tables.clone(), recorder);
+            (service.get_cell(), console)
         });
         let address = console.address();
         runtime.spawn(console.serve(std::future::pending()));
-        Self { address, board, tables, token: None, _dir: dir, _runtime: runtime }
+        Self { address, board, tables, token: None, service, runtime, _dir: dir }
     }
 
     /// Status and body.

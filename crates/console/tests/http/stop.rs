@@ -1,7 +1,7 @@
 //! The end of the console.
 
 use crate::house::{House, recorder};
-use console::{Console, Options};
+use console::{Listener, Options};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -13,7 +13,8 @@ fn it_stops_with_a_client_that_never_ends_its_request() {
     let options = Options { listen: "127.0.0.1:0".parse().unwrap(), tokens: vec![] };
     let (stop, told) = tokio::sync::oneshot::channel::<()>();
     runtime.block_on(async {
-        let console = Console::bind(&options, house.board.clone(), house.tables.clone(), recorder()).await.unwrap();
+        let listener = Listener::bind(&options).await.unwrap();
+        let console = listener.console(house.board.clone(), house.tables.clone(), recorder());
         let address = console.address();
         let task = tokio::spawn(console.serve(async {
             let _ = told.await;
@@ -28,6 +29,6 @@ fn it_stops_with_a_client_that_never_ends_its_request() {
         stop.send(()).unwrap();
         tokio::time::timeout(Duration::from_secs(10), task).await.expect("it stops").unwrap();
         let again = Options { listen: address, tokens: vec![] };
-        Console::bind(&again, house.board.clone(), house.tables.clone(), recorder()).await.expect("the port is free");
+        Listener::bind(&again).await.expect("the port is free");
     });
 }
