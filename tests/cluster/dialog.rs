@@ -9,6 +9,8 @@ use tests::{Agent, Cluster, Lab};
 const WAIT: Duration = Duration::from_secs(4);
 /// A node that is back has its calls within so long.
 const BACK: Duration = Duration::from_secs(20);
+/// Enough calls for the shards of some to move, and those of others to stay.
+const MOVED: usize = 8;
 /// Requests of each kind that are measured, and of which the median counts.
 const REQUESTS: usize = 201;
 /// What another node in between may cost.
@@ -67,6 +69,34 @@ fn a_request_that_comes_before_its_call_is_back_is_not_refused() {
     assert!(asked == 1 || early >= 1.0, "request {asked} was answered, and none before was held back");
     assert!(carrier.talks(1, WAIT), "the carrier still has the call");
     assert!(pbx.hang_up_all(WAIT) && carrier.talks(0, WAIT), "it ends on both sides");
+}
+
+#[test]
+fn a_call_that_was_taken_over_is_found_when_its_shard_has_moved_on() {
+    let lab = Lab::shared();
+    let mut cluster = Cluster::serving(&lab);
+    let (pbx, carrier) = (Agent::bind(&lab, PBX, 5060), Agent::bind(&lab, ALPHA, CARRIER_PORT));
+    let first = cluster.member("lon-1").sip();
+    let dial = |_| pbx.dial(&first, "4420123456", WAIT).expect("the call is answered");
+    let calls: Vec<String> = (0..MOVED).map(dial).collect();
+    cluster.kill("lon-1");
+    let taken = |cluster: &Cluster<'_>| {
+        let kept = |member: &str| cluster.member(member).metric("tandem_takeover_calls_total", "result=\"kept\"");
+        kept("fra-1") + kept("ams-1")
+    };
+    wait_until("all its calls are with the others", BACK, || taken(&cluster) >= MOVED as f64);
+    cluster.restart("lon-1");
+    let share = || cluster.member("fra-1").sees("lon-1").map_or(0, |row| row["shards_owned"].as_u64().unwrap_or(0));
+    wait_until("lon-1 has its share again", BACK, || share() > 300);
+    for at in ["fra-1", "lon-1", "ams-1"] {
+        let node = cluster.member(at).sip();
+        for call in &calls {
+            // Nothing is said while a shard has just moved; then its call must be found.
+            let answered = || pbx.ask(call, "INFO", &node).map(|(code, _)| assert_eq!(code, 200, "at {at}")).is_some();
+            wait_until("a request within the call is answered", BACK, answered);
+        }
+    }
+    assert!(pbx.hang_up_all(WAIT) && carrier.talks(0, WAIT), "they end on both sides");
 }
 
 /// The middle one of many round trips of a request within a call.

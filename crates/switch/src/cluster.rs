@@ -3,6 +3,7 @@
 //! A node without a mesh is a cluster of one and goes the same ways. Nothing is decided here that `routing` or `mesh`
 //! decides; nobody waits here but who asks another node.
 
+mod absence;
 pub(crate) mod body;
 pub(crate) mod carried;
 mod follower;
@@ -39,8 +40,7 @@ pub struct Cluster {
     minting: ArcSwap<Vec<(u16, u32)>>,
     /// When this was made.
     began: Instant,
-    /// It was a member among others before this process began.
-    returned: bool,
+    epochs: absence::Epochs,
     /// It has acted for a shard since.
     settled: AtomicBool,
 }
@@ -62,13 +62,14 @@ pub(crate) enum Whose {
 impl Cluster {
     /// Of a node with these tables; without a mesh it is alone.
     pub(crate) fn new(tables: tables::Handle, mesh: Option<mesh::Handle>) -> Self {
-        let returned = tables.cluster().members().len() > 1;
+        let (replicated, began) = (tables.cluster(), clock::now().mono);
+        let returned = replicated.members().len() > 1;
         let cluster = Self {
             tables,
             mesh,
-            returned,
+            epochs: absence::Epochs::new(&replicated, returned, began),
             minting: ArcSwap::from_pointee(Vec::new()),
-            began: clock::now().mono,
+            began,
             settled: AtomicBool::new(false),
         };
         cluster.refresh();
@@ -124,6 +125,7 @@ impl Cluster {
             (carries && shard.owner == Some(me)).then_some((number, shard.epoch))
         };
         self.minting.store(Arc::new((0..SHARDS).filter_map(own).collect()));
+        self.epochs.follow(&replicated, clock::now().mono);
     }
 
     /// Whether this node has taken its place: it has acted for a shard since its start, or has waited for that in vain. Before
@@ -139,23 +141,21 @@ impl Cluster {
         self.settled.load(Ordering::Relaxed)
     }
 
-    /// The node that has a call which is not in this node's directory: where it began, or who took its shard over since.
-    pub(crate) fn holder_of(&self, id: CallId) -> Option<NodeId> {
+    /// Who is asked next for a call that is not in this node's directory: each node that may have it, in turn, and its shard's
+    /// owner at the end, who answers for its absence. Nobody if that is this node, or if it is not heard.
+    pub(crate) fn next_holder(&self, id: CallId, tried: &[NodeId]) -> Option<NodeId> {
         let (me, replicated) = (self.me(), self.replicated());
-        let began = replicated.owner_at(id.shard, id.epoch);
-        let now = replicated.shard(id.shard).owner;
-        [began, now].into_iter().flatten().find(|node| *node != me && self.is_up(*node))
+        let shard = replicated.shard(id.shard);
+        let other = |node: &NodeId| *node != me && self.is_up(*node);
+        let untried = shard.owners_since(id.epoch).find(|node| other(node) && !tried.contains(node));
+        untried.or_else(|| shard.owner.filter(other))
     }
 
-    /// Whether those who kept this call may be about to give it back: this node has died and begun anew, and the call's shard is
-    /// its own still. For so long nobody can say that there is no such call.
-    pub(crate) fn may_come_back(&self, id: CallId) -> bool {
-        if clock::now().mono.since(self.began) > SETTLE || !self.returned {
-            return false;
-        }
-        // Who it is, it learns when it has entered its cluster once more.
-        let me = self.me();
-        me == 0 || self.replicated().shard(id.shard).owner == Some(me)
+    /// Whether a call that is in nobody's directory in reach may be somewhere all the same: its shard is acted for by a node that
+    /// is not heard, or by this one so recently that it may still be handed over.
+    pub(crate) fn may_be_somewhere(&self, id: CallId) -> bool {
+        let now = clock::now().mono;
+        self.mesh.is_some() && !(self.acts_for(id.shard, now) && self.epochs.is_complete(id.shard, id.epoch, now))
     }
 
     /// Who acts for a shard.
@@ -221,11 +221,13 @@ impl Cluster {
         self.mesh.as_ref()?.ask(to, Parcel { kind, body }, patience).await.ok()
     }
 
-    /// Passes a SIP message on to the node that has its call; `false` if there is none.
-    pub(crate) fn carry(&self, to: NodeId, bytes: &[u8], flow: Flow, hops: u8) -> bool {
+    /// Passes a SIP message on to a node that may have its call; `false` if it cannot be sent, or has gone round for too long.
+    pub(crate) fn carry(&self, to: NodeId, bytes: &[u8], flow: Flow, tried: &[NodeId]) -> bool {
         let edge = if flow.edge == 0 { self.me() } else { flow.edge };
-        let carried = Carried { bytes: Bytes::copy_from_slice(bytes), flow: Flow { edge, ..flow }, hops: hops + 1 };
-        hops < Carried::MAX_HOPS && self.tell(to, Kind::Sip, carried.encode())
+        let tried: Vec<NodeId> = tried.iter().copied().chain([self.me()]).collect();
+        let again = tried.len() <= Carried::MAX_TRIED;
+        let carried = Carried { bytes: Bytes::copy_from_slice(bytes), flow: Flow { edge, ..flow }, tried };
+        again && self.tell(to, Kind::Sip, carried.encode())
     }
 
     /// Whether a flow leaves by a socket of another node.
@@ -236,7 +238,7 @@ impl Cluster {
 
     /// Has another node send a message by its socket; `false` if it cannot be told.
     pub(crate) fn send_through(&self, bytes: Bytes, flow: Flow) -> bool {
-        self.tell(flow.edge, Kind::SipReply, Carried { bytes, flow, hops: 0 }.encode())
+        self.tell(flow.edge, Kind::SipReply, Carried { bytes, flow, tried: Vec::new() }.encode())
     }
 
     /// What is left of this node's lease; nothing is said of a node that is alone and needs none.

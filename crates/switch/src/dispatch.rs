@@ -16,6 +16,7 @@ use crate::shell::Shell;
 use crate::transport::{Inbox, Sender};
 use ::call::{CallId, Input};
 use bytes::Bytes;
+use routing::cluster::NodeId;
 use sip::peek::Peek;
 use sip::{Builder, Flow, Message, Method, Name};
 use std::sync::Arc;
@@ -41,22 +42,22 @@ impl Dispatcher {
 
     /// A message that another node has passed on: its call was here when that node looked.
     pub(crate) fn carried(&self, carried: Carried) {
-        let Carried { bytes, flow, hops } = carried;
+        let Carried { bytes, flow, tried } = carried;
         let Some(peek) = Peek::of(&bytes) else { return self.shell.reject("not_sip") };
         match peek.method {
-            Some(method) => self.in_dialog(method, &peek, &bytes, flow, hops),
-            None => self.response(&peek, &bytes, flow, hops),
+            Some(method) => self.in_dialog(method, &peek, &bytes, flow, &tried),
+            None => self.response(&peek, &bytes, flow, &tried),
         }
     }
 
-    fn response(&self, peek: &Peek<'_>, bytes: &[u8], flow: Flow, hops: u8) {
+    fn response(&self, peek: &Peek<'_>, bytes: &[u8], flow: Flow, tried: &[NodeId]) {
         let id = CallId::in_branch(peek.branch);
         if let Some(id) = id
             && let Some(call) = self.shell.calls.directory.find(id)
         {
             return self.hand(id, &call, bytes, flow);
         }
-        if id.is_some_and(|id| self.pass_on(id, bytes, flow, hops)) {
+        if id.is_some_and(|id| self.pass_on(id, bytes, flow, tried)) {
             return;
         }
         let ours = Clients::is_ours(peek.branch)
@@ -73,7 +74,7 @@ impl Dispatcher {
     fn request(&self, method: Method, peek: &Peek<'_>, bytes: &[u8], flow: Flow) {
         let directory = &self.shell.calls.directory;
         if !peek.to_tag.is_empty() {
-            return self.in_dialog(method, peek, bytes, flow, 0);
+            return self.in_dialog(method, peek, bytes, flow, &[]);
         }
         match method {
             Method::Invite => self.invite(peek, bytes, flow),
@@ -98,24 +99,24 @@ impl Dispatcher {
     }
 
     /// A request within a dialog goes to its call, wherever that is.
-    fn in_dialog(&self, method: Method, peek: &Peek<'_>, bytes: &[u8], flow: Flow, hops: u8) {
+    fn in_dialog(&self, method: Method, peek: &Peek<'_>, bytes: &[u8], flow: Flow, tried: &[NodeId]) {
         let id = CallId::in_tag(peek.to_tag);
         if let Some(id) = id
             && let Some(call) = self.shell.calls.directory.find(id)
         {
             self.hand(id, &call, bytes, flow);
-        } else if !id.is_some_and(|id| self.pass_on(id, bytes, flow, hops)) {
-            match id.is_some_and(|id| self.shell.cluster.may_come_back(id)) {
+        } else if !id.is_some_and(|id| self.pass_on(id, bytes, flow, tried)) {
+            match id.is_some_and(|id| self.shell.cluster.may_be_somewhere(id)) {
                 true => self.early(method, bytes, flow),
                 false => self.stray(method, bytes, flow),
             }
         }
     }
 
-    /// Passes a message on to the node that has its call; `false` if there is no such node.
-    fn pass_on(&self, id: CallId, bytes: &[u8], flow: Flow, hops: u8) -> bool {
+    /// Passes a message on to a node that may have its call; `false` if there is no such node.
+    fn pass_on(&self, id: CallId, bytes: &[u8], flow: Flow, tried: &[NodeId]) -> bool {
         let cluster = &self.shell.cluster;
-        let carried = cluster.holder_of(id).is_some_and(|node| cluster.carry(node, bytes, flow, hops));
+        let carried = cluster.next_holder(id, tried).is_some_and(|node| cluster.carry(node, bytes, flow, tried));
         if carried {
             metrics::counter!("tandem_sip_carried_total").increment(1);
         }
@@ -151,7 +152,7 @@ impl Dispatcher {
         });
     }
 
-    /// A request of a call that this node may be given back. 481 would end the call at its sender (RFC 5057 §5.1), so who
+    /// A request of a call that may be elsewhere, or be handed over in a moment. 481 would end the call at its sender (RFC 5057 §5.1), so who
     /// sends again over UDP is answered then; who does not is told to.
     fn early(&self, method: Method, bytes: &[u8], flow: Flow) {
         self.shell.reject("not_back_yet");
@@ -272,7 +273,7 @@ impl Inbox for Dispatcher {
             }
             (None, code) => {
                 self.shell.messages.count(Way::In, peek.cseq_method.unwrap_or(Method::Other), code);
-                self.response(&peek, bytes, flow, 0);
+                self.response(&peek, bytes, flow, &[]);
             }
         }
     }

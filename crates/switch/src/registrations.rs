@@ -76,7 +76,7 @@ impl Registrations {
             Whose::Ours => self.take(aor, request, flow),
             Whose::Of(owner) => {
                 let flow = placed::absolute(cluster, flow);
-                let carried = Carried { bytes: request.bytes().clone(), flow, hops: 1 };
+                let carried = Carried { bytes: request.bytes().clone(), flow, tried: vec![cluster.me()] };
                 if !cluster.tell(owner, Kind::Registration, Said::Register(carried).encode()) {
                     self.not_now(&request, &flow);
                 }

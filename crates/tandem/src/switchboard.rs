@@ -72,14 +72,14 @@ impl Board {
     fn not_found(&self, id: &str, silent: Vec<(NodeId, api::Missing)>) -> Result<(), Problem> {
         let Some(name) = parse(id) else { return Ok(()) };
         let replicated = self.shell.cluster.replicated();
-        let holders = [replicated.owner_at(name.shard, name.epoch), replicated.shard(name.shard).owner];
+        let holders: Vec<NodeId> = replicated.shard(name.shard).owners_since(name.epoch).collect();
         certain(id, &holders, silent)
     }
 }
 
 /// That nobody has a call is certain only if those that could have it answer.
-fn certain(id: &str, holders: &[Option<NodeId>], silent: Vec<(NodeId, api::Missing)>) -> Result<(), Problem> {
-    match silent.into_iter().find(|(node, _)| holders.contains(&Some(*node))) {
+fn certain(id: &str, holders: &[NodeId], silent: Vec<(NodeId, api::Missing)>) -> Result<(), Problem> {
+    match silent.into_iter().find(|(node, _)| holders.contains(node)) {
         Some((_, api::Missing { node, why, .. })) => {
             let what = format!("`{id}` may be at {node}, which does not answer: {why}");
             Err(Problem::new(503, what).mend("ask again when `tandem nodes` shows it up"))
@@ -225,9 +225,9 @@ mod tests {
             let missing = |node: &str| api::Missing { node: node.into(), site: "s".into(), why: "down".into() };
             vec![(2, missing("lon-1")), (3, missing("ams-1"))]
         };
-        assert_eq!(certain("1.1.1", &[Some(1), Some(4)], silent()), Ok(()), "neither could have it");
-        assert_eq!(certain("1.1.1", &[Some(2), None], vec![]), Ok(()));
-        let problem = certain("1.1.1", &[Some(1), Some(3)], silent()).expect_err("ams-1 could have it");
+        assert_eq!(certain("1.1.1", &[1, 4], silent()), Ok(()), "neither could have it");
+        assert_eq!(certain("1.1.1", &[2], vec![]), Ok(()));
+        let problem = certain("1.1.1", &[1, 3], silent()).expect_err("ams-1 could have it");
         assert_eq!((problem.status, &*problem.error), (503, "`1.1.1` may be at ams-1, which does not answer: down"));
     }
 }

@@ -32,6 +32,13 @@ impl Shard {
         self.past.iter().rev().find(|(then, _)| *then == epoch).map(|(_, owner)| *owner)
     }
 
+    /// Who has owned this shard in an epoch and in those since, the first first: a call of that epoch is with one of them, since
+    /// whoever takes it over owns its shard then, and keeps it when the shard moves on.
+    pub fn owners_since(&self, epoch: u32) -> impl Iterator<Item = NodeId> + '_ {
+        let all = self.past.iter().copied().chain(self.owner.map(|owner| (self.epoch, owner)));
+        all.filter(move |(then, _)| *then >= epoch).map(|(_, owner)| owner)
+    }
+
     /// A new owner in a new epoch; the former one is remembered.
     pub(super) fn give(&mut self, owner: Option<NodeId>) {
         if let Some(former) = self.owner {

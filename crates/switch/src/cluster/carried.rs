@@ -3,6 +3,7 @@
 
 use super::body;
 use bytes::Bytes;
+use routing::cluster::{NodeId, PAST};
 use serde::{Deserialize, Serialize};
 use sip::Flow;
 
@@ -13,13 +14,13 @@ pub(crate) struct Carried {
     pub(crate) bytes: Bytes,
     /// How it came, or by which way it leaves. Its edge is always named.
     pub(crate) flow: Flow,
-    /// How many nodes have passed it on already.
-    pub(crate) hops: u8,
+    /// Who has passed it on already, since its call was not there.
+    pub(crate) tried: Vec<NodeId>,
 }
 
 impl Carried {
-    /// Nodes that may pass a message on. Two find any call: the node where it began knows who took it over.
-    pub(crate) const MAX_HOPS: u8 = 3;
+    /// Nodes that may pass a message on: everybody who has owned a shard as far as is remembered, and its owner for the answer.
+    pub(crate) const MAX_TRIED: usize = PAST + 2;
 
     pub(crate) fn encode(&self) -> Bytes {
         body::encode(self)
@@ -39,7 +40,7 @@ mod tests {
     fn a_carried_message_reads_back_and_rubbish_does_not() {
         let at = ([127, 0, 0, 1], 5060).into();
         let flow = Flow { edge: 7, ..Flow::new(Transport::Udp, at, at) };
-        let carried = Carried { bytes: Bytes::from_static(b"BYE sip:x SIP/2.0\r\n\r\n"), flow, hops: 1 };
+        let carried = Carried { bytes: Bytes::from_static(b"BYE sip:x SIP/2.0\r\n\r\n"), flow, tried: vec![1] };
         let encoded = carried.encode();
         assert_eq!(Carried::decode(&encoded), Some(carried));
         assert_eq!(Carried::decode(&encoded[..5]), None);

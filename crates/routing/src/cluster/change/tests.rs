@@ -89,6 +89,8 @@ fn a_move_takes_effect_only_in_the_epoch_that_it_was_decided_in() {
     make(&mut cluster, &ClusterChange::Place(vec![step]));
     assert_eq!((cluster.shard(7).owner, cluster.shard(7).backup, cluster.shard(7).epoch), (Some(2), Some(1), 2));
     assert_eq!((cluster.owner_at(7, 1), cluster.owner_at(7, 2), cluster.owner_at(7, 3)), (Some(1), Some(2), None));
+    let since = |epoch| cluster.shard(7).owners_since(epoch).collect::<Vec<_>>();
+    assert_eq!((since(1), since(2), since(3)), (vec![1, 2], vec![2], vec![]));
     assert_eq!(refused(&mut cluster, &ClusterChange::Place(vec![step])), Stale::Moved);
     let beyond = Move { shard: 1024, ..step };
     assert_eq!(refused(&mut cluster, &ClusterChange::Place(vec![beyond])), Stale::Moved);
