@@ -56,7 +56,8 @@ fn written(cluster: &Cluster<'_>, collected: &[Cdr], answered: &HashSet<String>)
         is_done && answered.iter().all(|call| known.contains(call.as_str()))
     });
     let missing = answered.iter().filter(|call| !rows.iter().any(|row| row.last && row.ingress_call_id == **call));
-    assert!(whole, "no final record of {:?}\n{}", missing.collect::<Vec<_>>(), cluster.logs());
+    let live: Vec<_> = running(cluster).map(|member| (member.name(), member.json(&["calls"]))).collect();
+    assert!(whole, "no final record of {:?}; live: {live:?}\n{}", missing.collect::<Vec<_>>(), cluster.logs());
     rows
 }
 

@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 
 /// How long a request other than an INVITE may take.
 const PATIENCE: Duration = Duration::from_secs(4);
+/// How soon a call is hung up once more.
+const AGAIN: Duration = Duration::from_millis(500);
 /// How soon the thread sees that it should end.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -107,13 +109,22 @@ impl Agent {
         self.line.within(call, "BYE", node.parse().expect("an address"));
     }
 
-    /// Hangs up every call that is up, each through the node that it came by; whether all have ended within `limit`.
+    /// Hangs up every call that is up, each through the node that it came by last, and again while its BYE is not answered: that
+    /// node may die meanwhile. Whether all have ended within `limit`.
     pub fn hang_up_all(&self, limit: Duration) -> bool {
-        let legs = &self.line.legs;
-        for (call, node) in legs.up() {
-            self.line.within(&call, "BYE", node);
+        let (legs, deadline) = (&self.line.legs, Instant::now() + limit);
+        loop {
+            for (call, node) in legs.up() {
+                self.line.within(&call, "BYE", node);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if legs.wait(left.min(AGAIN), |legs| legs.values().all(|leg| leg.state != State::Answered)) {
+                return true;
+            }
+            if left.is_zero() {
+                return false;
+            }
         }
-        legs.wait(limit, |legs| legs.values().all(|leg| leg.state != State::Answered))
     }
 
     /// Sends a request within a call through a node; the code of its final answer and how long that took.

@@ -25,6 +25,7 @@ use crate::error::Error;
 use ::call::record::{Record, Row};
 use outbox::{Outbox, Pace};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use sip::clock::Instant;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -36,6 +37,10 @@ pub(crate) use told::Whereabouts;
 const GROUP: Duration = Duration::from_millis(50);
 /// How often rows become a file.
 const EXPORT: Duration = Duration::from_secs(5);
+/// For how long no file is written once this node is about to be removed.
+const HELD: Duration = Duration::from_secs(10);
+/// How long the copy may take to be complete then.
+const COMPLETE: Duration = Duration::from_secs(3);
 /// How often it is looked at whether the last rows have their copy.
 const GLANCE: Duration = Duration::from_millis(20);
 
@@ -145,6 +150,21 @@ impl Handle {
         self.outbox.kept().is_in_limbo(replicated, call)
     }
 
+    /// This node is about to be removed: no file is written for [`HELD`], so that what another node has a copy of is in no file
+    /// here. Whether that copy is complete; it is waited for, but not for long.
+    pub async fn hand_over(&self) -> bool {
+        let (reply, held) = tokio::sync::oneshot::channel();
+        if !self.door.tell(Tick::Hold(reply)) || held.await.is_err() {
+            return false;
+        }
+        let complete = async {
+            while !self.outbox.log().is_complete() {
+                tokio::time::sleep(GLANCE).await;
+            }
+        };
+        tokio::time::timeout(COMPLETE, complete).await.is_ok()
+    }
+
     /// This node was removed from its cluster for good: rows that another node has a copy of are left to that.
     pub fn disown(&self) {
         self.outbox.disown();
@@ -187,23 +207,35 @@ struct Cdrs;
 enum Tick {
     Sync,
     Export,
+    /// No file for a while; answered when none is being written.
+    Hold(tokio::sync::oneshot::Sender<()>),
+}
+
+struct State {
+    handle: Handle,
+    held_until: Option<Instant>,
 }
 
 impl Actor for Cdrs {
     type Msg = Tick;
-    type State = Handle;
+    type State = State;
     type Arguments = Handle;
 
-    async fn pre_start(&self, myself: ActorRef<Tick>, handle: Handle) -> Result<Handle, ActorProcessingErr> {
+    async fn pre_start(&self, myself: ActorRef<Tick>, handle: Handle) -> Result<State, ActorProcessingErr> {
         handle.door.open(myself.clone());
         myself.send_after(GROUP, || Tick::Sync);
         myself.send_after(EXPORT, || Tick::Export);
-        Ok(handle)
+        Ok(State { handle, held_until: None })
     }
 
-    async fn handle(&self, myself: ActorRef<Tick>, tick: Tick, state: &mut Handle) -> Result<(), ActorProcessingErr> {
-        let outbox = Arc::clone(&state.outbox);
+    async fn handle(&self, myself: ActorRef<Tick>, tick: Tick, state: &mut State) -> Result<(), ActorProcessingErr> {
+        let outbox = Arc::clone(&state.handle.outbox);
         match tick {
+            Tick::Hold(reply) => {
+                state.held_until = Some(clock::now().mono + HELD);
+                // Whoever has asked may be gone: the hold ends by itself.
+                let _ = reply.send(());
+            }
             Tick::Sync => {
                 // A disk that refuses must not take the live calls with it: it is told, and tried again.
                 if let Err(error) = apart(outbox, |outbox| outbox.sync()).await? {
@@ -211,11 +243,14 @@ impl Actor for Cdrs {
                     metrics::counter!("tandem_cdr_sync_failed_total").increment(1);
                 }
                 // In this order: whoever sees rows in the second has seen in the first whether they have a copy.
-                let (rows, oldest) = state.outbox.log().lack(state.pending(), clock::now().mono);
+                let (rows, oldest) = state.handle.outbox.log().lack(state.handle.pending(), clock::now().mono);
                 metrics::gauge!("tandem_cdr_unreplicated").set(count(rows));
                 metrics::gauge!("tandem_cdr_unreplicated_seconds").set(oldest.as_secs_f64());
-                metrics::gauge!("tandem_cdr_pending").set(count(state.pending()));
+                metrics::gauge!("tandem_cdr_pending").set(count(state.handle.pending()));
                 myself.send_after(GROUP, || Tick::Sync);
+            }
+            Tick::Export if state.held_until.is_some_and(|until| clock::now().mono < until) => {
+                myself.send_after(EXPORT, || Tick::Export);
             }
             Tick::Export => {
                 let written = apart(outbox, |outbox| outbox.export(Pace::steady())).await?;
@@ -230,8 +265,8 @@ impl Actor for Cdrs {
         Ok(())
     }
 
-    async fn post_stop(&self, _: ActorRef<Tick>, state: &mut Handle) -> Result<(), ActorProcessingErr> {
-        let (outbox, deadline) = (Arc::clone(&state.outbox), clock::now().mono + log::PATIENCE);
+    async fn post_stop(&self, _: ActorRef<Tick>, state: &mut State) -> Result<(), ActorProcessingErr> {
+        let (outbox, deadline) = (Arc::clone(&state.handle.outbox), clock::now().mono + log::PATIENCE);
         let waits = |now| now < deadline && outbox.log().bound(now) != u64::MAX;
         while waits(clock::now().mono) {
             tokio::time::sleep(GLANCE).await;

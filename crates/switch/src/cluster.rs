@@ -189,6 +189,12 @@ impl Cluster {
         move |shard| replicated.shard(shard).owner == Some(me)
     }
 
+    /// Whether any shard is a node's still.
+    #[must_use]
+    pub fn owns_any(&self, node: NodeId) -> bool {
+        self.replicated().shards().iter().any(|shard| shard.owner == Some(node))
+    }
+
     /// Whether a node is heard.
     #[must_use]
     pub fn is_up(&self, node: NodeId) -> bool {

@@ -169,6 +169,12 @@ impl Log {
         }
     }
 
+    /// Whether another node has all rows as they are.
+    pub(super) fn is_complete(&self) -> bool {
+        let inside = self.inside.lock();
+        inside.stage == Stage::Following && inside.entries.is_empty()
+    }
+
     /// Rows from this sequence number on may not be seen outside yet: their copy may still come.
     pub(super) fn bound(&self, now: Instant) -> u64 {
         let inside = self.inside.lock();

@@ -117,12 +117,29 @@ impl Board {
             let what = format!("`{name}` is the node that was asked, and takes part");
             return Err(Problem::new(409, what).mend("stop it, then ask another node"));
         }
+        self.let_leave(id).await;
         match tables.change_cluster(ClusterChange::Remove(id)).await? {
             Outcome::Done { .. } => Ok(()),
             Outcome::Stale(stale) => Err(not_removed(name, &stale)),
         }
     }
+
+    /// Asks a member that lives to bring its records to another node first. One that is gone leaves what its copy holds.
+    async fn let_leave(&self, id: NodeId) {
+        let cluster = &self.shell.cluster;
+        if !cluster.is_up(id) || cluster.owns_any(id) {
+            return;
+        }
+        let answer = cluster.question(id, Question::Leave.encode().into(), LEAVE).await;
+        let is_ready = answer.is_ok_and(|bytes| Answer::decode(&bytes) == Some(Answer::Leave { ready: true }));
+        if !is_ready {
+            tracing::warn!(node = id, "removes a node that has not said that another one has all of its records");
+        }
+    }
 }
+
+/// How long a node may take to bring its records to another one.
+const LEAVE: Duration = Duration::from_secs(5);
 
 fn no_node(name: &str) -> Problem {
     let mend = "`tandem cluster status` lists its nodes";

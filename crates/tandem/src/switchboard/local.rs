@@ -63,6 +63,7 @@ impl Local {
             },
             Question::Call { id } => Answer::Call { call: self.call(&id).await },
             Question::Hangup { id } => Answer::Hangup { found: self.hangup(&id) },
+            Question::Leave => Answer::Leave { ready: self.shell.cdr.hand_over().await },
             Question::Trunks { after } => Answer::Trunks(self.trunks(after.as_deref())),
             Question::Registrations { after, limit } => Answer::Registrations(self.registrations(after, limit).await),
             Question::Registered { aors } => Answer::Registered { aors: self.registered(aors) },

@@ -62,6 +62,8 @@ pub(super) enum Question {
         /// Addresses of record, at most [`AORS`].
         aors: Vec<String>,
     },
+    /// The node will be removed: its records are to be where they can be taken over.
+    Leave,
 }
 
 /// What is answered.
@@ -94,6 +96,11 @@ pub(super) enum Answer {
     Registered {
         /// Those that are.
         aors: Vec<String>,
+    },
+    /// To [`Question::Leave`].
+    Leave {
+        /// Another node has all of its records.
+        ready: bool,
     },
     /// To anything.
     Refused {
@@ -193,6 +200,7 @@ mod tests {
         let all = [
             calls,
             Question::Node,
+            Question::Leave,
             Question::Call { id: "1.2.3".into() },
             Question::Hangup { id: "1.2.3".into() },
             Question::Trunks { after: Some("a".into()) },
@@ -212,6 +220,7 @@ mod tests {
             Answer::Call { call: Some(call) },
             Answer::Call { call: None },
             Answer::Hangup { found: true },
+            Answer::Leave { ready: true },
             Answer::Trunks(Page { rows: vec![api::Trunk::default()], next: None }),
             Answer::Registrations(Page { rows: vec![api::Registration::default()], next: None }),
             Answer::Registered { aors: vec!["a".into()] },
