@@ -2,6 +2,7 @@
 //! they want done. It decides nothing itself.
 
 mod effects;
+mod followed;
 
 use crate::Error;
 use crate::core::{Core, Phase};
@@ -11,7 +12,8 @@ use crate::lease::{Answer, Holder, Input as LeaseInput};
 use crate::liveness::{Input as LivenessInput, Liveness, State};
 use crate::proto::{ControlReply, Grant, Hearing, ProbeAnswer, Release, Renew, control_reply, control_request};
 use crate::queue::Queue;
-use crate::steward::{Input as StewardInput, Seat, Steward};
+use crate::steward::{Input as StewardInput, Lead, Seat, Steward};
+use followed::Followed;
 use routing::cluster::NodeId;
 use sip::clock::Instant;
 use std::collections::BTreeMap;
@@ -65,6 +67,7 @@ struct Control {
     holder: Holder,
     steward: Steward,
     leads: Option<u64>,
+    followed: Followed,
     /// The term in which the barrier was reached, and the one for which it is being waited for.
     settled_term: u64,
     settling: Option<u64>,
@@ -104,6 +107,7 @@ impl Control {
             holder: Holder::new(me, entered.incarnation, now),
             steward: Steward::new(me, core.options.waits),
             leads: None,
+            followed: Followed::default(),
             settled_term: 0,
             settling: None,
             replies: BTreeMap::new(),
@@ -193,6 +197,7 @@ impl Control {
         let (now, leadership) = (self.core.now(), leadership.borrow().clone());
         self.seats_at = now + PUBLISH;
         let leader = leadership.leader.as_ref().map(|(node, _)| *node);
+        self.followed.see(now, leader.filter(|leader| *leader != self.me), leadership.term);
         self.holder.handle_input(now, LeaseInput::Leader(leader));
         if !leadership.me {
             self.lead(None);
@@ -237,7 +242,9 @@ impl Control {
         if self.leads != leads {
             self.leads = leads;
             let now = self.core.now();
-            self.steward.handle_input(now, StewardInput::Leads(leads));
+            let former = self.followed.former(now, self.core.tables.former_leader());
+            let lead = leads.map(|term| Lead { term, former });
+            self.steward.handle_input(now, StewardInput::Leads(lead));
         }
     }
 

@@ -32,7 +32,7 @@ const TROUBLE: Duration = Duration::from_secs(10);
 pub enum Input {
     /// The term in which this node leads: it was elected, a quorum confirms it, and it has applied what was committed
     /// before that term. Nothing while it does not, or cannot tell.
-    Leads(Option<u64>),
+    Leads(Option<Lead>),
     /// The cluster as this node sees it now.
     Cluster(Arc<Cluster>),
     /// What an observer takes a node for: this node itself at every change; others about every 200 ms, if at all.
@@ -53,6 +53,15 @@ pub enum Input {
         /// Whether it was made. One that was stale was not.
         made: bool,
     },
+}
+
+/// A lead that was won.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Lead {
+    /// Raft's term.
+    pub term: u64,
+    /// See [`Grantor::lead`].
+    pub former: Option<NodeId>,
 }
 
 /// A member of the Raft group.
@@ -192,21 +201,22 @@ impl Steward {
     /// Having slept, this node may have been voted down and somebody else have granted leases: it waits as a new leader does.
     fn notice_stall(&mut self, now: Instant) {
         if let Some(term) = self.leads.filter(|_| now > self.tick_at + LATE) {
-            self.grantor.lead(now, term);
+            self.grantor.lead(now, term, None);
             self.tick_at = now;
         }
     }
 
-    fn on_leads(&mut self, now: Instant, leads: Option<u64>) {
-        if leads == self.leads {
+    fn on_leads(&mut self, now: Instant, leads: Option<Lead>) {
+        let term = leads.map(|lead| lead.term);
+        if term == self.leads {
             return;
         }
-        (self.leads, self.tick_at, self.plan) = (leads, now, None);
+        (self.leads, self.tick_at, self.plan) = (term, now, None);
         self.duties.drop_all();
         self.effects.clear();
         self.grantor.resign();
-        if let Some(term) = leads {
-            self.grantor.lead(now, term);
+        if let Some(Lead { term, former }) = leads {
+            self.grantor.lead(now, term, former);
             self.duties.rest(Slot::Raft, now + VOTERS_PAUSE);
         }
     }

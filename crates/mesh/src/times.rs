@@ -4,6 +4,10 @@ use std::time::Duration;
 
 /// How long a lease lasts, from the moment at which the renewal was sent.
 pub const LEASE: Duration = Duration::from_millis(1000);
+/// How long the leader's own lease lasts, from when it sent what a quorum has confirmed: until 200 ms before anybody votes for
+/// another one. So whoever is elected need not wait for the lease that the former leader gave itself.
+pub const OWN_LEASE: Duration = Duration::from_millis(500);
+const _: () = assert!(OWN_LEASE.as_millis() + MARGIN.as_millis() <= tables::NO_VOTE.as_millis());
 /// How often a lease is renewed.
 pub const RENEW: Duration = Duration::from_millis(200);
 /// What is added to a lease before anybody counts on its end: clocks that run unevenly, and an act that was begun.

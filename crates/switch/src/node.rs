@@ -200,6 +200,8 @@ impl Node {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         self.shell.trunks.leave().await;
+        // While the mesh is still there: without it nobody is told, and the others wait until they hold this node dead.
+        self.shell.tables.hand_over().await;
         self.shell.protect.stop();
         if self.shell.cluster.mesh().and_then(mesh::Handle::refusal).is_some() {
             self.shell.cdr.disown();

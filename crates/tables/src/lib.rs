@@ -33,6 +33,7 @@ pub use history::{Revision, RevisionInfo};
 pub use import::{Import, Progress};
 pub use leadership::{Identity, Leadership};
 pub use proposal::{Applied, Apply, Proposal, Signature};
+pub use raft::NO_VOTE;
 pub use store::Shelf;
 pub use transport::{Alone, Answering, RaftCall, Transport, Unreachable};
 

@@ -10,6 +10,7 @@ mod runtime;
 mod writer;
 
 pub(crate) use codec::{read as read_frame, write as write_frame};
+pub use core::NO_VOTE;
 pub(crate) use core::{Core, Failure, Running};
 pub(crate) use runtime::seed;
 

@@ -21,7 +21,7 @@ use crate::{Error, Options};
 use answers::Answers;
 use imports::Imports;
 use parking_lot::{Mutex, MutexGuard};
-use routing::cluster::Cluster;
+use routing::cluster::{Cluster, NodeId};
 use routing::{Tables, View};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -53,6 +53,7 @@ pub(crate) struct Summary {
     pub(crate) members: Members,
     /// The open imports, each with the pieces that are there.
     pub(crate) imports: Vec<(RequestId, u32)>,
+    pub(crate) former: Option<NodeId>,
 }
 
 /// Ahead of what is published only while a batch is applied.
@@ -65,6 +66,9 @@ pub(crate) struct State {
     first: Revision,
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) applied: Option<Id>,
+    /// Whose entries stand before those of the last leader: nobody else can have led between the two and have had an entry
+    /// committed. Known once the first entry of the last leader was applied here.
+    former: Option<NodeId>,
     pub(crate) members: Members,
     pub(crate) answers: Answers,
     pub(crate) imports: Imports,
@@ -142,7 +146,12 @@ impl Replica {
 
 impl State {
     fn summary(&self) -> Summary {
-        Summary { applied: self.applied, members: self.members.clone(), imports: self.imports.list() }
+        Summary {
+            applied: self.applied,
+            members: self.members.clone(),
+            imports: self.imports.list(),
+            former: self.former,
+        }
     }
 
     fn load(engine: &Engine) -> Result<(Self, VecDeque<RevisionInfo>), Error> {
@@ -157,6 +166,7 @@ impl State {
             members: store::read(engine, Family::Cluster, MEMBERS_KEY)?.unwrap_or_default(),
             answers: Answers::load(engine)?,
             imports: Imports::load(engine)?,
+            former: None,
         };
         Ok((state, loaded.history))
     }

@@ -11,6 +11,7 @@ use crate::proto::{
 };
 use crate::status::Peer;
 use crate::steward::{self, Duty};
+use crate::times::{LEASE, OWN_LEASE};
 use routing::cluster::{ClusterChange, NodeId, Outcome};
 use sip::clock::Instant;
 use std::sync::Arc;
@@ -86,7 +87,7 @@ impl Control {
 
     fn on_lease(&mut self, effect: lease::Effect) {
         match effect {
-            lease::Effect::Renew { to, stamp, incarnation } if to == self.me => self.renew_here(stamp, incarnation),
+            lease::Effect::Renew { to, incarnation, .. } if to == self.me => self.renew_here(incarnation),
             lease::Effect::Renew { to, stamp, incarnation } => {
                 let opinions = self.opinions(stamp);
                 let renew = Renew { sent_us: stamp.as_micros(), incarnation, opinions };
@@ -104,12 +105,12 @@ impl Control {
         }
     }
 
-    /// The leader grants itself its lease, by the same rules.
-    fn renew_here(&mut self, stamp: Instant, incarnation: u64) {
+    /// The leader grants itself its lease, by the same rules, but for as long only as nobody else can be elected.
+    fn renew_here(&mut self, incarnation: u64) {
         let now = self.core.now();
-        if self.leads.is_none() {
-            return;
-        }
+        let Some(age) = self.leads.and_then(|_| self.core.tables.quorum_age()) else { return };
+        let before = u64::try_from((age + (LEASE - OWN_LEASE)).as_micros()).unwrap_or(u64::MAX);
+        let stamp = Instant::from_micros(now.as_micros().saturating_sub(before));
         if let Answer::Granted { version } = self.steward.renew(now, self.me, incarnation) {
             self.holder.handle_input(now, lease::Input::Granted { stamp, incarnation, version });
         }

@@ -37,6 +37,8 @@ pub enum Denial {
 pub struct Grantor {
     leading_since: Option<Instant>,
     term: u64,
+    /// The leader before this one, if it can only have a lease that it gave itself.
+    former: Option<NodeId>,
     /// When each node was granted its lease last.
     granted: BTreeMap<NodeId, Instant>,
     waits: Waits,
@@ -56,11 +58,14 @@ impl Grantor {
     ///
     /// What it wanted to fence in another term is decided by now, one way or the other; of the same term it may still lie
     /// undecided in the log.
-    pub fn lead(&mut self, now: Instant, term: u64) {
+    ///
+    /// `former` is who led before, if nobody else can have granted anything since and any lease that others granted it has run
+    /// out: what it gave itself ended before anybody voted for this node ([`OWN_LEASE`](crate::times::OWN_LEASE)).
+    pub fn lead(&mut self, now: Instant, term: u64, former: Option<NodeId>) {
         if self.term != term {
             self.condemned.clear();
         }
-        (self.leading_since, self.term) = (Some(now), term);
+        (self.leading_since, self.term, self.former) = (Some(now), term, former);
     }
 
     /// This node leads no more, or cannot tell.
@@ -86,12 +91,14 @@ impl Grantor {
     }
 
     /// From when on the node certainly holds no lease; nothing while this node does not lead. A new leader does not know
-    /// what the former one granted, so it waits for as long as that can last.
+    /// what the former one granted to others, so it waits for as long as that can last.
     #[must_use]
     pub fn free_at(&self, node: NodeId) -> Option<Instant> {
         let since = self.leading_since?;
-        let granted = self.granted.get(&node).map_or(since, |granted| since.max(*granted));
-        Some(granted + self.waits.fence)
+        match self.granted.get(&node) {
+            None if self.former == Some(node) => Some(since),
+            granted => Some(granted.map_or(since, |granted| since.max(*granted)) + self.waits.fence),
+        }
     }
 
     /// Whether the node certainly holds no lease.

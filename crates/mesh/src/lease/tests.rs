@@ -140,7 +140,7 @@ fn a_fence_waits_until_the_lease_and_its_margin_are_over() {
     let mut grantor = Grantor::default();
     assert_eq!(grantor.renew(at(0), &cluster, 2, 1), Answer::Refused(Denial::NotLeading));
     assert!(!grantor.may_fence(2, at(9000)));
-    grantor.lead(at(0), 1);
+    grantor.lead(at(0), 1, None);
     assert!(!grantor.may_fence(2, at(1199)) && grantor.may_fence(2, at(1200)), "what the former leader granted");
     assert_eq!(grantor.renew(at(5000), &cluster, 2, 1), Answer::Granted { version: cluster.version });
     assert!(!grantor.may_fence(2, at(6199)) && grantor.may_fence(2, at(6200)));
@@ -154,7 +154,7 @@ fn a_fence_waits_until_the_lease_and_its_margin_are_over() {
 fn who_is_being_fenced_or_unknown_gets_no_lease() {
     let mut cluster = founded(&["a", "b"]);
     let mut grantor = Grantor::default();
-    grantor.lead(at(0), 1);
+    grantor.lead(at(0), 1, None);
     let ask = |grantor: &mut Grantor, cluster: &Cluster, node, incarnation| match grantor.renew(
         at(10),
         cluster,
@@ -169,12 +169,25 @@ fn who_is_being_fenced_or_unknown_gets_no_lease() {
     grantor.condemn(2, 1);
     assert_eq!(ask(&mut grantor, &cluster, 2, 1), Some(Denial::Fenced), "the fence may be in the log already");
     grantor.resign();
-    grantor.lead(at(5), 1);
+    grantor.lead(at(5), 1, None);
     assert_eq!(ask(&mut grantor, &cluster, 2, 1), Some(Denial::Fenced), "in the same term it still may");
-    grantor.lead(at(5), 2);
+    grantor.lead(at(5), 2, None);
     assert_eq!(ask(&mut grantor, &cluster, 2, 1), None, "in the next it is not");
     make(&mut cluster, &ClusterChange::Fence { node: 2, incarnation: 1 });
     assert_eq!(ask(&mut grantor, &cluster, 2, 1), Some(Denial::Fenced));
     make(&mut cluster, &ClusterChange::Start(member(2, "b")));
     assert_eq!(ask(&mut grantor, &cluster, 2, 2), None);
+}
+
+#[test]
+fn the_lease_that_a_former_leader_gave_itself_is_over_when_another_leads() {
+    let cluster = founded(&["a", "b", "c"]);
+    let mut grantor = Grantor::default();
+    grantor.lead(at(5000), 2, Some(1));
+    assert!(grantor.may_fence(1, at(5000)));
+    assert!(!grantor.may_fence(3, at(6199)), "what it granted to others may last");
+    assert_eq!(grantor.renew(at(5100), &cluster, 1, 1), Answer::Granted { version: cluster.version });
+    assert!(!grantor.may_fence(1, at(6299)) && grantor.may_fence(1, at(6300)), "it lives, and has a new one");
+    grantor.lead(at(9000), 2, None);
+    assert!(!grantor.may_fence(1, at(10_199)), "having slept it knows nothing of that any more");
 }

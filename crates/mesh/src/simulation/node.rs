@@ -149,7 +149,8 @@ impl Node {
             Message::Done { ticket, made } => self.steward.handle_input(mono, steward::Input::Done { ticket, made }),
             Message::Leads(term) => {
                 self.leads = term;
-                self.steward.handle_input(mono, steward::Input::Leads(term));
+                self.steward
+                    .handle_input(mono, steward::Input::Leads(term.map(|term| steward::Lead { term, former: None })));
             }
             Message::Leader(leader) => self.holder.handle_input(mono, lease::Input::Leader(Some(leader))),
             Message::Applied(_) => {}

@@ -1,4 +1,4 @@
-use super::{Duty, Effect, Input, Seat, Steward};
+use super::{Duty, Effect, Input, Lead, Seat, Steward};
 use crate::lease::Answer;
 use crate::liveness::State;
 use crate::testing::{at, balanced, founded, make, member};
@@ -40,7 +40,7 @@ fn leader(cluster: &Cluster) -> Steward {
         steward.handle_input(at(0), opinion(1, *node, State::Up));
     }
     steward.handle_input(at(0), seats(&nodes, &[]));
-    steward.handle_input(at(0), Input::Leads(Some(1)));
+    steward.handle_input(at(0), Input::Leads(Some(Lead { term: 1, former: None })));
     steward
 }
 

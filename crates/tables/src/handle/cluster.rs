@@ -7,6 +7,7 @@ use bytes::Bytes;
 use routing::cluster::{Cluster, ClusterChange, Member, NodeId, Outcome, Stale};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 
 impl Handle {
@@ -63,6 +64,19 @@ impl Handle {
             Ok(running) => running.is_confirmed().await,
             Err(_) => false,
         }
+    }
+
+    /// How long ago this node, as the leader, sent what a quorum of the voters has confirmed. For [`NO_VOTE`](crate::NO_VOTE)
+    /// from then on nobody else is elected unless this node hands the lead over. Nothing while it does not lead.
+    #[must_use]
+    pub fn quorum_age(&self) -> Option<Duration> {
+        self.shared.running().ok()?.quorum_age()
+    }
+
+    /// Who led before the last leader, by the log as it was applied here: nobody else had an entry committed in between.
+    #[must_use]
+    pub fn former_leader(&self) -> Option<NodeId> {
+        self.shared.core.replica.summary().former
     }
 
     /// Makes a new cluster of this node alone, with a name and a secret that nobody can guess. Its number and incarnation.

@@ -22,8 +22,11 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// Times of Raft, in ms.
-const HEARTBEAT_MS: u64 = 120;
-const ELECTION_MS: (u64, u64) = (500, 900);
+const HEARTBEAT_MS: u64 = 150;
+/// Nobody votes sooner than the second after the leader was last heard; who stands waits for some time between both in addition.
+const ELECTION_MS: (u64, u64) = (300, 700);
+/// For so long after a leader has sent what a quorum confirms nobody votes for another one.
+pub const NO_VOTE: Duration = Duration::from_millis(ELECTION_MS.1);
 /// After how many entries the log is cut, and how many stay for nodes that lag.
 const COMPACT_EVERY: u64 = 5000;
 const KEPT: u64 = 1000;
@@ -135,6 +138,20 @@ impl Running {
     pub(crate) async fn read_index(&self) -> Result<u64, Failure> {
         let read = self.raft.get_read_log_id(ReadPolicy::ReadIndex).await.map_err(read_failure)?;
         Ok(read.0.index())
+    }
+
+    /// How long ago this leader sent what a quorum of the voters has confirmed: for [`NO_VOTE`] from then on nobody else
+    /// is elected, unless this leader itself hands its lead over. Nothing while it does not lead.
+    pub(crate) fn quorum_age(&self) -> Option<Duration> {
+        let metrics = self.raft.metrics();
+        let now = metrics.borrow_watched();
+        if now.current_leader != Some(self.me) {
+            return None;
+        }
+        if self.raft.voter_ids().eq([self.me]) {
+            return Some(Duration::ZERO);
+        }
+        now.last_quorum_acked.map(|acked| openraft::Instant::elapsed(&acked.into_inner()))
     }
 
     /// Whether a quorum has confirmed this leader recently.

@@ -43,6 +43,9 @@ impl Replica {
                 // What was staged in this very batch must be there to be read.
                 self.write(state, &mut effects)?;
             }
+            if let Some(last) = state.applied.filter(|last| last.leader_id != id.leader_id) {
+                state.former = Some(last.leader_id.node_id);
+            }
             state.applied = Some(id);
             answers.push(match load {
                 Load::Blank => Answer::Nothing,
