@@ -3,9 +3,9 @@
 //! Order matters: a message of a live call passes before the gate is asked, so that a flood of new requests never costs
 //! an established call its BYE. A message whose call lives on another node goes there.
 
-use crate::calls::NoCall;
 use crate::calls::actor::CallMessage;
 use crate::calls::directory::Place;
+use crate::calls::{Haste, NoCall};
 use crate::clients::Clients;
 use crate::clock;
 use crate::cluster::Carried;
@@ -24,6 +24,13 @@ use std::sync::Arc;
 const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, REGISTER, PRACK, UPDATE, INFO, MESSAGE, REFER, NOTIFY";
 /// What we can do outside a dialog.
 const ALLOW_ALONE: &str = "INVITE, ACK, CANCEL, OPTIONS, REGISTER";
+
+/// How a message came.
+#[derive(Clone, Copy)]
+struct Arrival {
+    flow: Flow,
+    haste: Haste,
+}
 
 /// See the module.
 pub(crate) struct Dispatcher {
@@ -44,19 +51,19 @@ impl Dispatcher {
         let Carried { bytes, flow, hops } = carried;
         let Some(peek) = Peek::of(&bytes) else { return self.shell.reject("not_sip") };
         match peek.method {
-            Some(method) => self.in_dialog(method, &peek, &bytes, flow, hops),
-            None => self.response(&peek, &bytes, flow, hops),
+            Some(method) => self.in_dialog(method, &peek, &bytes, Arrival { flow, haste: Haste::AtOnce }, hops),
+            None => self.response(&peek, &bytes, Arrival { flow, haste: Haste::AtOnce }, hops),
         }
     }
 
-    fn response(&self, peek: &Peek<'_>, bytes: &[u8], flow: Flow, hops: u8) {
+    fn response(&self, peek: &Peek<'_>, bytes: &[u8], arrival: Arrival, hops: u8) {
         let id = CallId::in_branch(peek.branch);
         if let Some(id) = id
             && let Some(call) = self.shell.calls.directory.find(id)
         {
-            return self.hand(id, &call, bytes, flow);
+            return self.hand(id, &call, bytes, arrival);
         }
-        if id.is_some_and(|id| self.pass_on(id, bytes, flow, hops)) {
+        if id.is_some_and(|id| self.pass_on(id, bytes, arrival.flow, hops)) {
             return;
         }
         let ours = Clients::is_ours(peek.branch)
@@ -66,19 +73,19 @@ impl Dispatcher {
         }
     }
 
-    fn hand(&self, id: CallId, call: &Place, bytes: &[u8], flow: Flow) {
-        call.tell(&self.shell, id, CallMessage::Sip { bytes: Bytes::copy_from_slice(bytes), flow });
+    fn hand(&self, id: CallId, call: &Place, bytes: &[u8], Arrival { flow, haste }: Arrival) {
+        haste.hand(&self.shell, id, call, CallMessage::Sip { bytes: Bytes::copy_from_slice(bytes), flow });
     }
 
-    fn request(&self, method: Method, peek: &Peek<'_>, bytes: &[u8], flow: Flow) {
-        let directory = &self.shell.calls.directory;
+    fn request(&self, method: Method, peek: &Peek<'_>, bytes: &[u8], arrival: Arrival) {
+        let (directory, flow) = (&self.shell.calls.directory, arrival.flow);
         if !peek.to_tag.is_empty() {
-            return self.in_dialog(method, peek, bytes, flow, 0);
+            return self.in_dialog(method, peek, bytes, arrival, 0);
         }
         match method {
-            Method::Invite => self.invite(peek, bytes, flow),
+            Method::Invite => self.invite(peek, bytes, arrival),
             Method::Cancel => match directory.find_invite(directory.key(peek)) {
-                Some((id, call)) => self.hand(id, &call, bytes, flow),
+                Some((id, call)) => self.hand(id, &call, bytes, arrival),
                 None => self.stray(method, bytes, flow),
             },
             // An ACK that acknowledges nothing of ours.
@@ -98,12 +105,13 @@ impl Dispatcher {
     }
 
     /// A request within a dialog goes to its call, wherever that is.
-    fn in_dialog(&self, method: Method, peek: &Peek<'_>, bytes: &[u8], flow: Flow, hops: u8) {
+    fn in_dialog(&self, method: Method, peek: &Peek<'_>, bytes: &[u8], arrival: Arrival, hops: u8) {
+        let flow = arrival.flow;
         let id = CallId::in_tag(peek.to_tag);
         if let Some(id) = id
             && let Some(call) = self.shell.calls.directory.find(id)
         {
-            self.hand(id, &call, bytes, flow);
+            self.hand(id, &call, bytes, arrival);
         } else if !id.is_some_and(|id| self.pass_on(id, bytes, flow, hops)) {
             match id.is_some_and(|id| self.shell.cluster.may_come_back(id)) {
                 true => self.early(method, bytes, flow),
@@ -122,11 +130,11 @@ impl Dispatcher {
         carried
     }
 
-    fn invite(&self, peek: &Peek<'_>, bytes: &[u8], flow: Flow) {
-        let calls = &self.shell.calls;
+    fn invite(&self, peek: &Peek<'_>, bytes: &[u8], arrival: Arrival) {
+        let (calls, flow) = (&self.shell.calls, arrival.flow);
         let key = calls.directory.key(peek);
         if let Some((id, call)) = calls.directory.find_invite(key) {
-            return self.hand(id, &call, bytes, flow);
+            return self.hand(id, &call, bytes, arrival);
         }
         if !self.admit(flow) {
             return;
@@ -135,7 +143,7 @@ impl Dispatcher {
             self.shell.reject(why);
             return self.busy(bytes, flow);
         }
-        match calls.invite(&self.shell, key, Bytes::copy_from_slice(bytes), flow) {
+        match calls.invite(&self.shell, key, Bytes::copy_from_slice(bytes), flow, arrival.haste) {
             Ok(_) => {}
             Err(NoCall::Full | NoCall::NoSupervisor | NoCall::NoShard) => {
                 self.shell.reject("overload");
@@ -253,7 +261,7 @@ fn unsupported(request: &Message) -> Option<String> {
 }
 
 impl Inbox for Dispatcher {
-    fn receive(&self, bytes: &[u8], flow: Flow) {
+    fn receive(&self, bytes: &[u8], flow: Flow, haste: Haste) {
         if !flow.transport.is_reliable() && self.shell.stall.is_deaf(clock::now().mono) {
             return self.shell.reject("stalled");
         }
@@ -268,11 +276,11 @@ impl Inbox for Dispatcher {
         match (peek.method, peek.code) {
             (Some(method), _) => {
                 self.shell.messages.count(Way::In, method, None);
-                self.request(method, &peek, bytes, flow);
+                self.request(method, &peek, bytes, Arrival { flow, haste });
             }
             (None, code) => {
                 self.shell.messages.count(Way::In, peek.cseq_method.unwrap_or(Method::Other), code);
-                self.response(&peek, bytes, flow, 0);
+                self.response(&peek, bytes, Arrival { flow, haste }, 0);
             }
         }
     }
