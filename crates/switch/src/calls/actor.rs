@@ -116,16 +116,14 @@ impl Actor for CallActor {
             Arguments::New { id, cell, shell } => Ok(Held { id, me: CallRef { actor: myself, cell }, shell }),
             Arguments::TakeOver { call, alive, id, cell, shell } => {
                 let held = Held { id, me: CallRef { actor: myself, cell }, shell };
-                held.driver().begin(call, |turn| turn.take_over(now, alive))?;
-                Ok(held)
+                held.begin(call, |turn| turn.take_over(now, alive))
             }
             Arguments::Undertake { checkpoint, written, id, cell, shell } => {
                 let restored = shell.restore(&checkpoint, now.mono.since(written), now);
                 let call = restored.inspect_err(|_| shell.forget(id, &cell))?;
                 let held = Held { id, me: CallRef { actor: myself, cell }, shell };
                 let hangup = CallMessage::Input(Box::new(Input::Hangup { reason: "internal_error" }));
-                held.driver().begin(Box::new(call), |turn| turn.take(now, hangup))?;
-                Ok(held)
+                held.begin(Box::new(call), |turn| turn.take(now, hangup))
             }
         }
     }
@@ -157,6 +155,12 @@ impl Actor for CallActor {
 }
 
 impl Held {
+    /// A call that fails in its first turn is only forgotten: it was never seen by its supervisor.
+    fn begin(self, call: Box<Call>, take: impl FnOnce(&mut Turn<'_>)) -> Result<Self, ActorProcessingErr> {
+        self.driver().begin(call, take).inspect_err(|_| self.shell.forget(self.id, &self.me.cell))?;
+        Ok(self)
+    }
+
     fn driver(&self) -> Driver<'_> {
         Driver { id: self.id, cell: &self.me.cell, actor: Some(&self.me.actor), shell: &self.shell }
     }

@@ -98,6 +98,7 @@ async fn read(socket: &dyn Datagrams, local: SocketAddr, inbox: &dyn Inbox, help
         if let Err(error) = readable(socket).await {
             return error;
         }
+        let mut is_empty = false;
         for nth in 0..BURST {
             match socket.try_receive(&mut buffer) {
                 Ok((length, remote)) => {
@@ -105,12 +106,18 @@ async fn read(socket: &dyn Datagrams, local: SocketAddr, inbox: &dyn Inbox, help
                     let haste = if helped && nth >= ALONE { Haste::Later } else { Haste::AtOnce };
                     inbox.receive(&buffer[..length], flow, haste);
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    is_empty = true;
+                    break;
+                }
                 // An ICMP error of an earlier datagram: the socket itself is fine.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
                 Err(error) => return error,
             }
         }
-        tokio::task::yield_now().await;
+        // An empty socket lets others run by itself: yielding before would cost the runtime a look at all sockets more.
+        if !is_empty {
+            tokio::task::yield_now().await;
+        }
     }
 }
