@@ -51,13 +51,14 @@ impl Dispatcher {
         let Carried { bytes, flow, hops } = carried;
         let Some(peek) = Peek::of(&bytes) else { return self.shell.reject("not_sip") };
         match peek.method {
-            Some(method) => self.in_dialog(method, &peek, &bytes, Arrival { flow, haste: Haste::AtOnce }, hops),
+            Some(method) => self.in_dialog(method, peek.to_tag(), &bytes, Arrival { flow, haste: Haste::AtOnce }, hops),
             None => self.response(&peek, &bytes, Arrival { flow, haste: Haste::AtOnce }, hops),
         }
     }
 
     fn response(&self, peek: &Peek<'_>, bytes: &[u8], arrival: Arrival, hops: u8) {
-        let id = CallId::in_branch(peek.branch);
+        let branch = peek.branch();
+        let id = CallId::in_branch(branch);
         if let Some(id) = id
             && let Some(call) = self.shell.calls.directory.find(id)
         {
@@ -66,7 +67,7 @@ impl Dispatcher {
         if id.is_some_and(|id| self.pass_on(id, bytes, arrival.flow, hops)) {
             return;
         }
-        let ours = Clients::is_ours(peek.branch)
+        let ours = Clients::is_ours(branch)
             && Message::parse(Bytes::copy_from_slice(bytes)).is_ok_and(|message| self.shell.clients.deliver(message));
         if !ours {
             self.shell.reject("stray_response");
@@ -79,8 +80,9 @@ impl Dispatcher {
 
     fn request(&self, method: Method, peek: &Peek<'_>, bytes: &[u8], arrival: Arrival) {
         let (directory, flow) = (&self.shell.calls.directory, arrival.flow);
-        if !peek.to_tag.is_empty() {
-            return self.in_dialog(method, peek, bytes, arrival, 0);
+        let tag = peek.to_tag();
+        if !tag.is_empty() {
+            return self.in_dialog(method, tag, bytes, arrival, 0);
         }
         match method {
             Method::Invite => self.invite(peek, bytes, arrival),
@@ -105,9 +107,9 @@ impl Dispatcher {
     }
 
     /// A request within a dialog goes to its call, wherever that is.
-    fn in_dialog(&self, method: Method, peek: &Peek<'_>, bytes: &[u8], arrival: Arrival, hops: u8) {
+    fn in_dialog(&self, method: Method, tag: &[u8], bytes: &[u8], arrival: Arrival, hops: u8) {
         let flow = arrival.flow;
-        let id = CallId::in_tag(peek.to_tag);
+        let id = CallId::in_tag(tag);
         if let Some(id) = id
             && let Some(call) = self.shell.calls.directory.find(id)
         {
@@ -279,7 +281,7 @@ impl Inbox for Dispatcher {
                 self.request(method, &peek, bytes, Arrival { flow, haste });
             }
             (None, code) => {
-                self.shell.messages.count(Way::In, peek.cseq_method.unwrap_or(Method::Other), code);
+                self.shell.messages.count(Way::In, peek.cseq_method().unwrap_or(Method::Other), code);
                 self.response(&peek, bytes, Arrival { flow, haste }, 0);
             }
         }

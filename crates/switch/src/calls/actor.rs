@@ -172,7 +172,7 @@ fn is_curbed(effect: &Effect, asked: bool) -> bool {
     match effect {
         Effect::Send { bytes, .. } => {
             let within = |peek: Peek<'_>| {
-                !peek.to_tag.is_empty() && !matches!(peek.method, None | Some(Method::Ack | Method::Prack))
+                !peek.to_tag().is_empty() && !matches!(peek.method, None | Some(Method::Ack | Method::Prack))
             };
             !asked && Peek::of(bytes).is_some_and(within)
         }

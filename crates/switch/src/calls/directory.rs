@@ -275,7 +275,7 @@ impl Directory {
     /// The key of an INVITE, of its CANCEL and of the ACK to its failure.
     #[must_use]
     pub fn key(&self, peek: &Peek<'_>) -> InviteKey {
-        let parts = (peek.branch, peek.sent_by, peek.call_id, peek.from_tag, peek.cseq);
+        let parts = (peek.branch(), peek.sent_by(), peek.call_id(), peek.from_tag(), peek.cseq());
         let hash = |state: &RandomState| state.hash_one(parts);
         InviteKey(hash(&self.keys[0]), hash(&self.keys[1]))
     }
