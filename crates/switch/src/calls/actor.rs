@@ -421,12 +421,18 @@ impl Turn<'_> {
 
     /// Keeps what is needed to clean up after a panic of this call, and tells its backup.
     fn checkpoint(&mut self, now: Now, point: Point) {
-        let checkpoint = Bytes::from(self.call.checkpoint(now));
-        *self.cell.remains.lock() = match checkpoint.is_empty() {
-            true => Remains::Nothing,
-            false => Remains::Checkpoint(checkpoint.clone(), now.mono),
+        let protect = &self.shell.protect;
+        let Some(state) = self.call.snapshot(now) else {
+            *self.cell.remains.lock() = Remains::Nothing;
+            return protect.release(self.shell, self.id, self.cell);
         };
+        if point.is_passing() && !protect.has_backup(self.id) {
+            *self.cell.remains.lock() = Remains::Snapshot(Box::new(state), now.mono);
+            return protect.note(self.cell, point, now);
+        }
+        let checkpoint = Bytes::from(state.encode());
+        *self.cell.remains.lock() = Remains::Checkpoint(checkpoint.clone(), now.mono);
         let whose = self.actor.map(|actor| CallRef { actor: actor.clone(), cell: Arc::clone(self.cell) });
-        self.shell.protect.write(self.shell, self.id, (self.cell, whose), (checkpoint, point), now);
+        protect.write(self.shell, self.id, (self.cell, whose), (checkpoint, point), now);
     }
 }

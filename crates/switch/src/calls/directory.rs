@@ -8,7 +8,7 @@ use super::seat::{Driver, Seat, Turned};
 use crate::protect::guard::Guard;
 use crate::shell::Shell;
 use bytes::Bytes;
-use call::{Call, CallId};
+use call::{Call, CallId, Checkpoint};
 use parking_lot::Mutex;
 use ractor::{ActorRef, MessagingErr};
 use rustc_hash::{FxBuildHasher, FxHashMap};
@@ -165,8 +165,23 @@ pub enum Remains {
     Nothing,
     /// Its INVITE, which still waits for a final response.
     Invite(Bytes, Flow),
+    /// The same of a call that is being set up and has no backup: not written down, since the next one comes soon.
+    Snapshot(Box<Checkpoint>, Instant),
     /// Its last checkpoint, and when it was written.
     Checkpoint(Bytes, Instant),
+}
+
+impl Remains {
+    /// The last checkpoint as bytes, written down if it is not yet.
+    pub(crate) fn checkpoint(&mut self) -> Option<(Bytes, Instant)> {
+        if let Self::Snapshot(state, written) = self {
+            *self = Self::Checkpoint(Bytes::from(state.encode()), *written);
+        }
+        match self {
+            Self::Checkpoint(bytes, written) => Some((bytes.clone(), *written)),
+            Self::Nothing | Self::Invite(..) | Self::Snapshot(..) => None,
+        }
+    }
 }
 
 impl CallCell {
