@@ -145,13 +145,29 @@ pub(crate) enum TargetPart {
     User(Arc<str>),
 }
 
+/// The state of a call at one moment, not yet written down: most are replaced by a later one before anybody reads them.
+pub struct Checkpoint(Snapshot);
+
+impl Checkpoint {
+    /// The state as bytes, for [`Call::restore`].
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        postcard::to_extend(&self.0, Vec::with_capacity(TYPICAL_SIZE))
+            .map_or_else(|_| Vec::new(), |bytes| bytes.into_boxed_slice().into_vec())
+    }
+}
+
 impl Call {
     /// The call as bytes; empty before there is anything worth protecting, and once only the clearing is left.
     #[must_use]
     pub fn checkpoint(&self, now: Now) -> Vec<u8> {
-        snapshot(&self.core, &self.state, now)
-            .and_then(|snapshot| postcard::to_extend(&snapshot, Vec::with_capacity(TYPICAL_SIZE)).ok())
-            .map_or_else(Vec::new, |bytes| bytes.into_boxed_slice().into_vec())
+        self.snapshot(now).map_or_else(Vec::new, |checkpoint| checkpoint.encode())
+    }
+
+    /// The same before it is written down; `None` where that would be empty.
+    #[must_use]
+    pub fn snapshot(&self, now: Now) -> Option<Checkpoint> {
+        snapshot(&self.core, &self.state, now).map(Checkpoint)
     }
 
     /// Whether the call is answered and nothing is under way: its checkpoint then says everything.

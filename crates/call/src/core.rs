@@ -158,17 +158,30 @@ impl Core {
     pub(crate) fn via(&self, env: &Env<'_>, flow: &Flow, number: u32) -> String {
         let token = flow.transport.via_token();
         let rport = if flow.transport.is_reliable() { "" } else { ";rport" };
-        format!("SIP/2.0/{token} {};branch={MAGIC_COOKIE}{}-{number:x}{rport}", advertised(env, flow), self.name)
+        let here = advertised(env, flow);
+        // Pieces, not a format: this is written for every request.
+        let mut via = String::with_capacity(64 + here.len() + self.name.len());
+        for piece in ["SIP/2.0/", token, " ", &here, ";branch=", MAGIC_COOKIE, &self.name, "-"] {
+            via.push_str(piece);
+        }
+        push_hex(&mut via, number);
+        via.push_str(rport);
+        via
     }
 
     /// Our Contact on a leg.
     pub(crate) fn contact(&self, env: &Env<'_>, flow: &Flow) -> String {
         let here = advertised(env, flow);
-        if flow.transport == sip::Transport::Udp {
-            format!("<sip:{}@{here}>", self.name)
-        } else {
-            format!("<sip:{}@{here};transport={}>", self.name, flow.transport.param())
+        let mut contact = String::with_capacity(32 + here.len() + self.name.len());
+        for piece in ["<sip:", &self.name, "@", &here] {
+            contact.push_str(piece);
         }
+        if flow.transport != sip::Transport::Udp {
+            contact.push_str(";transport=");
+            contact.push_str(flow.transport.param());
+        }
+        contact.push('>');
+        contact
     }
 
     /// Gives back the room that only a busy moment needs: the queues at once, since transactions outlive the answer by half
@@ -245,12 +258,12 @@ impl Core {
         let path = self.paths.get(request.path)?;
         let flow = path.leg(side).flow;
         let via = self.via(env, &flow, number);
-        let contact = self.contact(env, &flow);
         let targets = matches!(request.method, "INVITE" | "UPDATE" | "REFER" | "SUBSCRIBE" | "NOTIFY");
+        let contact = targets.then(|| self.contact(env, &flow));
         let attempt = self.paths[request.path].attempt;
         let dialog = &mut self.paths[request.path].leg_mut(side).dialog;
         let reserved = dialog.ceiling();
-        let mut builder = dialog.request_as(request.method, via, targets.then_some(&*contact), request.max_forwards);
+        let mut builder = dialog.request_as(request.method, via, contact.as_deref(), request.max_forwards);
         fill(&mut builder);
         let bytes = builder.finish_with(request.content_type, request.body);
         let method = Method::of(request.method.as_bytes());
@@ -296,6 +309,13 @@ pub(crate) struct Request<'a> {
     pub(crate) body: &'a [u8],
 }
 
+/// Appends a number in hexadecimal, without leading zeros.
+fn push_hex(out: &mut String, number: u32) {
+    let digits = (32 - number.leading_zeros()).div_ceil(4).max(1);
+    let digit = |at: u32| char::from_digit((number >> (4 * at)) & 0xf, 16).unwrap_or('0');
+    out.extend((0..digits).rev().map(digit));
+}
+
 /// Host and port of ours on a flow.
 pub(crate) fn advertised<'a>(env: &Env<'a>, flow: &Flow) -> Cow<'a, str> {
     match env.locals.at(flow.transport, flow.local) {
@@ -314,4 +334,18 @@ pub(crate) fn response_flow(flow: &Flow, request: &Message) -> Flow {
         to.remote.set_port(via.port.unwrap_or(5060));
     }
     to
+}
+
+#[cfg(test)]
+mod tests {
+    use super::push_hex;
+
+    #[test]
+    fn numbers_are_written_as_the_standard_library_writes_them() {
+        for number in [0, 1, 15, 16, 255, 256, 0xabc, 0xf000_0000, u32::MAX] {
+            let mut out = String::new();
+            push_hex(&mut out, number);
+            assert_eq!(out, format!("{number:x}"));
+        }
+    }
 }

@@ -147,6 +147,14 @@ pub enum Point {
     C6,
 }
 
+impl Point {
+    /// Whether the call will soon come to another point: it is being set up.
+    #[must_use]
+    pub const fn is_passing(self) -> bool {
+        matches!(self, Self::C0 | Self::C1 | Self::C2)
+    }
+}
+
 /// Which way a call passes a trunk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum Direction {

@@ -49,6 +49,7 @@ mod transactions;
 mod transfer;
 
 pub use call::Call;
+pub use checkpoint::Checkpoint;
 pub use context::{Context, Local, Locals};
 pub use effect::Effect;
 pub use error::Error;

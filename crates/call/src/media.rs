@@ -8,7 +8,7 @@ mod moving;
 use crate::effect::{Effect, MediaSide, Payload, Steer};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use sip::sdp::{Error, LocalDescription, MediaAddress, Negotiated, Rewrite, Session, Target, negotiated};
+use sip::sdp::{Error, LocalDescription, MediaAddress, Negotiated, Rewrite, Session, Target, common_codec, negotiated};
 use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -267,16 +267,13 @@ impl Media {
 
     /// Steers the relay by what offer and answer agree on.
     fn steer(&mut self, out: &mut VecDeque<Effect>, offerer: MediaSide, offer: &Session, answer: &Session) {
-        for stream in 0..self.ports.len().max(1) {
+        let codec = common_codec(offer, answer, 0);
+        self.codec = codec.map_or_else(Box::default, |codec| codec.name.into());
+        // Where the media bypasses us nobody is steered.
+        for stream in 0..self.ports.len() {
             let agreed = negotiated(offer, answer, stream);
-            if stream == 0 {
-                let codec = agreed.as_ref().and_then(Negotiated::codec);
-                self.codec = codec.map_or_else(Box::default, |common| common.answer.name.into());
-            }
-            if stream < self.ports.len() {
-                out.push_back(Effect::Steer(side(stream, offerer, offer, agreed.as_ref(), true)));
-                out.push_back(Effect::Steer(side(stream, offerer.other(), answer, agreed.as_ref(), false)));
-            }
+            out.push_back(Effect::Steer(side(stream, offerer, offer, agreed.as_ref(), true)));
+            out.push_back(Effect::Steer(side(stream, offerer.other(), answer, agreed.as_ref(), false)));
         }
     }
 }

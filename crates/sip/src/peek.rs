@@ -5,28 +5,20 @@ use crate::name::Name;
 use crate::param::{decimal, find_outside_quotes_in};
 use memchr::memchr;
 
-/// The few values that say whose message this is. Each is a slice of the input, empty if it was not found.
+/// The few values that say whose message this is. The lines are found in one pass; what stands in them is read only when it is
+/// asked for, since most messages are known by one of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Peek<'a> {
     /// The method of a request; `None` for a response.
     pub method: Option<Method>,
     /// The status code of a response.
     pub code: Option<u16>,
-    /// The branch of the topmost Via.
-    pub branch: &'a [u8],
-    /// The sent-by of the topmost Via, with its port (part of the transaction's key, RFC 3261 §17.2.3).
-    pub sent_by: &'a [u8],
-    /// Call-ID.
-    pub call_id: &'a [u8],
-    /// The tag in From.
-    pub from_tag: &'a [u8],
-    /// The tag in To.
-    pub to_tag: &'a [u8],
-    /// The CSeq number; `None` if malformed.
-    pub cseq: Option<u32>,
-    /// The CSeq method: for a response, what it answers.
-    pub cseq_method: Option<Method>,
+    /// The value of the first Via, From, To, Call-ID and CSeq line, in this order; empty if it was not found.
+    values: [&'a [u8]; WANTED.len()],
 }
+
+const WANTED: [Name; 5] = [Name::Via, Name::From, Name::To, Name::CallId, Name::CSeq];
+const ALL: u8 = (1 << WANTED.len()) - 1;
 
 impl<'a> Peek<'a> {
     /// Scans the header section once. `None` if the first line is no SIP start line.
@@ -38,13 +30,58 @@ impl<'a> Peek<'a> {
         let mut peek = Self::start(line)?;
         let mut seen = 0_u8;
         while let Some((line, after)) = next_header(rest) {
-            if line.is_empty() || seen == 0b1_1111 {
+            if line.is_empty() || seen == ALL {
                 break;
             }
             rest = after;
             seen |= peek.header(line, seen);
         }
         Some(peek)
+    }
+
+    /// The branch of the topmost Via; empty if there is none.
+    #[must_use]
+    pub fn branch(&self) -> &'a [u8] {
+        let value = self.top_via();
+        param(&value[memchr(b';', value).unwrap_or(value.len())..], b"branch")
+    }
+
+    /// The sent-by of the topmost Via, with its port (part of the transaction's key, RFC 3261 §17.2.3).
+    #[must_use]
+    pub fn sent_by(&self) -> &'a [u8] {
+        let value = self.top_via();
+        let head = value[..memchr(b';', value).unwrap_or(value.len())].trim_ascii();
+        head.rsplit(|b| b.is_ascii_whitespace()).next().unwrap_or_default()
+    }
+
+    /// The tag in From.
+    #[must_use]
+    pub fn from_tag(&self) -> &'a [u8] {
+        tag(self.values[1])
+    }
+
+    /// The tag in To.
+    #[must_use]
+    pub fn to_tag(&self) -> &'a [u8] {
+        tag(self.values[2])
+    }
+
+    /// Call-ID.
+    #[must_use]
+    pub const fn call_id(&self) -> &'a [u8] {
+        self.values[3]
+    }
+
+    /// The CSeq number; `None` if malformed.
+    #[must_use]
+    pub fn cseq(&self) -> Option<u32> {
+        self.cseq_words().next().and_then(|word| std::str::from_utf8(word).ok()).and_then(decimal)
+    }
+
+    /// The CSeq method: for a response, what it answers.
+    #[must_use]
+    pub fn cseq_method(&self) -> Option<Method> {
+        self.cseq_words().nth(1).map(Method::of)
     }
 
     fn start(line: &'a [u8]) -> Option<Self> {
@@ -58,39 +95,22 @@ impl<'a> Peek<'a> {
         is_sip.then(|| Self { method: Some(Method::of(first)), ..Self::default() })
     }
 
-    /// Reads one header line; answers which of the five it was, as a bit. Only the first of each counts.
+    /// Notes one header line; answers which of the five it was, as a bit. Only the first of each counts.
     fn header(&mut self, line: &'a [u8], seen: u8) -> u8 {
         let Some(colon) = memchr(b':', line) else { return 0 };
         let name = Name::of(line[..colon].trim_ascii_end());
-        let wanted = [Name::Via, Name::From, Name::To, Name::CallId, Name::CSeq];
-        let Some(bit) = wanted.iter().position(|one| *one == name).map(|at| 1 << at) else { return 0 };
-        if seen & bit != 0 {
-            return 0;
-        }
-        let value = line[colon + 1..].trim_ascii();
-        match bit {
-            1 => self.via(value),
-            2 => self.from_tag = tag(value),
-            4 => self.to_tag = tag(value),
-            8 => self.call_id = value,
-            _ => self.cseq(value),
-        }
-        bit
+        let Some(at) = WANTED.iter().position(|one| *one == name).filter(|at| seen & (1 << at) == 0) else { return 0 };
+        self.values[at] = line[colon + 1..].trim_ascii();
+        1 << at
     }
 
-    fn via(&mut self, value: &'a [u8]) {
-        let end = find_outside_quotes_in(value, b',').unwrap_or(value.len());
-        let value = &value[..end];
-        let head_end = memchr(b';', value).unwrap_or(value.len());
-        let head = value[..head_end].trim_ascii();
-        self.sent_by = head.rsplit(|b| b.is_ascii_whitespace()).next().unwrap_or_default();
-        self.branch = param(&value[head_end..], b"branch");
+    fn top_via(&self) -> &'a [u8] {
+        let value = self.values[0];
+        &value[..find_outside_quotes_in(value, b',').unwrap_or(value.len())]
     }
 
-    fn cseq(&mut self, value: &'a [u8]) {
-        let mut words = value.split(u8::is_ascii_whitespace).filter(|w| !w.is_empty());
-        self.cseq = words.next().and_then(|w| std::str::from_utf8(w).ok()).and_then(decimal);
-        self.cseq_method = words.next().map(Method::of);
+    fn cseq_words(&self) -> impl Iterator<Item = &'a [u8]> {
+        self.values[4].split(u8::is_ascii_whitespace).filter(|word| !word.is_empty())
     }
 }
 
@@ -155,14 +175,14 @@ mod tests {
         )
         .expect("sip");
         assert_eq!(peek.method, Some(Method::Invite));
-        assert_eq!((peek.branch, peek.sent_by), (&b"z9hG4bKa"[..], &b"h:5060"[..]));
-        assert_eq!((peek.from_tag, peek.to_tag), (&b"yes"[..], &b""[..]));
-        assert_eq!((peek.call_id, peek.cseq, peek.cseq_method), (&b"id@h"[..], Some(7), Some(Method::Invite)));
+        assert_eq!((peek.branch(), peek.sent_by()), (&b"z9hG4bKa"[..], &b"h:5060"[..]));
+        assert_eq!((peek.from_tag(), peek.to_tag()), (&b"yes"[..], &b""[..]));
+        assert_eq!((peek.call_id(), peek.cseq(), peek.cseq_method()), (&b"id@h"[..], Some(7), Some(Method::Invite)));
         let quoted = Peek::of(b"BYE sip:h SIP/2.0\r\nFrom: \"<>;tag=no\" <sip:a@h>;x=\";tag=no>\";tag=yes\r\n\r\n")
             .expect("sip");
-        assert_eq!(quoted.from_tag, b"yes");
+        assert_eq!(quoted.from_tag(), b"yes");
         let folded = Peek::of(b"BYE sip:h SIP/2.0\r\nTo: <sip:b@h>\r\n ;tag=t\r\nCall-ID: c\r\n\r\n").expect("sip");
-        assert_eq!((folded.to_tag, folded.call_id), (&b"t"[..], &b"c"[..]));
+        assert_eq!((folded.to_tag(), folded.call_id()), (&b"t"[..], &b"c"[..]));
         assert_eq!(Peek::of(b"SIP/2.0 200 OK\r\nCSeq: 1 BYE\r\n\r\n").expect("sip").code, Some(200));
         assert_eq!(Peek::of(b"GET / HTTP/1.1\r\n\r\n"), None);
     }

@@ -23,7 +23,7 @@ pub use address::Host;
 pub use description::{LocalDescription, Origin};
 pub use direction::Direction;
 pub use media::{Crypto, Fingerprint, Media};
-pub use negotiate::{Common, Negotiated, hold, negotiated};
+pub use negotiate::{Common, Negotiated, common_codec, hold, negotiated};
 pub use offer_answer::{Answered, OfferAnswer, State};
 pub use payload::Payload;
 pub use rewrite::{MediaAddress, Rewrite, Target, rewrite};

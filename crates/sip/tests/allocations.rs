@@ -70,6 +70,6 @@ fn an_invite_is_read_with_two_allocations() {
 #[test]
 fn a_peek_allocates_nothing() {
     let bytes = invite();
-    let (count, peek) = allocations(|| Peek::of(&bytes).is_some_and(|peek| peek.cseq == Some(2)));
+    let (count, peek) = allocations(|| Peek::of(&bytes).is_some_and(|peek| peek.cseq() == Some(2)));
     assert_eq!((count, peek), (0, true));
 }

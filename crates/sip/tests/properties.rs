@@ -183,14 +183,14 @@ proptest! {
         let peek = Peek::of(&bytes).expect("a message");
         prop_assert_eq!(peek.code, message.code());
         prop_assert_eq!(peek.method, message.is_request().then(|| message.method()));
-        prop_assert_eq!(peek.cseq_method, message.cseq().map(|cseq| cseq.method));
-        prop_assert_eq!(peek.cseq, message.cseq().map(|cseq| cseq.number));
-        prop_assert_eq!(peek.call_id, message.call_id().as_bytes());
-        prop_assert_eq!(peek.from_tag, message.from_tag().unwrap_or("").as_bytes());
-        prop_assert_eq!(peek.to_tag, message.to_tag().unwrap_or("").as_bytes());
+        prop_assert_eq!(peek.cseq_method(), message.cseq().map(|cseq| cseq.method));
+        prop_assert_eq!(peek.cseq(), message.cseq().map(|cseq| cseq.number));
+        prop_assert_eq!(peek.call_id(), message.call_id().as_bytes());
+        prop_assert_eq!(peek.from_tag(), message.from_tag().unwrap_or("").as_bytes());
+        prop_assert_eq!(peek.to_tag(), message.to_tag().unwrap_or("").as_bytes());
         let via = message.top_via().expect("a Via");
-        prop_assert_eq!(peek.branch, via.branch().as_bytes());
-        prop_assert_eq!(peek.sent_by, b"host0:5060");
+        prop_assert_eq!(peek.branch(), via.branch().as_bytes());
+        prop_assert_eq!(peek.sent_by(), b"host0:5060");
     }
 
     #[test]

@@ -5,7 +5,8 @@
 
 pub mod actor;
 pub mod directory;
-pub mod lingering;
+mod lingering;
+mod seat;
 mod shard;
 
 use crate::alarm::Alarms;
@@ -39,6 +40,24 @@ pub struct Calls {
     limit: usize,
 }
 
+/// How soon a message has to be handled by whoever brings it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Haste {
+    /// At once, by itself: nothing else waits to be read.
+    AtOnce,
+    /// Much waits to be read, and other workers may help: by the call's actor.
+    Later,
+}
+
+impl Haste {
+    pub(crate) fn hand(self, shell: &Arc<Shell>, id: CallId, call: &Place, message: CallMessage) {
+        match self {
+            Self::AtOnce => call.drive(shell, id, message),
+            Self::Later => drop(call.tell(shell, id, message)),
+        }
+    }
+}
+
 /// Why an INVITE begins no call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum NoCall {
@@ -67,19 +86,26 @@ impl Calls {
     ///
     /// # Errors
     /// [`NoCall`].
-    pub fn invite(&self, shell: &Arc<Shell>, key: InviteKey, bytes: Bytes, flow: Flow) -> Result<bool, NoCall> {
+    pub fn invite(
+        &self,
+        shell: &Arc<Shell>,
+        key: InviteKey,
+        bytes: Bytes,
+        flow: Flow,
+        how: Haste,
+    ) -> Result<bool, NoCall> {
         if self.directory.len() >= self.limit {
             return Err(NoCall::Full);
         }
         let id = shell.cluster.mint(&mut *self.random.lock()).ok_or(NoCall::NoShard)?;
         let (id, call, new) = self.directory.find_or_spawn(key, id, || self.spawn(shell, id, key))?;
-        call.tell(shell, id, CallMessage::Sip { bytes, flow });
+        how.hand(shell, id, &call, CallMessage::Sip { bytes, flow });
         Ok(new)
     }
 
     fn spawn(&self, shell: &Arc<Shell>, id: CallId, key: InviteKey) -> Result<CallRef, NoCall> {
         let supervisor = self.shards[shard_of(id)].lock().clone().ok_or(NoCall::NoSupervisor)?;
-        let cell = Arc::new(CallCell::new(key));
+        let cell = Arc::new(CallCell::seating(key, ::call::Call::new(id, shell.seed(), clock::now())));
         let arguments = Arguments::New { id, cell: Arc::clone(&cell), shell: Arc::clone(shell) };
         let spawned = ActorRuntime::spawn_linked_instant(None, CallActor, arguments, supervisor);
         let (actor, _) = spawned.map_err(|_| NoCall::NoSupervisor)?;

@@ -3,9 +3,9 @@
 //! Order matters: a message of a live call passes before the gate is asked, so that a flood of new requests never costs
 //! an established call its BYE. A message whose call lives on another node goes there.
 
-use crate::calls::NoCall;
 use crate::calls::actor::CallMessage;
 use crate::calls::directory::Place;
+use crate::calls::{Haste, NoCall};
 use crate::clients::Clients;
 use crate::clock;
 use crate::cluster::Carried;
@@ -26,6 +26,13 @@ const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, REGISTER, PRACK, UPDATE,
 /// What we can do outside a dialog.
 const ALLOW_ALONE: &str = "INVITE, ACK, CANCEL, OPTIONS, REGISTER";
 
+/// How a message came.
+#[derive(Clone, Copy)]
+struct Arrival {
+    flow: Flow,
+    haste: Haste,
+}
+
 /// See the module.
 pub(crate) struct Dispatcher {
     shell: Arc<Shell>,
@@ -45,41 +52,43 @@ impl Dispatcher {
         let Carried { bytes, flow, tried } = carried;
         let Some(peek) = Peek::of(&bytes) else { return self.shell.reject("not_sip") };
         match peek.method {
-            Some(method) => self.in_dialog(method, &peek, &bytes, flow, &tried),
-            None => self.response(&peek, &bytes, flow, &tried),
+            Some(method) => self.in_dialog(method, peek.to_tag(), &bytes, Arrival { flow, haste: Haste::AtOnce }, &tried),
+            None => self.response(&peek, &bytes, Arrival { flow, haste: Haste::AtOnce }, &tried),
         }
     }
 
-    fn response(&self, peek: &Peek<'_>, bytes: &[u8], flow: Flow, tried: &[NodeId]) {
-        let id = CallId::in_branch(peek.branch);
+    fn response(&self, peek: &Peek<'_>, bytes: &[u8], arrival: Arrival, tried: &[NodeId]) {
+        let branch = peek.branch();
+        let id = CallId::in_branch(branch);
         if let Some(id) = id
             && let Some(call) = self.shell.calls.directory.find(id)
         {
-            return self.hand(id, &call, bytes, flow);
+            return self.hand(id, &call, bytes, arrival);
         }
-        if id.is_some_and(|id| self.pass_on(id, bytes, flow, tried)) {
+        if id.is_some_and(|id| self.pass_on(id, bytes, arrival.flow, tried)) {
             return;
         }
-        let ours = Clients::is_ours(peek.branch)
+        let ours = Clients::is_ours(branch)
             && Message::parse(Bytes::copy_from_slice(bytes)).is_ok_and(|message| self.shell.clients.deliver(message));
         if !ours {
             self.shell.reject("stray_response");
         }
     }
 
-    fn hand(&self, id: CallId, call: &Place, bytes: &[u8], flow: Flow) {
-        call.tell(&self.shell, id, CallMessage::Sip { bytes: Bytes::copy_from_slice(bytes), flow });
+    fn hand(&self, id: CallId, call: &Place, bytes: &[u8], Arrival { flow, haste }: Arrival) {
+        haste.hand(&self.shell, id, call, CallMessage::Sip { bytes: Bytes::copy_from_slice(bytes), flow });
     }
 
-    fn request(&self, method: Method, peek: &Peek<'_>, bytes: &[u8], flow: Flow) {
-        let directory = &self.shell.calls.directory;
-        if !peek.to_tag.is_empty() {
-            return self.in_dialog(method, peek, bytes, flow, &[]);
+    fn request(&self, method: Method, peek: &Peek<'_>, bytes: &[u8], arrival: Arrival) {
+        let (directory, flow) = (&self.shell.calls.directory, arrival.flow);
+        let tag = peek.to_tag();
+        if !tag.is_empty() {
+            return self.in_dialog(method, tag, bytes, arrival, &[]);
         }
         match method {
-            Method::Invite => self.invite(peek, bytes, flow),
+            Method::Invite => self.invite(peek, bytes, arrival),
             Method::Cancel => match directory.find_invite(directory.key(peek)) {
-                Some((id, call)) => self.hand(id, &call, bytes, flow),
+                Some((id, call)) => self.hand(id, &call, bytes, arrival),
                 None => self.stray(method, bytes, flow),
             },
             // An ACK that acknowledges nothing of ours.
@@ -99,12 +108,13 @@ impl Dispatcher {
     }
 
     /// A request within a dialog goes to its call, wherever that is.
-    fn in_dialog(&self, method: Method, peek: &Peek<'_>, bytes: &[u8], flow: Flow, tried: &[NodeId]) {
-        let id = CallId::in_tag(peek.to_tag);
+    fn in_dialog(&self, method: Method, tag: &[u8], bytes: &[u8], arrival: Arrival, tried: &[NodeId]) {
+        let flow = arrival.flow;
+        let id = CallId::in_tag(tag);
         if let Some(id) = id
             && let Some(call) = self.shell.calls.directory.find(id)
         {
-            self.hand(id, &call, bytes, flow);
+            self.hand(id, &call, bytes, arrival);
         } else if !id.is_some_and(|id| self.pass_on(id, bytes, flow, tried)) {
             match id.is_some_and(|id| self.shell.cluster.may_be_somewhere(id)) {
                 true => self.early(method, bytes, flow),
@@ -123,11 +133,11 @@ impl Dispatcher {
         carried
     }
 
-    fn invite(&self, peek: &Peek<'_>, bytes: &[u8], flow: Flow) {
-        let calls = &self.shell.calls;
+    fn invite(&self, peek: &Peek<'_>, bytes: &[u8], arrival: Arrival) {
+        let (calls, flow) = (&self.shell.calls, arrival.flow);
         let key = calls.directory.key(peek);
         if let Some((id, call)) = calls.directory.find_invite(key) {
-            return self.hand(id, &call, bytes, flow);
+            return self.hand(id, &call, bytes, arrival);
         }
         if !self.admit(flow) {
             return;
@@ -136,7 +146,7 @@ impl Dispatcher {
             self.shell.reject(why);
             return self.busy(bytes, flow);
         }
-        match calls.invite(&self.shell, key, Bytes::copy_from_slice(bytes), flow) {
+        match calls.invite(&self.shell, key, Bytes::copy_from_slice(bytes), flow, arrival.haste) {
             Ok(_) => {}
             Err(NoCall::Full | NoCall::NoSupervisor | NoCall::NoShard) => {
                 self.shell.reject("overload");
@@ -254,7 +264,7 @@ fn unsupported(request: &Message) -> Option<String> {
 }
 
 impl Inbox for Dispatcher {
-    fn receive(&self, bytes: &[u8], flow: Flow) {
+    fn receive(&self, bytes: &[u8], flow: Flow, haste: Haste) {
         if !flow.transport.is_reliable() && self.shell.stall.is_deaf(clock::now().mono) {
             return self.shell.reject("stalled");
         }
@@ -269,11 +279,11 @@ impl Inbox for Dispatcher {
         match (peek.method, peek.code) {
             (Some(method), _) => {
                 self.shell.messages.count(Way::In, method, None);
-                self.request(method, &peek, bytes, flow);
+                self.request(method, &peek, bytes, Arrival { flow, haste });
             }
             (None, code) => {
-                self.shell.messages.count(Way::In, peek.cseq_method.unwrap_or(Method::Other), code);
-                self.response(&peek, bytes, flow, &[]);
+                self.shell.messages.count(Way::In, peek.cseq_method().unwrap_or(Method::Other), code);
+                self.response(&peek, bytes, Arrival { flow, haste }, &[]);
             }
         }
     }

@@ -13,7 +13,7 @@ mod said;
 mod store;
 
 use crate::calls::actor::CallMessage;
-use crate::calls::directory::{CallCell, CallRef, Remains};
+use crate::calls::directory::{CallCell, CallRef};
 use crate::clock;
 use crate::cluster::Cluster;
 use crate::shell::Shell;
@@ -100,6 +100,20 @@ impl Protect {
         Life { node: shell.cluster.me(), incarnation: shell.cluster.incarnation() }
     }
 
+    fn backup(&self, id: CallId) -> Option<(NodeId, Duration)> {
+        self.backups.load().get(usize::from(id.shard)).copied().flatten()
+    }
+
+    /// Whether somebody is there to keep the call.
+    pub(crate) fn has_backup(&self, id: CallId) -> bool {
+        self.backup(id).is_some()
+    }
+
+    /// The state of a call has changed while nobody is there to keep it: whoever comes will lack it.
+    pub(crate) fn note(&self, cell: &CallCell, point: Point, now: Now) {
+        cell.guard.write(now.mono, None, point, now.mono);
+    }
+
     /// The state of a call has changed: its backup is told. An empty state says that nothing of it is worth keeping any more.
     pub(crate) fn write(
         &self,
@@ -112,7 +126,7 @@ impl Protect {
         if bytes.is_empty() {
             return self.release(shell, id, cell);
         }
-        let backup = self.backups.load().get(usize::from(id.shard)).copied().flatten();
+        let backup = self.backup(id);
         let to = backup.map(|(node, _)| (node, shell.cluster.incarnation()));
         let until = now.mono + backup.map_or(Duration::ZERO, |(_, patience)| patience);
         let number = cell.guard.write(now.mono, to, point, until);
@@ -326,9 +340,9 @@ impl Protect {
             Wants::Alive => Sent::Alive,
             Wants::Nothing => return true,
             Wants::State(number, written) => {
-                let Remains::Checkpoint(bytes, _) = &*call.cell.remains.lock() else { return true };
+                let Some((bytes, _)) = call.cell.remains.lock().checkpoint() else { return true };
                 guard.send(node, shell.cluster.incarnation());
-                Sent::State { number, written, bytes: bytes.clone() }
+                Sent::State { number, written, bytes }
             }
         };
         let is_kept = matches!(what, Sent::Alive);

@@ -10,6 +10,7 @@ mod stream;
 mod tests;
 mod udp;
 
+use crate::calls::Haste;
 use crate::door::Door;
 use crate::error::Error;
 use crate::supervise::{Child, Plan, Strategy};
@@ -40,7 +41,7 @@ impl Default for Limits {
 /// Who takes what comes in.
 pub trait Inbox: Send + Sync + 'static {
     /// One datagram or one message of a stream. Called from a reading loop: it must not wait.
-    fn receive(&self, bytes: &[u8], flow: Flow);
+    fn receive(&self, bytes: &[u8], flow: Flow, haste: Haste);
     /// A message of a call could not be delivered.
     fn unreachable(&self, sender: Sender);
 }

@@ -23,8 +23,11 @@ impl Anchoring {
     pub(super) fn enter(core: &mut Core, env: &Env<'_>, mut attempt: Try) -> State {
         egress::prepare(core, env, &mut attempt);
         let relays = core.caller.as_ref().is_some_and(|caller| egress::is_relayed(caller.source.trunk(), &attempt));
+        if !relays || core.ledger.is_anchored() {
+            return start(core, env, attempt);
+        }
         let streams = core.invite.as_ref().map_or(0, |invite| streams_of(invite));
-        if !relays || core.ledger.is_anchored() || streams == 0 {
+        if streams == 0 {
             return start(core, env, attempt);
         }
         core.ledger.anchor(&mut core.out, streams);

@@ -58,6 +58,17 @@ pub fn negotiated<'a>(offer: &'a Session, answer: &'a Session, index: usize) -> 
     })
 }
 
+/// What [`Negotiated::codec`] would say of the answerer's side, without working out the rest.
+#[must_use]
+pub fn common_codec<'a>(offer: &Session, answer: &'a Session, index: usize) -> Option<Payload<'a>> {
+    let (a, b) = (offer.media(index)?, answer.media(index)?);
+    if a.is_rejected() || b.is_rejected() || !a.is_rtp() {
+        return None;
+    }
+    let is_common = |answer: &Payload<'_>| a.payloads().any(|offer| offer.same_codec(answer));
+    b.payloads().find(|payload| !payload.is_auxiliary() && is_common(payload))
+}
+
 /// True if the sender of the description has the call on hold: it wants to receive none of its live audio and video.
 /// A description without live media is not a hold.
 #[must_use]
@@ -83,6 +94,20 @@ mod tests {
         assert_eq!(names, ["PCMA", "PCMU", "telephone-event"]);
         assert_eq!((agreed.a_to_b, agreed.b_to_a, agreed.rtcp_mux), (true, true, false));
         assert_eq!(agreed.codec().map(|common| common.offer.number), Some(8));
+    }
+
+    #[test]
+    fn the_codec_alone_is_that_of_the_whole() {
+        for offer in [ASTERISK, BARESIP, PJSIP, T38, WEBRTC] {
+            for answer in [ASTERISK, BARESIP, PJSIP, T38, WEBRTC] {
+                let (offer, answer) = (session(offer), session(answer));
+                for index in 0..3 {
+                    let whole = negotiated(&offer, &answer, index);
+                    let codec = whole.as_ref().and_then(Negotiated::codec).map(|common| common.answer);
+                    assert_eq!(common_codec(&offer, &answer, index), codec);
+                }
+            }
+        }
     }
 
     #[test]

@@ -1,7 +1,11 @@
 //! The shell of one call: parse once, hand it to the pure call, perform what comes out, arm one alarm.
+//!
+//! The call itself sits in its cell ([`super::seat`]). Its actor takes its turns for whatever waits in the mailbox; a message
+//! that finds the call idle is handled where it was read. The actor is what stands in the supervision tree, and it fails with
+//! its call wherever the turn was taken.
 
 use super::directory::{CallCell, CallRef, Remains};
-use super::lingering::Lingering;
+use super::seat::{Driver, Turned};
 use crate::clock;
 use crate::protect::guard::Leaving;
 use crate::shell::{Performed, Shell};
@@ -9,7 +13,6 @@ use ::call::effect::Point;
 use ::call::record::Record;
 use ::call::{Call, CallId, Effect, Input, Summary};
 use bytes::Bytes;
-use parking_lot::Mutex;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use sip::clock::{Instant, Now};
 use sip::peek::Peek;
@@ -40,6 +43,8 @@ pub enum CallMessage {
     Left,
     /// Its backup has what it was waiting for.
     Kept,
+    /// A turn that was taken outside the actor has panicked, with these words.
+    Failed(String),
     /// Panic: how tests prove what its supervisor does then. Nothing on the network leads here.
     Fail,
 }
@@ -92,97 +97,72 @@ const FOLLOW: Duration = Duration::from_secs(3);
 /// See the module.
 pub struct CallActor;
 
-/// What it holds. Boxed as a whole: ractor's loop moves it through several futures, each of which would reserve its size.
-pub struct Running {
+/// What the actor holds: the way to its call. The call itself is in its cell.
+pub struct Held {
     id: CallId,
-    /// Shared with the place where it lingers, so that what waits in the mailbox then is handled as ever.
-    call: Arc<Mutex<Call>>,
     me: CallRef,
     shell: Arc<Shell>,
-    /// Whether the pure call has seen anything yet.
-    begun: bool,
-    lingers: bool,
-    /// What this node must not do while it has no lease; everything else waits behind it.
-    stash: Option<Effect>,
 }
 
 impl Actor for CallActor {
     type Msg = CallMessage;
-    type State = Box<Running>;
+    type State = Held;
     type Arguments = Arguments;
 
-    async fn pre_start(
-        &self,
-        myself: ActorRef<CallMessage>,
-        how: Arguments,
-    ) -> Result<Box<Running>, ActorProcessingErr> {
+    async fn pre_start(&self, myself: ActorRef<CallMessage>, how: Arguments) -> Result<Held, ActorProcessingErr> {
         let now = clock::now();
         match how {
-            Arguments::New { id, cell, shell } => {
-                let call = Call::new(id, shell.seed(), now);
-                Ok(Running::new(id, call, CallRef { actor: myself, cell }, shell))
-            }
+            // The call was seated when its actor was made: its INVITE does not wait for this.
+            Arguments::New { id, cell, shell } => Ok(Held { id, me: CallRef { actor: myself, cell }, shell }),
             Arguments::TakeOver { call, alive, id, cell, shell } => {
-                let mut state = Running::new(id, *call, CallRef { actor: myself, cell }, shell);
-                state.begun = true;
-                if state.turn(|turn| turn.take_over(now, alive)) {
-                    state.shell.forget(state.id, &state.me.cell);
-                    state.me.actor.stop(None);
-                }
-                Ok(state)
+                let held = Held { id, me: CallRef { actor: myself, cell }, shell };
+                held.begin(call, |turn| turn.take_over(now, alive))
             }
             Arguments::Undertake { checkpoint, written, id, cell, shell } => {
                 let restored = shell.restore(&checkpoint, now.mono.since(written), now);
                 let call = restored.inspect_err(|_| shell.forget(id, &cell))?;
-                let mut state = Running::new(id, call, CallRef { actor: myself, cell }, shell);
-                state.begun = true;
+                let held = Held { id, me: CallRef { actor: myself, cell }, shell };
                 let hangup = CallMessage::Input(Box::new(Input::Hangup { reason: "internal_error" }));
-                if state.turn(|turn| turn.take(now, hangup)) {
-                    state.shell.forget(state.id, &state.me.cell);
-                    state.me.actor.stop(None);
-                }
-                Ok(state)
+                held.begin(Box::new(call), |turn| turn.take(now, hangup))
             }
         }
     }
 
     async fn handle(
         &self,
-        myself: ActorRef<CallMessage>,
+        _: ActorRef<CallMessage>,
         message: CallMessage,
-        state: &mut Box<Running>,
+        held: &mut Held,
     ) -> Result<(), ActorProcessingErr> {
-        state.me.cell.taken();
-        let over = state.turn(|turn| turn.take(clock::now(), message));
-        if over {
-            state.shell.forget(state.id, &state.me.cell);
-            myself.stop(None);
-        } else if !state.lingers && state.stash.is_none() && state.call.lock().is_lingering() {
-            state.lingers = true;
-            let lingering = Lingering::new(state.id, Arc::clone(&state.call), Arc::clone(&state.me.cell));
-            state.shell.calls.directory.linger(state.id, lingering);
-            // What waits in the mailbox is handled first; what comes now finds the call in the directory.
-            myself.get_cell().drain()?;
+        let turned = match message {
+            CallMessage::Failed(why) => Turned::Failed(why),
+            other @ (CallMessage::Sip { .. }
+            | CallMessage::Alarm
+            | CallMessage::Input(_)
+            | CallMessage::Show(_)
+            | CallMessage::Pack(_)
+            | CallMessage::Stay
+            | CallMessage::Left
+            | CallMessage::Kept
+            | CallMessage::Fail) => held.driver().turn(other),
+        };
+        held.me.cell.taken();
+        match turned {
+            Turned::Failed(why) => Err(why.into()),
+            Turned::Done | Turned::Vacant(_) => Ok(()),
         }
-        Ok(())
     }
 }
 
-impl Running {
-    fn new(id: CallId, call: Call, me: CallRef, shell: Arc<Shell>) -> Box<Self> {
-        Box::new(Self { id, call: Arc::new(Mutex::new(call)), me, shell, begun: false, lingers: false, stash: None })
+impl Held {
+    /// A call that fails in its first turn is only forgotten: it was never seen by its supervisor.
+    fn begin(self, call: Box<Call>, take: impl FnOnce(&mut Turn<'_>)) -> Result<Self, ActorProcessingErr> {
+        self.driver().begin(call, take).inspect_err(|_| self.shell.forget(self.id, &self.me.cell))?;
+        Ok(self)
     }
 
-    /// Takes a turn; whether the call is over.
-    fn turn(&mut self, take: impl FnOnce(&mut Turn<'_>)) -> bool {
-        let (cell, actor) = (&self.me.cell, Some(&self.me.actor));
-        let (call, shell) = (&self.call, &self.shell);
-        let stash = &mut self.stash;
-        let mut turn =
-            Turn { id: self.id, call, cell, actor, shell, stash, begun: self.begun, asked: false, over: false };
-        take(&mut turn);
-        self.begun = turn.begun;
-        turn.over
+    fn driver(&self) -> Driver<'_> {
+        Driver { id: self.id, cell: &self.me.cell, actor: Some(&self.me.actor), shell: &self.shell }
     }
 }
 
@@ -192,7 +172,7 @@ fn is_curbed(effect: &Effect, asked: bool) -> bool {
     match effect {
         Effect::Send { bytes, .. } => {
             let within = |peek: Peek<'_>| {
-                !peek.to_tag.is_empty() && !matches!(peek.method, None | Some(Method::Ack | Method::Prack))
+                !peek.to_tag().is_empty() && !matches!(peek.method, None | Some(Method::Ack | Method::Prack))
             };
             !asked && Peek::of(bytes).is_some_and(within)
         }
@@ -229,7 +209,7 @@ enum Voice {
 /// One turn of a call, with or without an actor: something comes in, effects go out, the alarm is set.
 pub(super) struct Turn<'a> {
     pub(super) id: CallId,
-    pub(super) call: &'a Mutex<Call>,
+    pub(super) call: &'a mut Call,
     pub(super) cell: &'a Arc<CallCell>,
     pub(super) actor: Option<&'a ActorRef<CallMessage>>,
     pub(super) shell: &'a Arc<Shell>,
@@ -250,7 +230,7 @@ impl Turn<'_> {
                 self.shell.cdr.abandon(self.id);
                 metrics::counter!("tandem_calls_abandoned_total").increment(1);
                 // Its parties have ended it here, and whoever has taken it cannot know.
-                if self.stash.is_some() && self.call.lock().has_ended() {
+                if self.stash.is_some() && self.call.has_ended() {
                     self.shell.protect.say_over(self.shell, self.id);
                 }
                 return;
@@ -283,9 +263,9 @@ impl Turn<'_> {
                 }
                 self.input(now, *input);
             }
-            CallMessage::Fail => panic!("a test asked for it"),
+            CallMessage::Fail | CallMessage::Failed(_) => panic!("a test asked for it"),
             CallMessage::Show(reply) => {
-                let _ = reply.send(self.call.lock().summary(now));
+                let _ = reply.send(self.call.summary(now));
             }
         }
         self.settle(now);
@@ -293,7 +273,7 @@ impl Turn<'_> {
 
     fn input(&mut self, now: Now, input: Input) {
         self.begun = true;
-        self.shell.with_context(|cx| self.call.lock().handle_input(cx, now, input));
+        self.shell.with_context(|cx| self.call.handle_input(cx, now, input));
     }
 
     fn receive(&mut self, now: Now, bytes: Bytes, flow: Flow) {
@@ -321,16 +301,16 @@ impl Turn<'_> {
     }
 
     /// Takes the call over on this node.
-    fn take_over(&mut self, now: Now, alive: Instant) {
+    pub(super) fn take_over(&mut self, now: Now, alive: Instant) {
         let silent = now.mono.since(alive);
         self.carried(true);
-        self.shell.with_context(|cx| self.call.lock().take_over(cx, now, silent));
+        self.shell.with_context(|cx| self.call.take_over(cx, now, silent));
         self.settle(now);
     }
 
     /// Counts the call's legs as up on this node, or not any more.
-    fn carried(&self, here: bool) {
-        let mut call = self.call.lock();
+    fn carried(&mut self, here: bool) {
+        let call = &mut *self.call;
         // What has ended already is counted as that, though the rest of it is not for this node to do.
         let ended = std::iter::from_fn(|| if here { None } else { call.poll_effect() });
         ended
@@ -344,9 +324,9 @@ impl Turn<'_> {
         match message {
             CallMessage::Pack(reply) => {
                 let free = self.voice(now) == Voice::Free && self.cell.guard.held_until().is_none();
-                let packed = (free && self.stash.is_none() && self.call.lock().is_quiet()).then(|| {
+                let packed = (free && self.stash.is_none() && self.call.is_quiet()).then(|| {
                     self.cell.guard.leave(Leaving::Packed);
-                    Bytes::from(self.call.lock().checkpoint(now))
+                    Bytes::from(self.call.checkpoint(now))
                 });
                 // Should nobody hear that it is packed, it was not.
                 if reply.send(packed).is_err() {
@@ -364,6 +344,7 @@ impl Turn<'_> {
             | CallMessage::Input(_)
             | CallMessage::Show(_)
             | CallMessage::Kept
+            | CallMessage::Failed(_)
             | CallMessage::Fail) => return Some(other),
         }
         None
@@ -373,7 +354,7 @@ impl Turn<'_> {
         if self.cell.guard.lose_patience(now.mono) {
             metrics::counter!("tandem_checkpoints_late_total").increment(1);
         }
-        self.shell.with_context(|cx| self.call.lock().handle_timeout(cx, now));
+        self.shell.with_context(|cx| self.call.handle_timeout(cx, now));
     }
 
     /// Whether the call may speak: one that another node keeps is that node's as soon as this one has no lease.
@@ -406,7 +387,7 @@ impl Turn<'_> {
         while voice != Voice::Mute && self.cell.guard.held_until().is_none() {
             let stashed = self.stash.take();
             let asked = self.asked && stashed.is_none();
-            let Some(effect) = stashed.or_else(|| self.call.lock().poll_effect()) else { break };
+            let Some(effect) = stashed.or_else(|| self.call.poll_effect()) else { break };
             if voice == Voice::Curbed && is_curbed(&effect, asked) {
                 *self.stash = Some(effect);
                 break;
@@ -433,19 +414,25 @@ impl Turn<'_> {
         if !self.over {
             let waits = voice == Voice::Mute || self.stash.is_some();
             let look = waits.then(|| now.mono + MUTE_LOOK);
-            let own = self.call.lock().poll_timeout().filter(|_| !waits);
+            let own = self.call.poll_timeout().filter(|_| !waits);
             self.arm(own.into_iter().chain(look).chain(self.cell.guard.held_until()).min());
         }
     }
 
     /// Keeps what is needed to clean up after a panic of this call, and tells its backup.
     fn checkpoint(&mut self, now: Now, point: Point) {
-        let checkpoint = Bytes::from(self.call.lock().checkpoint(now));
-        *self.cell.remains.lock() = match checkpoint.is_empty() {
-            true => Remains::Nothing,
-            false => Remains::Checkpoint(checkpoint.clone(), now.mono),
+        let protect = &self.shell.protect;
+        let Some(state) = self.call.snapshot(now) else {
+            *self.cell.remains.lock() = Remains::Nothing;
+            return protect.release(self.shell, self.id, self.cell);
         };
+        if point.is_passing() && !protect.has_backup(self.id) {
+            *self.cell.remains.lock() = Remains::Snapshot(Box::new(state), now.mono);
+            return protect.note(self.cell, point, now);
+        }
+        let checkpoint = Bytes::from(state.encode());
+        *self.cell.remains.lock() = Remains::Checkpoint(checkpoint.clone(), now.mono);
         let whose = self.actor.map(|actor| CallRef { actor: actor.clone(), cell: Arc::clone(self.cell) });
-        self.shell.protect.write(self.shell, self.id, (self.cell, whose), (checkpoint, point), now);
+        protect.write(self.shell, self.id, (self.cell, whose), (checkpoint, point), now);
     }
 }

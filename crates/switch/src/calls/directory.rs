@@ -3,11 +3,12 @@
 //! Bounded by the number of live calls, of which [`super::Calls`] holds the limit. Never a network look-up.
 
 use super::actor::CallMessage;
-use super::lingering::Lingering;
+use super::lingering;
+use super::seat::{Driver, Seat, Turned};
 use crate::protect::guard::Guard;
 use crate::shell::Shell;
 use bytes::Bytes;
-use call::CallId;
+use call::{Call, CallId, Checkpoint};
 use parking_lot::Mutex;
 use ractor::{ActorRef, MessagingErr};
 use rustc_hash::{FxBuildHasher, FxHashMap};
@@ -23,10 +24,13 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 const PENDING: u32 = 64;
 const STRIPES: usize = 64;
 
-/// What outlives a call's actor: its gate, and what its supervisor needs to clean up after a panic.
+/// What outlives a call's actor: the call itself, its gate, and what its supervisor needs to clean up after a panic.
 #[derive(Default)]
 pub struct CallCell {
+    /// Messages that wait or are being handled.
     pending: AtomicU32,
+    /// Locked for a turn, and by nobody who holds another lock.
+    pub(super) seat: Mutex<Seat>,
     /// How to bring the call back, only to end it.
     pub remains: Mutex<Remains>,
     /// Trunks of which it holds a channel, one entry each. What is not here is given back by nobody.
@@ -86,7 +90,7 @@ pub enum Place {
     /// With its actor.
     Actor(CallRef),
     /// Without: it is over but for what comes again.
-    Lingering(Arc<Lingering>),
+    Lingering(Arc<CallCell>),
 }
 
 impl Place {
@@ -103,20 +107,52 @@ impl Place {
     pub(crate) fn cell(&self) -> &CallCell {
         match self {
             Self::Actor(call) => &call.cell,
-            Self::Lingering(call) => call.cell(),
+            Self::Lingering(cell) => cell,
         }
     }
 
     /// Hands a message over; see [`CallRef::tell`]. A call that has just given its actor back takes it all the same.
     pub fn tell(&self, shell: &Arc<Shell>, id: CallId, message: CallMessage) -> bool {
         let refused = match self {
-            Self::Lingering(call) => return call.take(shell, message),
+            Self::Lingering(cell) => {
+                lingering::take(shell, id, cell, message);
+                return true;
+            }
             Self::Actor(call) => call.try_tell(message),
         };
         let Err(message) = refused else { return true };
         match (message, shell.calls.directory.find(id)) {
-            (Some(message), Some(Self::Lingering(call))) => call.take(shell, message),
+            (Some(message), Some(Self::Lingering(cell))) => {
+                lingering::take(shell, id, &cell, message);
+                true
+            }
             (_, Some(_) | None) => false,
+        }
+    }
+
+    /// Takes the call's turn here and now, if it is idle; hands the message over otherwise. For whoever is in no turn of any call
+    /// and holds no lock.
+    pub fn drive(&self, shell: &Arc<Shell>, id: CallId, message: CallMessage) {
+        let Self::Actor(call) = self else {
+            self.tell(shell, id, message);
+            return;
+        };
+        let pending = &call.cell.pending;
+        if pending.compare_exchange(0, 1, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+            self.tell(shell, id, message);
+            return;
+        }
+        let turned = Driver { id, cell: &call.cell, actor: Some(&call.actor), shell }.turn(message);
+        call.cell.taken();
+        match turned {
+            Turned::Done => {}
+            // Its actor has not seated it yet, or it has just failed, ended or moved: as the actor has it.
+            Turned::Vacant(message) => drop(self.tell(shell, id, message)),
+            Turned::Failed(why) => {
+                if !call.tell(CallMessage::Failed(why)) {
+                    shell.forget(id, &call.cell);
+                }
+            }
         }
     }
 }
@@ -129,8 +165,23 @@ pub enum Remains {
     Nothing,
     /// Its INVITE, which still waits for a final response.
     Invite(Bytes, Flow),
+    /// The same of a call that is being set up and has no backup: not written down, since the next one comes soon.
+    Snapshot(Box<Checkpoint>, Instant),
     /// Its last checkpoint, and when it was written.
     Checkpoint(Bytes, Instant),
+}
+
+impl Remains {
+    /// The last checkpoint as bytes, written down if it is not yet.
+    pub(crate) fn checkpoint(&mut self) -> Option<(Bytes, Instant)> {
+        if let Self::Snapshot(state, written) = self {
+            *self = Self::Checkpoint(Bytes::from(state.encode()), *written);
+        }
+        match self {
+            Self::Checkpoint(bytes, written) => Some((bytes.clone(), *written)),
+            Self::Nothing | Self::Invite(..) | Self::Snapshot(..) => None,
+        }
+    }
 }
 
 impl CallCell {
@@ -158,10 +209,15 @@ impl CallCell {
         std::mem::take(&mut *self.channels.lock())
     }
 
-    /// Of a call that an INVITE of this key began.
+    /// Of a call that an INVITE of this key began elsewhere.
     #[must_use]
     pub fn new(key: InviteKey) -> Self {
         Self { key: Some(key), ..Self::default() }
+    }
+
+    /// Of this call, which an INVITE of this key is about to begin.
+    pub(super) fn seating(key: InviteKey, call: Call) -> Self {
+        Self { key: Some(key), seat: Mutex::new(Seat::of(call)), ..Self::default() }
     }
 
     /// Notes when the call wants to be woken. Answers when the wheel has to ring for that, if it would not in time.
@@ -187,9 +243,9 @@ impl CallCell {
         }
     }
 
-    /// The actor has taken one message out of its mailbox.
+    /// A message has been handled.
     pub fn taken(&self) {
-        self.pending.fetch_sub(1, Ordering::Relaxed);
+        self.pending.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -234,7 +290,7 @@ impl Directory {
     /// The key of an INVITE, of its CANCEL and of the ACK to its failure.
     #[must_use]
     pub fn key(&self, peek: &Peek<'_>) -> InviteKey {
-        let parts = (peek.branch, peek.sent_by, peek.call_id, peek.from_tag, peek.cseq);
+        let parts = (peek.branch(), peek.sent_by(), peek.call_id(), peek.from_tag(), peek.cseq());
         let hash = |state: &RandomState| state.hash_one(parts);
         InviteKey(hash(&self.keys[0]), hash(&self.keys[1]))
     }
@@ -279,13 +335,14 @@ impl Directory {
     }
 
     /// From now on the call is here without its actor.
-    pub(super) fn linger(&self, id: CallId, call: Lingering) {
-        self.stripe(id).lock().insert(id, Place::Lingering(Arc::new(call)));
+    pub(super) fn linger(&self, id: CallId, cell: Arc<CallCell>) {
+        self.stripe(id).lock().insert(id, Place::Lingering(cell));
     }
 
     /// Forgets a call.
     pub fn remove(&self, id: CallId) {
-        let Some(call) = self.stripe(id).lock().remove(&id) else { return };
+        let removed = self.stripe(id).lock().remove(&id);
+        let Some(call) = removed else { return };
         self.live.fetch_sub(1, Ordering::Relaxed);
         if let Some(key) = call.cell().key {
             self.by_invite[stripe_of(key.0)].lock().remove(&key);

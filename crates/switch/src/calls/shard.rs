@@ -63,26 +63,23 @@ impl Actor for Shard {
 /// Clears what a failed call leaves behind. It is tried once: what fails again is only forgotten, its channels and ports
 /// given back.
 fn undertake(shell: &Arc<Shell>, myself: &ActorRef<Nothing>, id: CallId, call: &CallRef) {
-    let remains = std::mem::take(&mut *call.cell.remains.lock());
-    match remains {
-        Remains::Nothing => shell.forget(id, &call.cell),
-        Remains::Invite(bytes, flow) => {
-            shell.forget(id, &call.cell);
-            if let Ok(invite) = Message::parse(bytes) {
-                let invite = invite.from_source(flow.remote);
-                let tag = format!("s{:x}", shell.seed());
-                shell.send_back(Builder::response(&invite, 500, None, &tag).finish(), &invite, &flow);
-            }
-        }
-        Remains::Checkpoint(checkpoint, written) => {
-            let cell = Arc::clone(&call.cell);
-            let arguments =
-                Arguments::Undertake { checkpoint, written, id, cell: Arc::clone(&cell), shell: Arc::clone(shell) };
-            match ActorRuntime::spawn_linked_instant(None, CallActor, arguments, myself.get_cell()) {
-                Ok((actor, _)) => shell.calls.directory.replace(id, CallRef { actor, cell }),
-                Err(_) => shell.forget(id, &call.cell),
-            }
-        }
+    let mut remains = std::mem::take(&mut *call.cell.remains.lock());
+    if let Some((checkpoint, written)) = remains.checkpoint() {
+        let cell = Arc::clone(&call.cell);
+        let arguments =
+            Arguments::Undertake { checkpoint, written, id, cell: Arc::clone(&cell), shell: Arc::clone(shell) };
+        return match ActorRuntime::spawn_linked_instant(None, CallActor, arguments, myself.get_cell()) {
+            Ok((actor, _)) => shell.calls.directory.replace(id, CallRef { actor, cell }),
+            Err(_) => shell.forget(id, &call.cell),
+        };
+    }
+    shell.forget(id, &call.cell);
+    if let Remains::Invite(bytes, flow) = remains
+        && let Ok(invite) = Message::parse(bytes)
+    {
+        let invite = invite.from_source(flow.remote);
+        let tag = format!("s{:x}", shell.seed());
+        shell.send_back(Builder::response(&invite, 500, None, &tag).finish(), &invite, &flow);
     }
 }
 

@@ -1,13 +1,19 @@
 //! What is known of the protection of one call: lies in its cell, and outlives its actor.
 
 use ::call::effect::Point;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use routing::cluster::NodeId;
 use sip::clock::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// See the module.
 #[derive(Default)]
-pub(crate) struct Guard(Mutex<Inside>);
+pub(crate) struct Guard {
+    inside: Mutex<Inside>,
+    /// The call was given to a backup or asked to leave. What only such a call has need not be asked of any other: it is asked
+    /// several times a turn.
+    is_known: AtomicBool,
+}
 
 #[derive(Default)]
 struct Inside {
@@ -61,10 +67,11 @@ impl Guard {
     /// A new state was written and goes to `backup`; answers its number. With `until`, effects are held back where the point
     /// asks for that.
     pub(super) fn write(&self, now: Instant, to: Option<(NodeId, u64)>, point: Point, until: Instant) -> u32 {
-        let mut inside = self.0.lock();
+        let mut inside = self.inside.lock();
         inside.number += 1;
         inside.written = Some(now);
         if let Some((backup, life)) = to {
+            self.is_known.store(true, Ordering::Release);
             if inside.backup != Some(backup) {
                 inside.kept = 0;
             }
@@ -78,7 +85,8 @@ impl Guard {
 
     /// The state goes to another backup, or to the same one again.
     pub(super) fn send(&self, backup: NodeId, life: u64) {
-        let mut inside = self.0.lock();
+        self.is_known.store(true, Ordering::Release);
+        let mut inside = self.inside.lock();
         if inside.backup != Some(backup) {
             inside.kept = 0;
         }
@@ -87,7 +95,7 @@ impl Guard {
 
     /// The backup has a state; whether effects wait for that.
     pub(super) fn kept(&self, backup: NodeId, number: u32) -> bool {
-        let mut inside = self.0.lock();
+        let mut inside = self.inside.lock();
         if inside.backup != Some(backup) {
             return false;
         }
@@ -101,40 +109,39 @@ impl Guard {
 
     /// The backup has lost it.
     pub(super) fn lost(&self) {
-        self.0.lock().kept = 0;
+        self.inside.lock().kept = 0;
     }
 
     /// The call is over, or nothing of it is worth keeping: whom to tell.
     pub(super) fn release(&self) -> Option<NodeId> {
-        let mut inside = self.0.lock();
+        let mut inside = self.inside.lock();
         (inside.hold, inside.written) = (None, None);
         inside.backup.take()
     }
 
     /// Until when effects are held back.
     pub(crate) fn held_until(&self) -> Option<Instant> {
-        self.0.lock().hold.map(|(_, until)| until)
+        self.known()?.hold.map(|(_, until)| until)
     }
 
     /// Lets effects go on if they have waited long enough; whether they had to go unprotected.
     pub(crate) fn lose_patience(&self, now: Instant) -> bool {
-        let mut inside = self.0.lock();
-        inside.hold.take_if(|(_, until)| *until <= now).is_some()
+        self.known().is_some_and(|mut inside| inside.hold.take_if(|(_, until)| *until <= now).is_some())
     }
 
     /// The life of this node in which the call was given to a backup, if it ever was.
     pub(crate) fn life(&self) -> Option<u64> {
-        self.0.lock().life
+        self.known()?.life
     }
 
     /// Whom the state was sent to.
     pub(super) fn backup(&self) -> Option<NodeId> {
-        self.0.lock().backup
+        self.inside.lock().backup
     }
 
     /// What a look finds to be done, if `backup` is the one that should have the state.
     pub(super) fn wants(&self, backup: NodeId) -> Wants {
-        let inside = self.0.lock();
+        let inside = self.inside.lock();
         match inside.written {
             None => Wants::Nothing,
             Some(_) if inside.backup == Some(backup) && inside.kept == inside.number => Wants::Alive,
@@ -144,29 +151,35 @@ impl Guard {
 
     /// Whether the newest state is kept by another node.
     pub(super) fn is_protected(&self) -> bool {
-        let inside = self.0.lock();
+        let inside = self.inside.lock();
         inside.written.is_none() || inside.backup.is_some() && inside.kept == inside.number
     }
 
     /// How the call leaves.
     pub(crate) fn leaving(&self) -> Leaving {
-        self.0.lock().leaving
+        self.known().map_or(Leaving::No, |inside| inside.leaving)
     }
 
     /// Notes how the call leaves.
     pub(crate) fn leave(&self, leaving: Leaving) {
-        self.0.lock().leaving = leaving;
+        self.is_known.store(true, Ordering::Release);
+        self.inside.lock().leaving = leaving;
+    }
+
+    /// What is known of a call that was given to a backup or asked to leave.
+    fn known(&self) -> Option<MutexGuard<'_, Inside>> {
+        self.is_known.load(Ordering::Acquire).then(|| self.inside.lock())
     }
 
     /// The call came from a node that carried it last at `alive`.
     pub(super) fn came(&self, alive: Instant) {
-        let mut inside = self.0.lock();
+        let mut inside = self.inside.lock();
         (inside.taken, inside.silent) = (Some((alive, 0)), Some((alive, 0)));
     }
 
     /// Media of a side is heard; for how long it was not, if the call came from a node that is no more.
     pub(crate) fn heard(&self, now: Instant) -> Option<std::time::Duration> {
-        let mut inside = self.0.lock();
+        let mut inside = self.inside.lock();
         let (alive, sides) = inside.silent.as_mut()?;
         *sides += 1;
         let gap = now.since(*alive);
@@ -178,7 +191,7 @@ impl Guard {
 
     /// A leg has moved here; how long the call was without its node, once both have.
     pub(super) fn moved(&self, now: Instant) -> Option<std::time::Duration> {
-        let mut inside = self.0.lock();
+        let mut inside = self.inside.lock();
         let (alive, legs) = inside.taken.as_mut()?;
         *legs += 1;
         let took = now.since(*alive);
@@ -191,12 +204,12 @@ impl Guard {
 
     /// Whether the call came from a node that is gone, and its parties have not said yet that it goes on.
     pub(crate) fn is_unsure(&self) -> bool {
-        self.0.lock().taken.is_some()
+        self.inside.lock().taken.is_some()
     }
 
     /// The call could not be kept; whether that is news.
     pub(super) fn gone(&self) -> bool {
-        self.0.lock().taken.take().is_some()
+        self.inside.lock().taken.take().is_some()
     }
 }
 

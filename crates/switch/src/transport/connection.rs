@@ -2,6 +2,7 @@
 //! or stays silent for too long.
 
 use super::{Inbox, Outgoing, WRITES};
+use crate::calls::Haste;
 use parking_lot::Mutex;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, MessagingErr};
 use rustc_hash::FxHashMap;
@@ -278,7 +279,7 @@ fn take(framer: &mut Framer, flow: Flow, inbox: &dyn Inbox, myself: &ActorRef<Ac
     while let Some(frame) = framer.next_frame()? {
         match frame {
             Frame::Message(bytes) => {
-                inbox.receive(&bytes, flow);
+                inbox.receive(&bytes, flow, Haste::AtOnce);
                 messages += 1;
             }
             Frame::Ping => {

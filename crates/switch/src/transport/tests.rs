@@ -17,7 +17,7 @@ struct Memory {
 }
 
 impl Inbox for Memory {
-    fn receive(&self, bytes: &[u8], flow: Flow) {
+    fn receive(&self, bytes: &[u8], flow: Flow, _: Haste) {
         let _ = self.received.send((Bytes::copy_from_slice(bytes), flow));
     }
 

@@ -2,6 +2,7 @@
 
 use super::net::{Datagrams, Net, readable};
 use super::{Inbox, Transports};
+use crate::calls::Haste;
 use crate::error::Error;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use sip::{Flow, Transport};
@@ -12,6 +13,9 @@ use tokio::task::JoinHandle;
 
 /// Messages read before the loop lets others run.
 const BURST: usize = 64;
+/// Messages in a row that the loop sees through itself. Where more wait, the sender may be one that keeps this one socket busy,
+/// and the other workers are to help.
+const ALONE: usize = 8;
 
 /// The sockets of one address.
 pub(super) struct Listener {
@@ -59,11 +63,12 @@ impl Actor for Udp {
         (transports, index, inbox): Self::Arguments,
     ) -> Result<Self::State, ActorProcessingErr> {
         let listener = &transports.udp[index];
+        let helped = listener.sockets.len() > 1;
         let read = |socket: &Arc<dyn Datagrams>| {
             let (socket, inbox, myself, local) =
                 (Arc::clone(socket), Arc::clone(&inbox), myself.clone(), listener.local);
             tokio::spawn(async move {
-                let why = read(socket.as_ref(), local, inbox.as_ref()).await;
+                let why = read(socket.as_ref(), local, inbox.as_ref(), helped).await;
                 let _ = myself.cast(Ended(why.to_string()));
             })
         };
@@ -87,24 +92,32 @@ impl Actor for Udp {
     }
 }
 
-async fn read(socket: &dyn Datagrams, local: SocketAddr, inbox: &dyn Inbox) -> io::Error {
+async fn read(socket: &dyn Datagrams, local: SocketAddr, inbox: &dyn Inbox, helped: bool) -> io::Error {
     let mut buffer = vec![0_u8; 65_536];
     loop {
         if let Err(error) = readable(socket).await {
             return error;
         }
-        for _ in 0..BURST {
+        let mut is_empty = false;
+        for nth in 0..BURST {
             match socket.try_receive(&mut buffer) {
                 Ok((length, remote)) => {
                     let flow = Flow::new(Transport::Udp, local, remote);
-                    inbox.receive(&buffer[..length], flow);
+                    let haste = if helped && nth >= ALONE { Haste::Later } else { Haste::AtOnce };
+                    inbox.receive(&buffer[..length], flow, haste);
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    is_empty = true;
+                    break;
+                }
                 // An ICMP error of an earlier datagram: the socket itself is fine.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
                 Err(error) => return error,
             }
         }
-        tokio::task::yield_now().await;
+        // An empty socket lets others run by itself: yielding before would cost the runtime a look at all sockets more.
+        if !is_empty {
+            tokio::task::yield_now().await;
+        }
     }
 }

@@ -67,6 +67,14 @@ async fn fail_the_call(bench: &Bench) {
     until("the actor has failed", || matches!(call.actor.get_status(), ActorStatus::Stopped)).await;
 }
 
+/// The same in a turn that whoever read a message takes, and not the actor.
+async fn fail_where_it_is_read(bench: &Bench) {
+    let shell = bench.node.shell();
+    let (id, call) = shell.calls.directory.some(1).pop().expect("a call");
+    shell.calls.directory.find(id).expect("a place").drive(shell, id, CallMessage::Fail);
+    until("its actor has failed with it", || matches!(call.actor.get_status(), ActorStatus::Stopped)).await;
+}
+
 fn everything_is_given_back(bench: &Bench) -> bool {
     let shell = bench.node.shell();
     let standings = shell.trunks.standings(&shell.tables.view());
@@ -114,13 +122,30 @@ async fn an_answered_call_that_panics_is_cleared_and_recorded() {
 async fn a_ringing_call_that_panics_is_refused_and_gives_everything_back() {
     let (caller, callee) = (Peer::bind(43).await, Peer::bind(44).await);
     let bench = Bench::start(43, 41_100, Vec::new(), &tables(&caller, callee.address)).await;
-    caller.send(&invite(&caller, bench.address), bench.address).await;
+    ring(&bench, &caller, &callee).await;
+    fail_the_call(&bench).await;
+    is_refused(&bench, &caller).await;
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_panics_where_its_message_was_read_ends_as_with_its_actor() {
+    let (caller, callee) = (Peer::bind(47).await, Peer::bind(48).await);
+    let bench = Bench::start(47, 41_300, Vec::new(), &tables(&caller, callee.address)).await;
+    ring(&bench, &caller, &callee).await;
+    fail_where_it_is_read(&bench).await;
+    is_refused(&bench, &caller).await;
+    bench.stop().await;
+}
+
+async fn ring(bench: &Bench, caller: &Peer, callee: &Peer) {
+    caller.send(&invite(caller, bench.address), bench.address).await;
     let (offered, from) = callee.request(Method::Invite).await;
     callee.answer(&offered, from, 180, &[]).await;
-    response(&caller, 180).await;
+    response(caller, 180).await;
+}
 
-    fail_the_call(&bench).await;
-
+async fn is_refused(bench: &Bench, caller: &Peer) {
     let (refused, _) = {
         loop {
             let (message, from) = caller.expect().await;
@@ -130,6 +155,5 @@ async fn a_ringing_call_that_panics_is_refused_and_gives_everything_back() {
         }
     };
     assert!(refused.code().is_some_and(|code| code >= 400), "{refused:?}");
-    until("channels and ports are free", || everything_is_given_back(&bench)).await;
-    bench.stop().await;
+    until("channels and ports are free", || everything_is_given_back(bench)).await;
 }

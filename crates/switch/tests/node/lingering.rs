@@ -3,6 +3,7 @@
 use crate::bench::{Bench, Peer, until};
 use crate::failing_call::{invite, ok, response, tables};
 use sip::{Builder, Message, Method, Name};
+use switch::calls::actor::CallMessage;
 
 /// The caller's requests after the answer.
 fn within(caller: &Peer, answered: &Message, method: Method, number: u32) -> Builder {
@@ -49,5 +50,25 @@ async fn what_comes_again_after_the_end_is_answered_without_an_actor() {
     caller.send(&initial, bench.address).await;
     until("it is over", || directory.is_empty()).await;
     assert!(callee.next(std::time::Duration::ZERO).await.is_none(), "nothing new for the callee");
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_panics_after_its_end_is_forgotten() {
+    let (caller, callee) = (Peer::bind(49).await, Peer::bind(50).await);
+    let bench = Bench::start(49, 41_400, Vec::new(), &tables(&caller, callee.address)).await;
+    let shell = bench.node.shell();
+    let directory = &shell.calls.directory;
+    caller.send(&invite(&caller, bench.address), bench.address).await;
+    let (offered, from) = callee.request(Method::Invite).await;
+    let (id, _) = directory.some(1).pop().expect("a call");
+    callee.answer(&offered, from, 486, &[]).await;
+    let refused = response(&caller, 486).await;
+    let ack =
+        Builder::request(Method::Ack, "sip:x@test").copy(&refused, &[Name::Via, Name::From, Name::To, Name::CallId]);
+    caller.send(&ack.header(Name::CSeq, "1 ACK").header(Name::MaxForwards, 70).finish(), bench.address).await;
+    until("the actor has gone", || directory.some(9).is_empty()).await;
+    directory.find(id).expect("it lingers").drive(shell, id, CallMessage::Fail);
+    assert!(directory.find(id).is_none() && directory.is_empty());
     bench.stop().await;
 }
