@@ -2,6 +2,7 @@
 
 mod calls;
 mod dialog;
+mod distance;
 mod faults;
 mod forming;
 mod harness;

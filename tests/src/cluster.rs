@@ -3,6 +3,7 @@
 //! Every node is an executable as an operator starts it. They are killed, stopped and started again by their process ids,
 //! and the links between them are cut in the kernel, so that a test sees what an operator would see.
 
+mod distance;
 mod links;
 mod member;
 
@@ -75,16 +76,33 @@ impl<'lab> Cluster<'lab> {
         Self::serving_on(lab, Topology::parse("five-nodes", &FIVE_NODES).expect("valid"))
     }
 
+    /// The three sites, serving, so far from each other that a message from node to node takes `one_way`.
+    #[track_caller]
+    pub fn serving_apart(lab: &'lab Lab, one_way: Duration) -> Self {
+        let mut cluster = Self::new(lab, topology::bundled::three_sites().expect("valid"));
+        let ends: Vec<SocketAddr> = cluster.topology.nodes.iter().map(|node| node.mesh).collect();
+        for (index, one) in ends.iter().enumerate() {
+            ends[..index].iter().for_each(|other| cluster.links.lengthen([*one, *other], one_way));
+        }
+        cluster.serve();
+        cluster
+    }
+
     /// The nodes of a topology as one cluster, with its tables in force everywhere.
     #[track_caller]
     fn serving_on(lab: &'lab Lab, topology: Topology) -> Self {
         let mut cluster = Self::new(lab, topology);
-        cluster.start_all();
-        cluster.wait_formed();
-        let tables = cluster.topology.tables.as_ref().expect("it has tables").text.clone();
-        let revision = cluster.apply(cluster.members[0].name(), &tables);
-        cluster.wait_revision(revision, Duration::from_secs(5));
+        cluster.serve();
         cluster
+    }
+
+    #[track_caller]
+    fn serve(&mut self) {
+        self.start_all();
+        self.wait_formed();
+        let tables = self.topology.tables.as_ref().expect("it has tables").text.clone();
+        let revision = self.apply(self.members[0].name(), &tables);
+        self.wait_revision(revision, Duration::from_secs(5));
     }
 
     /// The nodes of a topology, none of which runs yet.

@@ -109,6 +109,18 @@ impl Member {
         node::cli(&self.node.url(), arguments)
     }
 
+    /// Applies a table file over its API, without a command around it; the revision that it made, or what it said.
+    ///
+    /// # Errors
+    /// The status, 0 for no answer, and the body.
+    pub fn put_tables(&self, text: &str) -> Result<u64, (u16, String)> {
+        let body = serde_json::json!({ "files": [{ "name": "put.toml", "text": text }] }).to_string();
+        let (status, said) =
+            node::send("PUT", &format!("{}/api/v1/tables", self.node.url()), "application/json", &body);
+        let applied = serde_json::from_str::<Value>(&said).ok().and_then(|applied| applied["revision"].as_u64());
+        applied.filter(|_| status == 200).ok_or((status, said))
+    }
+
     /// A client command's `--json`.
     #[track_caller]
     pub fn json(&self, arguments: &[&str]) -> Value {
@@ -125,6 +137,12 @@ impl Member {
     /// What another node, or it itself, is in its eyes.
     pub fn sees(&self, name: &str) -> Option<Value> {
         self.status().and_then(|cluster| super::row(&cluster["nodes"], name).cloned())
+    }
+
+    /// The revision of its tables by its own word alone, which asks no other node; 0 if it does not answer.
+    pub fn own_revision(&self) -> u64 {
+        let past = ask(&self.node.url(), "history");
+        past.and_then(|past| past["revisions"].as_array()?.last()?["revision"].as_u64()).unwrap_or(0)
     }
 
     /// The revision of its tables; 0 if it does not answer.
