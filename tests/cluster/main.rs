@@ -1,6 +1,7 @@
 //! Several nodes as real processes: they form a cluster, change their tables anywhere, and outlive what breaks.
 
 mod calls;
+mod changes;
 mod dialog;
 mod distance;
 mod faults;

@@ -96,8 +96,9 @@ impl<'lab> Cluster<'lab> {
         cluster
     }
 
+    /// Starts its nodes and gives them its tables; returns when these are in force everywhere.
     #[track_caller]
-    fn serve(&mut self) {
+    pub fn serve(&mut self) {
         self.start_all();
         self.wait_formed();
         let tables = self.topology.tables.as_ref().expect("it has tables").text.clone();
@@ -139,6 +140,12 @@ impl<'lab> Cluster<'lab> {
     #[track_caller]
     fn member_mut(&mut self, name: &str) -> &mut Member {
         self.members.iter_mut().find(|member| member.name() == name).unwrap_or_else(|| panic!("no node {name}"))
+    }
+
+    /// With a variable in the environment of one node from its next start on.
+    #[track_caller]
+    pub fn set_variable(&mut self, name: &str, variable: &str, value: &str) {
+        self.member_mut(name).set_variable(variable, value);
     }
 
     /// Waits until every running node sees all nodes up, a quorum, one and the same cluster, and each node with its share
