@@ -2,6 +2,7 @@
 
 mod calls;
 mod changes;
+mod clocks;
 mod dialog;
 mod distance;
 mod faults;
