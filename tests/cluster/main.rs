@@ -1,5 +1,6 @@
 //! Several nodes as real processes: they form a cluster, change their tables anywhere, and outlive what breaks.
 
+mod abuse;
 mod calls;
 mod changes;
 mod clocks;
@@ -9,7 +10,9 @@ mod faults;
 mod forming;
 mod harness;
 mod limits;
+mod newer;
 mod phones;
+mod raw;
 mod records;
 mod strangers;
 mod tables;
