@@ -9,6 +9,7 @@ mod distance;
 mod faults;
 mod forming;
 mod harness;
+mod imports;
 mod limits;
 mod newer;
 mod phones;

@@ -5,10 +5,12 @@
 //! shares no line with the switch.
 
 mod digest;
+mod echo;
 mod legs;
 mod message;
 mod pacer;
 
+pub use echo::Echo;
 pub use pacer::{Pacer, Waits};
 
 use crate::Lab;

@@ -14,6 +14,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+/// How many calls are named that waited longest.
+const SLOWEST: usize = 24;
 /// How soon a thread sees that it should end.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -32,6 +34,8 @@ pub struct Waits {
     pub open: usize,
     /// How many got which final answer.
     pub codes: BTreeMap<u16, usize>,
+    /// When each was placed, where, and how long it waited; the longest first.
+    pub slowest: Vec<(Instant, SocketAddr, Duration)>,
 }
 
 impl Waits {
@@ -45,7 +49,7 @@ impl Waits {
 impl fmt::Display for Waits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [p50, p99, p999, most] = [0.5, 0.99, 0.999, 1.0].map(|share| self.quantile(share));
-        write!(f, "{} calls, p50 {p50:?}, p99 {p99:?}, p99.9 {p999:?}, longest {most:?}", self.waits.len())
+        write!(f, "{} times, p50 {p50:?}, p99 {p99:?}, p99.9 {p999:?}, longest {most:?}", self.waits.len())
     }
 }
 
@@ -71,13 +75,17 @@ impl Pacer {
         let calls = self.line.calls.lock().unwrap_or_else(PoisonError::into_inner);
         let mut waits = Waits::default();
         for call in calls.values().filter(|call| call.sent >= from && call.sent < to) {
-            waits.waits.push(call.waited.unwrap_or_else(|| call.sent.elapsed()));
+            let waited = call.waited.unwrap_or_else(|| call.sent.elapsed());
+            waits.waits.push(waited);
+            waits.slowest.push((call.sent, call.leg.through, waited));
             waits.open += usize::from(call.waited.is_none());
             if let Some(code) = call.code {
                 *waits.codes.entry(code).or_default() += 1;
             }
         }
         waits.waits.sort_unstable();
+        waits.slowest.sort_unstable_by_key(|(_, _, waited)| std::cmp::Reverse(*waited));
+        waits.slowest.truncate(SLOWEST);
         waits
     }
 }
