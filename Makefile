@@ -4,7 +4,7 @@ SHELL := /bin/sh
 ENV := . scripts/build-env
 ARGS ?=
 
-.PHONY: help run test sim check fix bench load cluster failover release debug
+.PHONY: help run test sim check fix bench load cluster figures failover release debug
 
 help:
 	@echo 'make run     build and start the demo: three sites, one switch, calls with real audio'
@@ -14,6 +14,7 @@ help:
 	@echo 'make fix     format, and mend what the linter can mend'
 	@echo 'make bench   capacity side by side with Kamailio and rtpengine'
 	@echo 'make cluster the long tests of several nodes: a hundred rounds at a limit, rolling restarts'
+	@echo 'make figures the figures of a release build of three nodes: changes, imports, requests at the wrong site'
 	@echo 'make failover 1,000 calls with audio while nodes die: the table of what must hold'
 	@echo 'make load    200 calls/s from SIPp for 60 s through a release build'
 
@@ -69,4 +70,10 @@ failover: release
 # What takes longer than the usual run allows; with the figures.
 cluster: debug
 	@$(ENV); export TANDEM_BIN="$$CARGO_TARGET_DIR/debug/tandem"; \
-	cargo test -p tests --test cluster -- --ignored --nocapture --test-threads 1 $(ARGS)
+	cargo test -p tests --test cluster -- --ignored --nocapture --test-threads 1 --skip figure_ $(ARGS)
+
+# What a debug build cannot show; the processes are of a release build, on a machine that does nothing else.
+figures: release
+	@scripts/install test
+	@$(ENV); export TANDEM_BIN="$$CARGO_TARGET_DIR/release/tandem"; \
+	cargo test -p tests --test cluster -- --include-ignored --nocapture --test-threads 1 figure_ two_milliseconds $(ARGS)

@@ -5,14 +5,19 @@
 //! shares no line with the switch.
 
 mod digest;
+mod echo;
 mod legs;
 mod message;
+mod pacer;
+
+pub use echo::Echo;
+pub use pacer::{Pacer, Waits};
 
 use crate::Lab;
 use legs::{Leg, Legs, State};
 use message::{Message, request, response};
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
@@ -216,11 +221,7 @@ impl Line {
     }
 
     fn sdp(&self) -> String {
-        let ip = self.address.ip();
-        format!(
-            "v=0\r\no=- 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio 40000 RTP/AVP 8\r\n\
-             a=rtpmap:8 PCMA/8000\r\n"
-        )
+        sdp(self.address.ip())
     }
 
     /// Sends a request within a call; its CSeq.
@@ -314,4 +315,12 @@ impl Line {
             self.send(&ack, to);
         }
     }
+}
+
+/// Names a port for audio that nobody listens on.
+fn sdp(ip: IpAddr) -> String {
+    format!(
+        "v=0\r\no=- 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio 40000 RTP/AVP 8\r\n\
+         a=rtpmap:8 PCMA/8000\r\n"
+    )
 }

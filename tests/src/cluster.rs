@@ -3,6 +3,7 @@
 //! Every node is an executable as an operator starts it. They are killed, stopped and started again by their process ids,
 //! and the links between them are cut in the kernel, so that a test sees what an operator would see.
 
+mod distance;
 mod links;
 mod member;
 
@@ -75,16 +76,34 @@ impl<'lab> Cluster<'lab> {
         Self::serving_on(lab, Topology::parse("five-nodes", &FIVE_NODES).expect("valid"))
     }
 
+    /// The three sites, serving, so far from each other that a message from node to node takes `one_way`.
+    #[track_caller]
+    pub fn serving_apart(lab: &'lab Lab, one_way: Duration) -> Self {
+        let mut cluster = Self::new(lab, topology::bundled::three_sites().expect("valid"));
+        let ends: Vec<SocketAddr> = cluster.topology.nodes.iter().map(|node| node.mesh).collect();
+        for (index, one) in ends.iter().enumerate() {
+            ends[..index].iter().for_each(|other| cluster.links.lengthen([*one, *other], one_way));
+        }
+        cluster.serve();
+        cluster
+    }
+
     /// The nodes of a topology as one cluster, with its tables in force everywhere.
     #[track_caller]
     fn serving_on(lab: &'lab Lab, topology: Topology) -> Self {
         let mut cluster = Self::new(lab, topology);
-        cluster.start_all();
-        cluster.wait_formed();
-        let tables = cluster.topology.tables.as_ref().expect("it has tables").text.clone();
-        let revision = cluster.apply(cluster.members[0].name(), &tables);
-        cluster.wait_revision(revision, Duration::from_secs(5));
+        cluster.serve();
         cluster
+    }
+
+    /// Starts its nodes and gives them its tables; returns when these are in force everywhere.
+    #[track_caller]
+    pub fn serve(&mut self) {
+        self.start_all();
+        self.wait_formed();
+        let tables = self.topology.tables.as_ref().expect("it has tables").text.clone();
+        let revision = self.apply(self.members[0].name(), &tables);
+        self.wait_revision(revision, Duration::from_secs(5));
     }
 
     /// The nodes of a topology, none of which runs yet.
@@ -121,6 +140,12 @@ impl<'lab> Cluster<'lab> {
     #[track_caller]
     fn member_mut(&mut self, name: &str) -> &mut Member {
         self.members.iter_mut().find(|member| member.name() == name).unwrap_or_else(|| panic!("no node {name}"))
+    }
+
+    /// With a variable in the environment of one node from its next start on.
+    #[track_caller]
+    pub fn set_variable(&mut self, name: &str, variable: &str, value: &str) {
+        self.member_mut(name).set_variable(variable, value);
     }
 
     /// Waits until every running node sees all nodes up, a quorum, one and the same cluster, and each node with its share

@@ -18,6 +18,8 @@ const START_LIMIT: Duration = Duration::from_secs(30);
 const CDR_LIMIT: Duration = Duration::from_secs(60);
 /// How long a look at a node may take: one that stands still does not answer.
 const LOOK: Duration = Duration::from_secs(5);
+/// How long a file may take that is sent to a node.
+const UPLOAD: Duration = Duration::from_secs(120);
 /// The node's host number in every lab.
 pub const HOST: u8 = 1;
 
@@ -190,6 +192,21 @@ fn config(lab: &Lab) -> String {
 pub(crate) fn get(url: &str) -> Option<String> {
     let agent: ureq::Agent = ureq::Agent::config_builder().timeout_global(Some(LOOK)).build().into();
     agent.get(url).call().ok()?.body_mut().read_to_string().ok()
+}
+
+/// Sends a body; the status of the answer, 0 if there is none, and what it said.
+pub(crate) fn send(method: &str, url: &str, kind: &str, body: &str) -> (u16, String) {
+    static AGENT: OnceLock<ureq::Agent> = OnceLock::new();
+    let agent = AGENT.get_or_init(|| {
+        let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(UPLOAD));
+        config.build().into()
+    });
+    let request = ureq::http::Request::builder().method(method).uri(url).header("content-type", kind);
+    let request = request.body(body.to_owned()).expect("a method and an address");
+    match agent.run(request) {
+        Ok(mut answer) => (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap_or_default()),
+        Err(error) => (0, error.to_string()),
+    }
 }
 
 /// Runs a client command against the node at `url`; the exit code and all that it printed.

@@ -1,7 +1,7 @@
 //! The leader's side of a join: checks the newcomer, commits it as a member, and tells it who the others are.
 
 use crate::admit::{check_certificate, check_protocol};
-use crate::core::Core;
+use crate::core::{Core, count_refused};
 use crate::proto::join_reply::Answer;
 use crate::proto::{Identity, JoinRequest, Joined, Leader, Neighbour, Reason, Refused};
 use bytes::Bytes;
@@ -24,6 +24,7 @@ pub(crate) async fn answer(core: &Core, request: JoinRequest, certificate: Optio
         Ok(()) => take(core, request, &from).await,
     };
     if let Answer::Refused(refused) = &answer {
+        count_refused("join");
         tracing::info!(name = %from.name, reason = %refused.text, "a node cannot join");
     }
     answer

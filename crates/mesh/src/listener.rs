@@ -23,8 +23,10 @@ use tonic::transport::server::Connected;
 const CONNECTIONS: usize = 512;
 /// How many streams a connection may have: control, parcels, and calls of Raft.
 const STREAMS: u32 = 256;
-/// How long a handshake may take.
+/// How long a handshake may take, and after it the beginning of HTTP/2.
 const HANDSHAKE: Duration = Duration::from_secs(3);
+/// How many bytes HTTP/2 begins with (RFC 9113 §3.4). Who has sent them is asked for signs of life from then on.
+const PREFACE: usize = 24;
 /// How long to wait after the system refused a connection: it may be out of file descriptors.
 const REST: Duration = Duration::from_millis(100);
 
@@ -98,7 +100,8 @@ async fn accept(
                     let caller = Caller { certificate };
                     let gone = Box::pin(gone(over));
                     // Nobody takes it any more if the server ends just now.
-                    let _ = connections.send(Ok(Connection { stream, caller, gone, _place: place })).await;
+                    let mute = Some(Mute { until: Box::pin(tokio::time::sleep(HANDSHAKE)), owed: PREFACE });
+                    let _ = connections.send(Ok(Connection { stream, caller, gone, mute, _place: place })).await;
                 }
                 Ok(Err(why)) => refused(from, &why),
                 Err(_) => refused(from, "the handshake took too long"),
@@ -127,12 +130,28 @@ async fn handshake(core: &Core, stream: Box<dyn Stream>) -> Result<(Box<dyn Stre
     Ok((Box::new(stream), Some(node.into())))
 }
 
-/// A connection that ends when the server does, and gives its place back.
+/// A connection that ends when the server does, or when it does not begin to speak HTTP/2, and gives its place back.
 struct Connection {
     stream: Box<dyn Stream>,
     caller: Caller,
     gone: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// Until it has begun to speak.
+    mute: Option<Mute>,
     _place: OwnedSemaphorePermit,
+}
+
+/// How long a connection may still be silent, and what it has to say.
+struct Mute {
+    until: Pin<Box<tokio::time::Sleep>>,
+    owed: usize,
+}
+
+impl Mute {
+    /// Whether it was silent for too long, given how much it has just said.
+    fn is_over(&mut self, cx: &mut Context<'_>, said: usize) -> bool {
+        self.owed = self.owed.saturating_sub(said);
+        self.owed > 0 && self.until.as_mut().poll(cx).is_ready()
+    }
 }
 
 impl Connected for Connection {
@@ -150,7 +169,17 @@ impl AsyncRead for Connection {
             self.gone = Box::pin(std::future::ready(()));
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        let said = buf.filled().len() - before;
+        if let Some(mut mute) = self.mute.take() {
+            if mute.is_over(cx, said) {
+                count_refused("mute");
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            self.mute = Some(mute).filter(|mute| mute.owed > 0);
+        }
+        polled
     }
 }
 

@@ -56,7 +56,12 @@ impl Mesh for Service {
             return Err(Status::unimplemented(format!("call {call} of Raft is not known here")));
         };
         let served = self.0.tables.serve(from.node, call, body).await;
-        served.map(|body| Response::new(RaftReply { body })).map_err(|error| Status::unavailable(error.to_string()))
+        served.map(|body| Response::new(RaftReply { body })).map_err(|error| {
+            if matches!(error, tables::Error::Message { .. }) {
+                count_refused("garbled");
+            }
+            Status::unavailable(error.to_string())
+        })
     }
 
     async fn control(

@@ -18,6 +18,8 @@ pub struct Member {
     /// Of its files.
     file: String,
     dir: PathBuf,
+    /// What is in its environment besides that of the test.
+    environment: Vec<(String, String)>,
     process: Option<Process>,
 }
 
@@ -31,7 +33,7 @@ impl Member {
     /// The same, with another name for its files: of a node whose own name is taken.
     pub fn named(lab: &Lab, node: Node, file: &str) -> Self {
         lab.write(&format!("{file}.toml"), &node.to_toml());
-        Self { node, file: file.to_owned(), dir: lab.dir().to_owned(), process: None }
+        Self { node, file: file.to_owned(), dir: lab.dir().to_owned(), environment: Vec::new(), process: None }
     }
 
     /// Its name.
@@ -44,6 +46,16 @@ impl Member {
         &self.node
     }
 
+    /// With a variable in its environment from its next start on.
+    pub fn set_variable(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// The id of its process; 0 if it does not run.
+    pub fn process_id(&self) -> u32 {
+        self.process.as_ref().map_or(0, Process::id)
+    }
+
     /// Starts it on the data that it has. It does not answer yet; nothing happens if it runs.
     pub fn start(&mut self) {
         if self.is_started() {
@@ -51,6 +63,7 @@ impl Member {
         }
         let mut command = Command::new(node::executable());
         command.arg("node").arg("-c").arg(self.dir.join(format!("{}.toml", self.file))).current_dir(&self.dir);
+        command.envs(self.environment.iter().cloned());
         self.process = Some(Process::start(&mut command, &self.dir, &self.file));
     }
 
@@ -109,6 +122,29 @@ impl Member {
         node::cli(&self.node.url(), arguments)
     }
 
+    /// Applies a table file over its API, without a command around it; the revision that it made, or what it said.
+    ///
+    /// # Errors
+    /// The status, 0 for no answer, and the body.
+    pub fn put_tables(&self, text: &str) -> Result<u64, (u16, String)> {
+        let body = serde_json::json!({ "files": [{ "name": "put.toml", "text": text }] }).to_string();
+        let (status, said) =
+            node::send("PUT", &format!("{}/api/v1/tables", self.node.url()), "application/json", &body);
+        let applied = serde_json::from_str::<Value>(&said).ok().and_then(|applied| applied["revision"].as_u64());
+        applied.filter(|_| status == 200).ok_or((status, said))
+    }
+
+    /// Imports rates into a deck over its API; what it answered.
+    ///
+    /// # Errors
+    /// As of [`Member::put_tables`].
+    pub fn import_rates(&self, deck: &str, csv: &str) -> Result<Value, (u16, String)> {
+        let url = format!("{}/api/v1/import/rates?deck={deck}&from=2026-01-01&file=rates.csv", self.node.url());
+        let (status, said) = node::send("POST", &url, "text/csv", csv);
+        let imported = serde_json::from_str(&said).ok();
+        imported.filter(|_| status == 200).ok_or((status, said))
+    }
+
     /// A client command's `--json`.
     #[track_caller]
     pub fn json(&self, arguments: &[&str]) -> Value {
@@ -125,6 +161,12 @@ impl Member {
     /// What another node, or it itself, is in its eyes.
     pub fn sees(&self, name: &str) -> Option<Value> {
         self.status().and_then(|cluster| super::row(&cluster["nodes"], name).cloned())
+    }
+
+    /// The revision of its tables by its own word alone, which asks no other node; 0 if it does not answer.
+    pub fn own_revision(&self) -> u64 {
+        let past = ask(&self.node.url(), "history");
+        past.and_then(|past| past["revisions"].as_array()?.last()?["revision"].as_u64()).unwrap_or(0)
     }
 
     /// The revision of its tables; 0 if it does not answer.

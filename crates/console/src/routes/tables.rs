@@ -19,8 +19,10 @@ use tokio::sync::Semaphore;
 
 type Answered<T> = Result<Json<T>, Problem>;
 
-/// Documents that are read at the same time: each may be of 256 MB.
+/// Large documents that are read at the same time: each may be of 256 MB.
 static READING: Semaphore = Semaphore::const_new(2);
+/// From how many bytes on a document is large. Of smaller ones as many may come as the queue of the tables takes.
+const LARGE: usize = 1 << 20;
 
 /// Beside the TOML: the revision that it shows.
 const REVISION_HEADER: &str = "x-tandem-revision";
@@ -94,8 +96,10 @@ async fn apply(
     Parameters(how): Parameters<How>,
     Body(asked): Body<Apply>,
 ) -> Answered<Applied> {
-    let _place = READING.try_acquire().map_err(|_| Problem::new(503, "other documents are being read; try again"))?;
     let Apply { files, who, comment } = asked;
+    let is_large = files.iter().map(|file| file.text.len()).sum::<usize>() >= LARGE;
+    let busy = |_| Problem::new(503, "other large documents are being read; try again");
+    let _place = is_large.then(|| READING.try_acquire().map_err(busy)).transpose()?;
     let document = blocking(move || {
         let files: Vec<_> = files.into_iter().map(|file| (file.name.into(), file.text)).collect();
         Document::parse(&files).map_err(|errors| Problem::of_tables(&errors))
