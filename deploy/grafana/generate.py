@@ -21,7 +21,7 @@ RED, ORANGE, GREEN, GREY = "red", "orange", "green", "#808080"
 
 
 def or_none(expr, label):
-    return f'{expr} or label_replace(vector(0), "{label}", "none", "", "")'
+    return f'{expr} or on () label_replace(vector(0), "{label}", "none", "", "")'
 
 
 def quantile(share, metric, by="", match=ON_NODE, window="[1m]"):
@@ -186,7 +186,7 @@ def cluster():
         number("Unprotected", "short", "Calls without a copy in another site.",
                ("unprotected", "sum(tandem_calls_unprotected)"), steps((None, GREEN), (10, ORANGE), (100, RED))),
         number("Leader of the tables", "short", "The node that leads; red: nobody, so no change can be made.",
-               ("{{node}}", '(max by (node) (tandem_raft_leader) == 1) or label_replace(vector(0), "node", "nobody", "", "")'),
+               ("{{node}}", '(max by (node) (tandem_raft_leader) == 1) or on () label_replace(vector(0), "node", "nobody", "", "")'),
                steps((None, RED), (1, GREEN)), name=True),
         NODES_ALIVE,
         CALLS_BY_SITE,
@@ -247,7 +247,7 @@ def trunks():
         lines("Attempts a second", "cps", "Calls from the trunk (ingress) and attempts to it (egress).",
               ("{{trunk}} {{direction}}", f"sum by ({both}) (trunk_direction_site:tandem_call_attempts:rate1m{{{OF_TRUNK}, {AT_SITE}}})"), low=0, width=12),
         lines("Channels in use", "percentunit", "Calls up over the whole cluster / the limit of the trunk; trunks without a limit have no line.",
-              ("{{trunk}}", 'trunk:tandem_channels_used:ratio{trunk=~"$trunk"} or label_replace(vector(0), "trunk", "no trunk with a limit", "", "")'),
+              ("{{trunk}}", 'trunk:tandem_channels_used:ratio{trunk=~"$trunk"} or on () label_replace(vector(0), "trunk", "no trunk with a limit", "", "")'),
               low=0, high=1),
         timeline("Gateways by site", "Whether each gateway answers our OPTIONS, as each site sees it. Red at one site only: the way from there.",
                  ("{{trunk}} {{gateway}} from {{site}}", f'max by (trunk, gateway, site) (tandem_gateway_up{{trunk=~"$trunk", {AT_SITE}}})'), width=16),
@@ -362,7 +362,7 @@ def node():
               ("{{node}}", f"rate(tandem_cdr_written_total{{{ON_NODE}}}[1m])"), low=0),
         lines("Free space", "bytes", "Where data_dir is.", ("{{node}} {{path}}", f"tandem_disk_free_bytes{{{ON_NODE}}}"), low=0),
         lines("Certificates end in", "s", "Of [cluster.tls] and [sip.tls]; no line: none is in use.",
-              ("{{node}} {{file}}", f'tandem_certificate_expiry_timestamp_seconds{{{ON_NODE}}} - time() or label_replace(vector(0), "file", "none in use", "", "")')),
+              ("{{node}} {{file}}", f'tandem_certificate_expiry_timestamp_seconds{{{ON_NODE}}} - time() or on () label_replace(vector(0), "file", "none in use", "", "")')),
         lines("Log of the tables not applied yet", "short", "Above 0 for long: the disk is too slow.",
               ("{{node}}", f"tandem_raft_log_lag{{{ON_NODE}}}"), low=0),
     ]
