@@ -12,7 +12,7 @@ import tomllib
 
 import yaml
 
-HERE = pathlib.Path(__file__).parent
+HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent
 # Used by rules and dashboards, and not in the code yet. Whoever adds one to the code takes it out here.
 AWAITED = {

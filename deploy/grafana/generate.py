@@ -12,7 +12,7 @@ import json
 import pathlib
 import sys
 
-HERE = pathlib.Path(__file__).parent
+HERE = pathlib.Path(__file__).resolve().parent
 SOURCE = {"type": "prometheus", "uid": "tandem"}
 AT_SITE = 'site=~"$site"'
 ON_NODE = 'site=~"$site", node=~"$node"'

@@ -16,7 +16,7 @@ import tomllib
 import jsonschema
 import yaml
 
-HERE = pathlib.Path(__file__).parent
+HERE = pathlib.Path(__file__).resolve().parent
 CHART = HERE / "tandem"
 
 
