@@ -65,7 +65,7 @@ load: release
 failover: release
 	@scripts/install test
 	@$(ENV); ulimit -n 20000; export TANDEM_BIN="$$CARGO_TARGET_DIR/release/tandem"; \
-	cargo test --release -p tests --test chaos -- --ignored --nocapture $(ARGS)
+	cargo test --release -p tests --test chaos -- --ignored --nocapture --test-threads 1 $(or $(ARGS),full_size)
 
 # What takes longer than the usual run allows; with the figures.
 cluster: debug

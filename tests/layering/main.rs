@@ -4,4 +4,5 @@
 //! breaks it and with the reason.
 
 mod dependencies;
+mod metrics;
 mod source;

@@ -40,11 +40,11 @@ const FORBIDDEN_WORDS: [(&str, &str); 9] = [
 /// File names that say nothing about what is in them.
 const EMPTY_NAMES: [&str; 6] = ["mod", "utils", "util", "helper", "helpers", "manager"];
 
-fn crates() -> PathBuf {
+pub(crate) fn crates() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates")
 }
 
-fn rust_files(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn rust_files(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     let Ok(entries) = std::fs::read_dir(folder) else { return files };
     for entry in entries {

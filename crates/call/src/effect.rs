@@ -165,7 +165,7 @@ pub enum Direction {
 }
 
 /// What metrics count. Trunk names only: never a number or a Call-ID.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub enum Event {
     /// A call was offered by, or an attempt was sent to, a trunk (or `user` for phones).
     Attempt {
@@ -205,6 +205,15 @@ pub enum Event {
         direction: Direction,
         /// From answer to end.
         duration: Duration,
+    },
+    /// How what came from a side sounded, over the whole call.
+    Heard {
+        /// The trunk's name.
+        trunk: Arc<str>,
+        /// Which way.
+        direction: Direction,
+        /// Listening quality, 1.0–4.5 (ITU-T G.107).
+        mos: f32,
     },
     /// An answered leg goes on here, after it was on another node; or goes on there.
     Carried {

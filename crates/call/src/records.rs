@@ -189,6 +189,17 @@ impl Core {
         self.out.push_back(Effect::Record(Record::Close(Box::new(row))));
     }
 
+    /// Counts how each side sounded: what came from the caller is its trunk's, what came from the callee the carrier's.
+    pub(crate) fn count_quality(&mut self, row: &Row, stats: &MediaStats) {
+        let sides = [
+            (&row.ingress_trunk, Direction::Ingress, stats.a.mos),
+            (&row.egress_trunk, Direction::Egress, stats.b.mos),
+        ];
+        for (trunk, direction, mos) in sides.into_iter().filter(|(_, _, mos)| *mos > 0.0) {
+            self.out.push_back(Effect::Event(Count::Heard { trunk: (&**trunk).into(), direction, mos }));
+        }
+    }
+
     /// Counts a failed attempt.
     pub(crate) fn count_failure(&mut self, trunk: Arc<str>, direction: Direction, code: u16) {
         self.out.push_back(Effect::Event(Count::Failed { trunk, direction, code }));

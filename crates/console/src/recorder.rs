@@ -22,6 +22,11 @@ const COUNTERS: &[(&str, &str)] = &[
     ("tandem_cdr_unreplicated_total", "Rows of call records written to files before another node had a copy"),
     ("tandem_cdr_inherited_total", "Rows of call records of removed nodes that this node has taken over"),
     ("tandem_cdr_failed_total", "Call records that could not be stored"),
+    ("tandem_cdr_sync_failed_total", "Times that the disk refused to sync call records"),
+    ("tandem_sip_carried_total", "SIP messages passed on to the node that has their call"),
+    ("tandem_registrations_unprotected_total", "Registrations that were confirmed without a copy on another node"),
+    ("tandem_trunk_leader_lost_total", "Times that the node which leads the limits of a trunk was out of reach"),
+    ("tandem_mesh_refused_total", "Connections and requests of other nodes that were refused, by reason"),
     ("tandem_relay_refused_total", "Calls that got no media ports"),
     ("tandem_relay_cpu_microseconds_total", "CPU time of the packet threads"),
     ("tandem_dns_timeouts_total", "Look-ups of gateways that took too long"),
@@ -51,6 +56,9 @@ const GAUGES: &[(&str, &str)] = &[
     ("tandem_table_revision", "The revision of the tables"),
     ("tandem_raft_term", "The term of the Raft group"),
     ("tandem_raft_leader", "Whether this node leads the Raft group"),
+    ("tandem_raft_log_lag", "Entries of the Raft log that are on a quorum and not in this node's tables yet"),
+    ("tandem_raft_log_last", "The last entry of this node's Raft log"),
+    ("tandem_mesh_round_trip_seconds", "To the peer node and back"),
     ("tandem_node_up", "Whether the peer node is alive, as seen from here"),
     ("tandem_lease_remaining_seconds", "Time until the lease of the node runs out"),
 ];
@@ -80,7 +88,7 @@ const HISTOGRAMS: &[(&str, &str, &[f64])] = &[
     (
         "tandem_media_gap_seconds",
         "Silence that a takeover made on a leg",
-        &[0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0],
+        &[0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0],
     ),
     (
         "tandem_checkpoint_lag_seconds",
@@ -115,6 +123,7 @@ impl Recorder {
         let handle = recorder.handle();
         metrics::set_global_recorder(recorder).map_err(|error| Error::Recorder(error.to_string()))?;
         describe();
+        begin();
         Ok(Self { handle })
     }
 
@@ -141,6 +150,29 @@ fn build(node: &str, site: &str) -> Result<PrometheusRecorder, Error> {
     }
     Ok(builder.build_recorder())
 }
+
+/// What must be there at 0 from the start: the first rise of a series that was not there yet is no rise to Prometheus.
+fn begin() {
+    for name in BEGUN {
+        metrics::counter!(*name).absolute(0);
+    }
+    for result in TAKEN {
+        metrics::counter!("tandem_takeover_calls_total", "result" => *result).absolute(0);
+    }
+}
+
+/// Counters without labels of which a single rise is news.
+const BEGUN: &[&str] = &[
+    "tandem_calls_abandoned_total",
+    "tandem_cdr_failed_total",
+    "tandem_cdr_sync_failed_total",
+    "tandem_cdr_unreplicated_total",
+    "tandem_checkpoints_late_total",
+    "tandem_relay_refused_total",
+];
+
+/// What can come of a call that is taken over.
+const TAKEN: &[&str] = &["kept", "ended", "ended_elsewhere", "silent", "refused", "stale", "unreadable"];
 
 fn describe() {
     for (name, meaning) in COUNTERS {

@@ -77,6 +77,8 @@ pub(crate) struct Call {
     pub(crate) state: State,
     pub(crate) dialog: Dialog,
     pub(crate) invite_cseq: u32,
+    /// The highest number of a request from the switch within the call.
+    pub(crate) heard_cseq: u32,
     pub(crate) started: u64,
     pub(crate) rang: bool,
     /// Which placing of it rang: the start of its branch.

@@ -40,6 +40,7 @@ pub(crate) fn start(serial: u64, run: u64, cx: &mut Context<'_>, invite: &Messag
         state: State::Ringing,
         dialog,
         invite_cseq: invite.cseq,
+        heard_cseq: 0,
         started: cx.now,
         rang: false,
         rang_at: None,

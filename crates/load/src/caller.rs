@@ -35,6 +35,7 @@ pub(crate) fn start(serial: u64, run: u64, cx: &mut Context<'_>) -> Call {
             branch: format!("z9hG4bK{run:x}c{serial:x}").into(),
         },
         invite_cseq: 1,
+        heard_cseq: 0,
         started: cx.now,
         rang: false,
         rang_at: None,

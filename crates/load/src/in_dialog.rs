@@ -21,9 +21,12 @@ pub(crate) fn on_request(
     message: &Message<'_>,
     source: SocketAddr,
 ) {
-    if method != "ACK" && call.left.contains(&source.ip()) {
+    // Whoever takes a call over numbers its requests behind all that were sent, also where the call comes back.
+    let comes_back = method == "INVITE" && message.cseq > call.heard_cseq;
+    if method != "ACK" && call.left.contains(&source.ip()) && !comes_back {
         cx.tally.stale += 1;
     }
+    call.heard_cseq = call.heard_cseq.max(message.cseq);
     match method {
         "ACK" => {
             call.reinvite = None;

@@ -52,7 +52,9 @@ impl Dispatcher {
         let Carried { bytes, flow, tried } = carried;
         let Some(peek) = Peek::of(&bytes) else { return self.shell.reject("not_sip") };
         match peek.method {
-            Some(method) => self.in_dialog(method, peek.to_tag(), &bytes, Arrival { flow, haste: Haste::AtOnce }, &tried),
+            Some(method) => {
+                self.in_dialog(method, peek.to_tag(), &bytes, Arrival { flow, haste: Haste::AtOnce }, &tried)
+            }
             None => self.response(&peek, &bytes, Arrival { flow, haste: Haste::AtOnce }, &tried),
         }
     }
@@ -61,7 +63,7 @@ impl Dispatcher {
         let branch = peek.branch();
         let id = CallId::in_branch(branch);
         if let Some(id) = id
-            && let Some(call) = self.shell.calls.directory.find(id)
+            && let Some(call) = self.here(id)
         {
             return self.hand(id, &call, bytes, arrival);
         }
@@ -73,6 +75,11 @@ impl Dispatcher {
         if !ours {
             self.shell.reject("stray_response");
         }
+    }
+
+    /// A call that is led here: of one that has left, this node carries no more than the media.
+    fn here(&self, id: CallId) -> Option<Place> {
+        self.shell.calls.directory.find(id).filter(|call| !call.cell().guard.has_left())
     }
 
     fn hand(&self, id: CallId, call: &Place, bytes: &[u8], Arrival { flow, haste }: Arrival) {
@@ -112,11 +119,12 @@ impl Dispatcher {
         let flow = arrival.flow;
         let id = CallId::in_tag(tag);
         if let Some(id) = id
-            && let Some(call) = self.shell.calls.directory.find(id)
+            && let Some(call) = self.here(id)
         {
             self.hand(id, &call, bytes, arrival);
         } else if !id.is_some_and(|id| self.pass_on(id, bytes, flow, tried)) {
-            match id.is_some_and(|id| self.shell.cluster.may_be_somewhere(id)) {
+            let shell = &self.shell;
+            match id.is_some_and(|id| shell.protect.may_have(id) || shell.cluster.may_be_somewhere(id)) {
                 true => self.early(method, bytes, flow),
                 false => self.stray(method, bytes, flow),
             }

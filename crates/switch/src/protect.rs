@@ -269,6 +269,11 @@ impl Protect {
         Kept { not: self.heir.inherit(shell, life, entries.collect()) }
     }
 
+    /// Whether a call may be on its way here, or from here to whoever takes it: it waits for its turn, or its state is kept.
+    pub(crate) fn may_have(&self, call: CallId) -> bool {
+        self.heir.has(call) || self.store.has(call)
+    }
+
     /// Whether a call that this node carried in an earlier life is this node's once more.
     fn has_again(&self, shell: &Shell, call: CallId) -> bool {
         self.heir.has(call) || shell.calls.directory.find(call).is_some() || shell.cdr.has_retaken(call)

@@ -119,11 +119,6 @@ impl Shell {
             tracing::error!(%error, call = %id, "a call record could not be stored; no new call is taken until one can be");
             metrics::counter!("tandem_cdr_failed_total").increment(1);
         }
-        if let Record::Close(row) = record
-            && row.mos > 0.0
-        {
-            self.trunks.listened(&row.egress_trunk, row.mos);
-        }
     }
 
     /// Runs `with` on the tables as they are now.

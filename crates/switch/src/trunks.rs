@@ -165,6 +165,7 @@ impl Trunks {
             | Event::Answered { trunk, .. }
             | Event::Rang { trunk, .. }
             | Event::Carried { trunk, .. }
+            | Event::Heard { trunk, .. }
             | Event::Failed { trunk, .. }
             | Event::Ended { trunk, .. } => trunk,
         };
@@ -178,13 +179,6 @@ impl Trunks {
             Some(gate) => gate.figures.count(event),
             // Phones have no trunk; their calls are counted together.
             None => Figures::of_phones().count(event),
-        }
-    }
-
-    /// Notes how a call through a trunk sounded.
-    pub fn listened(&self, trunk: &str, mos: f32) {
-        if let Some(gate) = self.known(trunk) {
-            gate.figures.listened(mos);
         }
     }
 

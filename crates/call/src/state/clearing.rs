@@ -197,6 +197,7 @@ impl Clearing {
             Event::MediaFreed(stats) => {
                 if let Some(row) = &mut self.row {
                     records::add_figures(row, &stats);
+                    core.count_quality(row, &stats);
                 }
                 self.write_row(core);
             }

@@ -338,6 +338,10 @@ impl Turn<'_> {
                 self.cell.guard.leave(Leaving::Left(now.mono + FOLLOW));
                 self.shell.cdr.abandon(self.id);
                 self.shell.protect.release(self.shell, self.id, self.cell);
+                // A party has ended it here while it was on its way.
+                if self.stash.is_some() && self.call.has_ended() {
+                    self.shell.protect.say_over(self.shell, self.id);
+                }
             }
             other @ (CallMessage::Sip { .. }
             | CallMessage::Alarm

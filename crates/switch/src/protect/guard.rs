@@ -160,6 +160,11 @@ impl Guard {
         self.known().map_or(Leaving::No, |inside| inside.leaving)
     }
 
+    /// Whether another node leads it now.
+    pub(crate) fn has_left(&self) -> bool {
+        matches!(self.leaving(), Leaving::Left(_))
+    }
+
     /// Notes how the call leaves.
     pub(crate) fn leave(&self, leaving: Leaving) {
         self.is_known.store(true, Ordering::Release);

@@ -135,6 +135,11 @@ impl Store {
         self.0.lock().lives.iter().any(|(life, calls)| *life != but && calls.contains_key(&call))
     }
 
+    /// Whether a state of this call is kept.
+    pub(super) fn has(&self, call: CallId) -> bool {
+        self.0.lock().lives.values().any(|calls| calls.contains_key(&call))
+    }
+
     /// How many are kept.
     pub(super) fn len(&self) -> usize {
         self.0.lock().calls

@@ -12,6 +12,7 @@ struct Way {
     answered: Counter,
     active: Gauge,
     duration: Histogram,
+    mos: Histogram,
     failures: Mutex<FxHashMap<u16, Counter>>,
 }
 
@@ -21,7 +22,6 @@ pub(crate) struct Figures {
     ways: [Way; 2],
     limit: Gauge,
     post_dial_delay: Histogram,
-    mos: Histogram,
 }
 
 impl Figures {
@@ -30,8 +30,7 @@ impl Figures {
         Self {
             ways: [Way::new(&trunk, "ingress"), Way::new(&trunk, "egress")],
             limit: gauge!("tandem_channels_limit", "trunk" => trunk.clone()),
-            post_dial_delay: histogram!("tandem_post_dial_delay_seconds", "trunk" => trunk.clone()),
-            mos: histogram!("tandem_mos", "trunk" => trunk.clone()),
+            post_dial_delay: histogram!("tandem_post_dial_delay_seconds", "trunk" => trunk.clone(), "direction" => "egress"),
             trunk,
         }
     }
@@ -61,16 +60,13 @@ impl Figures {
             Event::Moved { .. } => {}
             Event::Rang { delay, .. } => self.post_dial_delay.record(delay.as_secs_f64()),
             Event::Failed { direction, code, .. } => self.way(*direction).fail(&self.trunk, *code),
+            Event::Heard { direction, mos, .. } => self.way(*direction).mos.record(f64::from(*mos)),
             Event::Ended { direction, duration, .. } => {
                 let way = self.way(*direction);
                 way.active.decrement(1.0);
                 way.duration.record(duration.as_secs_f64());
             }
         }
-    }
-
-    pub(crate) fn listened(&self, mos: f32) {
-        self.mos.record(f64::from(mos));
     }
 
     fn way(&self, direction: Direction) -> &Way {
@@ -90,6 +86,7 @@ impl Way {
             answered: counter!("tandem_calls_answered_total", &labels),
             active: gauge!("tandem_calls_active", &labels),
             duration: histogram!("tandem_call_duration_seconds", &labels),
+            mos: histogram!("tandem_mos", &labels),
             failures: Mutex::default(),
         }
     }
