@@ -188,7 +188,7 @@ mod tests {
         assert_eq!(lon.join, [moved.node("fra-1").expect("there").mesh]);
         // What the binary reads says the same as what we know of it.
         assert_eq!(&Node::parse(lon.file(), &lon.to_toml()).expect("valid"), lon);
-        assert!(lon.to_toml().contains("ports = [20000, 21999]"), "{}", lon.to_toml());
+        assert!(lon.to_toml().contains("ports = [20000, 23999]"), "{}", lon.to_toml());
         let tables = moved.tables.expect("there").text;
         assert!(tables.contains("127.77.5.110:5080") && !tables.contains("127.0.9."), "{tables}");
         routing::Document::parse(&[("tables.toml".into(), tables)]).expect("the rows of the operator");
