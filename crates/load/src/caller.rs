@@ -1,6 +1,7 @@
 //! The calling side: INVITE client transaction, CANCEL, authentication, and the ACK of a 2xx.
 
 use std::fmt::Write;
+use std::net::SocketAddr;
 
 use crate::call::{Call, Context, Retry, Role, State, T2};
 use crate::dialog::{Dialog, Line};
@@ -105,7 +106,20 @@ fn pass_over(call: &mut Call, cx: &mut Context<'_>) {
 }
 
 /// Handles a response with our Call-ID.
-pub(crate) fn on_response(call: &mut Call, cx: &mut Context<'_>, code: u16, message: &wire::Message<'_>) {
+pub(crate) fn on_response(
+    call: &mut Call,
+    cx: &mut Context<'_>,
+    code: u16,
+    message: &wire::Message<'_>,
+    source: SocketAddr,
+) {
+    // Another node rings on for a call that is being cancelled: the one that was told is gone.
+    if call.state == State::Cancelling && (101..200).contains(&code) && source.ip() != call.dialog.next_hop.ip() {
+        call.dialog.next_hop = source;
+        call.retry = Some(Retry::new(cx, T2));
+        send_cancel(call, cx);
+    }
+
     match message.cseq_method {
         "INVITE" if message.cseq == call.invite_cseq => on_invite_response(call, cx, code, message),
         "INVITE" => {

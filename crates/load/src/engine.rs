@@ -307,7 +307,7 @@ impl Side {
                 if message.cseq_method == "BYE" {
                     call.on_bye_response(&mut cx, code);
                 } else {
-                    caller::on_response(&mut call, &mut cx, code, &message);
+                    caller::on_response(&mut call, &mut cx, code, &message, source);
                 }
                 Some(call)
             }
