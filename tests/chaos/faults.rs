@@ -26,10 +26,14 @@ pub(crate) enum Fault {
     KillHeir,
     /// kill -9 of a node, and of another one when all calls have a copy again. Five nodes.
     KillTwo,
+    /// kill -9 of a node and of the one that keeps the most of its calls, at once. Three nodes in the one site that is called.
+    KillBoth,
     /// Every node is killed with -9 and started again, one after the other, without waiting for the cluster to stand.
     Storm,
 }
 
+/// The site of three nodes.
+const LARGE: &str = "fra";
 /// How long a node stands still, and a link is cut.
 const LASTS: Duration = Duration::from_secs(10);
 /// In a restart storm: from the kill of a node to its start, and from there to the kill of the next.
@@ -53,13 +57,25 @@ impl Fault {
             Self::Rolling => "rolling restart by drain",
             Self::KillHeir => "kill -9 during a takeover",
             Self::KillTwo => "kill -9 of two, one by one",
+            Self::KillBoth => "kill -9 of call and copy",
             Self::Storm => "restart storm by kill -9",
         }
     }
 
-    /// Whether more than one node may be dead at a time, so that three are not enough.
-    const fn takes_five(self) -> bool {
-        matches!(self, Self::KillHeir | Self::KillTwo)
+    /// Where it happens: three nodes are not enough where more than one of them dies.
+    fn place(self, lab: &Lab) -> Cluster<'_> {
+        match self {
+            Self::KillHeir | Self::KillTwo => Cluster::five_nodes(lab),
+            Self::KillBoth => Cluster::large_site(lab),
+            Self::KillFollower | Self::KillLeader | Self::Pause | Self::Cut | Self::Rolling | Self::Storm => {
+                Cluster::serving(lab)
+            }
+        }
+    }
+
+    /// The one site that is called; otherwise all are.
+    fn entrance(self) -> Option<&'static str> {
+        (self == Self::KillBoth).then_some(LARGE)
     }
 
     /// Makes it happen, and tells whom it met.
@@ -92,6 +108,7 @@ impl Fault {
                 let second = cluster.other_than(&leader).name().to_owned();
                 first.and(kill(cluster, second))
             }
+            Self::KillBoth => kill_both(cluster, &leader),
             Self::Storm => Met { carried: storm(cluster), ..Met::default() },
         }
     }
@@ -157,6 +174,22 @@ fn kill_heir(cluster: &mut Cluster<'_>, first: String) -> Met {
     Met { doomed, ..first.and(second) }
 }
 
+/// Kills a node of the large site and, at the same moment, the node elsewhere that keeps calls of that site: half of what the one
+/// carried is then known to nobody but its neighbours.
+fn kill_both(cluster: &mut Cluster<'_>, leader: &str) -> Met {
+    let is = |member: &&Member, large: bool| member.name() != leader && (member.site() == LARGE) == large;
+    let one = running(cluster).find(|member| is(member, true)).expect("three are there").name().to_owned();
+    let keeps = |member: &Member| member.metric("tandem_checkpoints_kept", "");
+    let others = running(cluster).filter(|member| is(member, false));
+    let other = others.max_by(|a, b| keeps(a).total_cmp(&keeps(b))).expect("another site is there");
+    report(&format!("{} keeps {} calls of the site", other.name(), keeps(other)));
+    let other = other.name().to_owned();
+    let (carried, copies) = (calls(cluster, &one), calls(cluster, &other));
+    cluster.kill(&one);
+    cluster.kill(&other);
+    Met { dead: vec![one, other], carried: carried + copies, doomed: 0 }
+}
+
 /// Waits until the calls of a dead node have been led elsewhere and every call has a copy again.
 #[track_caller]
 fn wait_protected(cluster: &Cluster<'_>, carried: u64) {
@@ -213,8 +246,8 @@ pub(crate) fn survive(size: Size, fault: Fault) {
         return;
     }
     let lab = Lab::alone();
-    let mut cluster = if fault.takes_five() { Cluster::five_nodes(&lab) } else { Cluster::serving(&lab) };
-    let partners = Partners::call(&lab, &cluster, size);
+    let mut cluster = fault.place(&lab);
+    let partners = Partners::call(&lab, &cluster, size, fault.entrance());
     let met = fault.happen(&mut cluster);
     let after = Instant::now() + SETTLE;
     sleep_until(after);

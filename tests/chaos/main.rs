@@ -40,6 +40,11 @@ fn a_rolling_restart_drops_no_call() {
     faults::survive(SMALL, Fault::Rolling);
 }
 
+#[test]
+fn a_second_copy_saves_the_calls_of_a_node_that_dies_with_its_backup() {
+    faults::survive(SMALL, Fault::KillBoth);
+}
+
 // Not held yet: in one of three runs the record of an answered call was lost, that the second of the dead had taken over from the
 // first and that ended in the last three seconds of its life. No call was.
 #[test]

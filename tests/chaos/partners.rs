@@ -40,11 +40,13 @@ pub(crate) struct Partners {
 }
 
 impl Partners {
-    /// Returns when as many calls are open as there will be.
+    /// Calls into every site, or into one alone. Returns when as many calls are open as there will be.
     #[track_caller]
-    pub(crate) fn call(lab: &Lab, cluster: &Cluster<'_>, size: Size) -> Self {
+    pub(crate) fn call(lab: &Lab, cluster: &Cluster<'_>, size: Size, site: Option<&str>) -> Self {
+        let entrances = cluster.members().iter().zip(cluster.sip());
+        let entrances = entrances.filter(|(member, _)| site.is_none_or(|site| member.site() == site));
         let entrances: Vec<SocketAddr> =
-            cluster.sip().iter().map(|sip| sip.parse().expect("an address and a port")).collect();
+            entrances.map(|(_, sip)| sip.parse().expect("an address and a port")).collect();
         let (pbx, carrier) = (SocketAddr::new(lab.host(PBX), 5060), SocketAddr::new(lab.host(ALPHA), CARRIER_PORT));
         let mut options = Options::new(pbx, Some(carrier), entrances[0]);
         options.more_targets = entrances[1..].to_vec();

@@ -124,7 +124,7 @@ impl Verdict {
         match fault {
             Fault::KillHeir | Fault::Storm => {}
             Fault::Cut | Fault::Rolling => assert_eq!(heard.failed, 0, "{}", why()),
-            Fault::KillFollower | Fault::KillLeader | Fault::KillTwo | Fault::Pause => {
+            Fault::KillFollower | Fault::KillLeader | Fault::KillTwo | Fault::KillBoth | Fault::Pause => {
                 let ringing = self.met.carried * size.ring_ms / (size.hold_s * 1_000 + size.ring_ms);
                 let allowed = if size.exact { ringing * (100 - RESCUED) / 100 } else { ringing / 5 + 1 };
                 assert!(heard.failed_ringing <= allowed, "{ringing} rang: {}", why());

@@ -45,6 +45,16 @@ const FIVE_NODES: [(&str, &str); 6] = [
     ("tables.toml", include_str!("../../cluster/three-sites/tables.toml")),
 ];
 
+/// The same of `cluster/large-site`.
+const LARGE_SITE: [(&str, &str); 6] = [
+    ("nodes/ams-1.toml", include_str!("../../cluster/large-site/nodes/ams-1.toml")),
+    ("nodes/fra-1.toml", include_str!("../../cluster/large-site/nodes/fra-1.toml")),
+    ("nodes/fra-2.toml", include_str!("../../cluster/large-site/nodes/fra-2.toml")),
+    ("nodes/fra-3.toml", include_str!("../../cluster/large-site/nodes/fra-3.toml")),
+    ("nodes/lon-1.toml", include_str!("../../cluster/large-site/nodes/lon-1.toml")),
+    ("tables.toml", include_str!("../../cluster/three-sites/tables.toml")),
+];
+
 /// Running nodes. All of them are killed when it is dropped.
 pub struct Cluster<'lab> {
     lab: &'lab Lab,
@@ -74,6 +84,12 @@ impl<'lab> Cluster<'lab> {
     #[track_caller]
     pub fn five_nodes(lab: &'lab Lab) -> Self {
         Self::serving_on(lab, Topology::parse("five-nodes", &FIVE_NODES).expect("valid"))
+    }
+
+    /// The five nodes of `cluster/large-site`, three of them in one site, where a call has a second copy.
+    #[track_caller]
+    pub fn large_site(lab: &'lab Lab) -> Self {
+        Self::serving_on(lab, Topology::parse("large-site", &LARGE_SITE).expect("valid"))
     }
 
     /// The three sites, serving, so far from each other that a message from node to node takes `one_way`.

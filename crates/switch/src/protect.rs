@@ -10,6 +10,7 @@ mod heir;
 mod lane;
 mod records;
 mod said;
+mod spares;
 mod store;
 
 use crate::calls::actor::CallMessage;
@@ -50,11 +51,23 @@ const LOOKS: usize = 10;
 const OVER_TRIES: usize = 15;
 /// A limit waits at most so long for the calls of the dead to be handed on.
 const SHARING: Duration = Duration::from_secs(3);
+/// Other nodes of a site that make it worth a second copy: it loses one and is a site still.
+const MATES: usize = 2;
 /// A node that is called dead was last heard so long before it stopped to count as up.
 const UNHEARD: Duration = Duration::from_millis(600);
 
-/// Where the calls of each shard are kept, and how long that may take.
-type Backups = Vec<Option<(NodeId, Duration)>>;
+/// Where the calls of each shard are kept.
+type Backups = Vec<Option<Backup>>;
+
+/// Where a call is kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Backup {
+    node: NodeId,
+    /// How long it may take to confirm a state.
+    patience: Duration,
+    /// In a site of three nodes or more: who keeps it a second time.
+    spare: Option<NodeId>,
+}
 
 /// See the module.
 pub struct Protect {
@@ -100,7 +113,7 @@ impl Protect {
         Life { node: shell.cluster.me(), incarnation: shell.cluster.incarnation() }
     }
 
-    fn backup(&self, id: CallId) -> Option<(NodeId, Duration)> {
+    fn backup(&self, id: CallId) -> Option<Backup> {
         self.backups.load().get(usize::from(id.shard)).copied().flatten()
     }
 
@@ -127,18 +140,38 @@ impl Protect {
             return self.release(shell, id, cell);
         }
         let backup = self.backup(id);
-        let to = backup.map(|(node, _)| (node, shell.cluster.incarnation()));
-        let until = now.mono + backup.map_or(Duration::ZERO, |(_, patience)| patience);
+        let to = backup.map(|backup| (backup.node, shell.cluster.incarnation()));
+        let until = now.mono + backup.map_or(Duration::ZERO, |backup| backup.patience);
         let number = cell.guard.write(now.mono, to, point, until);
-        if let Some((node, _)) = backup {
+        if let Some(backup) = backup {
+            self.write_spare(shell, id, (cell, whose.as_ref()), backup, (number, now.mono, &bytes));
             let what = Sent::State { number, written: now.mono, bytes };
-            self.lane(shell, node).put(id, Item { whose, what, since: now.mono });
+            self.lane(shell, backup.node).put(id, Item { whose, what, since: now.mono });
+        }
+    }
+
+    /// The state goes to whoever keeps it a second time, if anybody does; who did before forgets it.
+    fn write_spare(
+        &self,
+        shell: &Arc<Shell>,
+        id: CallId,
+        (cell, whose): (&CallCell, Option<&CallRef>),
+        backup: Backup,
+        (number, written, bytes): (u32, Instant, &Bytes),
+    ) {
+        let since = clock::now().mono;
+        if let Some(former) = cell.guard.send_spare(backup.spare) {
+            self.lane(shell, former).put(id, Item { whose: None, what: Sent::Forget, since });
+        }
+        if let Some(spare) = backup.spare {
+            let what = Sent::Spare { first: backup.node, number, written, bytes: bytes.clone() };
+            self.lane(shell, spare).put(id, Item { whose: whose.cloned(), what, since });
         }
     }
 
     /// A call is over: whoever keeps it may forget it.
     pub(crate) fn release(&self, shell: &Arc<Shell>, id: CallId, cell: &CallCell) {
-        if let Some(node) = cell.guard.release() {
+        for node in cell.guard.release().into_iter().flatten() {
             let item = Item { whose: None, what: Sent::Forget, since: clock::now().mono };
             self.lane(shell, node).put(id, item);
         }
@@ -177,11 +210,10 @@ impl Protect {
 
     /// A call that was taken over goes to its new backup, as it came.
     fn renew(&self, shell: &Arc<Shell>, id: CallId, cell: &CallCell, entry: &Entry) {
-        let backup = self.backups.load().get(usize::from(id.shard)).copied().flatten();
-        let now = clock::now().mono;
-        let to = backup.map(|(node, _)| (node, shell.cluster.incarnation()));
+        let (backup, now) = (self.backup(id), clock::now().mono);
+        let to = backup.map(|backup| (backup.node, shell.cluster.incarnation()));
         let number = cell.guard.write(entry.written, to, Point::C4, now);
-        if let Some((node, _)) = backup {
+        if let Some(Backup { node, .. }) = backup {
             self.lane(shell, node).put(id, heir::renewed(entry, number, now));
         }
     }
@@ -215,11 +247,11 @@ impl Protect {
     }
 
     /// Whether calls of nodes that are gone may be about to go from here to those who take them over, or be taken here. What cannot
-    /// be given to anybody for [`SHARING`] is not waited for.
+    /// be given to anybody for [`SHARING`] is not waited for, nor what is kept elsewhere first.
     pub(crate) fn is_sharing_out(&self, shell: &Shell, now: Instant) -> bool {
-        let replicated = shell.cluster.replicated();
+        let (replicated, is_gone) = (shell.cluster.replicated(), |node| !shell.cluster.is_up(node));
         let lives = self.store.lives().into_iter().filter(|life| heir::is_over(&replicated, *life));
-        let lives: Vec<Life> = lives.collect();
+        let lives: Vec<Life> = lives.filter(|life| self.store.is_first_of(*life, is_gone)).collect();
         let mut over = self.over.lock();
         over.retain(|life, _| lives.contains(life));
         lives.iter().any(|life| now.since(*over.entry(*life).or_insert(now)) < SHARING)
@@ -338,9 +370,10 @@ impl Protect {
             call.tell(CallMessage::Alarm);
             return true;
         }
-        let backup = self.backups.load().get(usize::from(id.shard)).copied().flatten();
-        let Some((node, _)) = backup else { return guard.is_protected() };
-        let former = guard.backup().filter(|former| *former != node);
+        let Some(backup) = self.backup(id) else { return guard.is_protected() };
+        self.look_at_spare(shell, now, id, call, backup);
+        let node = backup.node;
+        let former = guard.backup().filter(|former| *former != node && Some(*former) != backup.spare);
         let what = match guard.wants(node) {
             Wants::Alive => Sent::Alive,
             Wants::Nothing => return true,
@@ -356,6 +389,24 @@ impl Protect {
             self.lane(shell, former).put(id, Item { whose: None, what: Sent::Forget, since: now });
         }
         is_kept
+    }
+
+    /// Sends what whoever keeps a call for the second time lacks.
+    fn look_at_spare(&self, shell: &Arc<Shell>, now: Instant, id: CallId, call: &CallRef, backup: Backup) {
+        let guard = &call.cell.guard;
+        let Some(spare) = backup.spare else {
+            if let Some(former) = guard.send_spare(None) {
+                self.lane(shell, former).put(id, Item { whose: None, what: Sent::Forget, since: now });
+            }
+            return;
+        };
+        if guard.is_spared(spare) {
+            self.lane(shell, spare).put(id, Item { whose: Some(call.clone()), what: Sent::Alive, since: now });
+        } else if let Wants::State(number, written) = guard.newest()
+            && let Some((bytes, _)) = call.cell.remains.lock().checkpoint()
+        {
+            self.write_spare(shell, id, (&call.cell, Some(call)), backup, (number, written, &bytes));
+        }
     }
 
     fn tell(&self) {
@@ -407,13 +458,29 @@ fn backups(cluster: &Cluster, peers: &[mesh::Peer]) -> Backups {
         .map(|peer| (peer.id, (peer.rtt.unwrap_or_default() + MARGIN).max(LEAST)))
         .collect();
     let elsewhere = |node: &NodeId| replicated.member(*node).map(|member| &member.site) != own;
+    let mates: Vec<NodeId> = replicated
+        .members()
+        .values()
+        .filter(|member| member.carries() && member.id != cluster.me() && Some(&member.site) == own)
+        .map(|member| member.id)
+        .collect();
     (0..SHARDS)
         .map(|number| {
             let shard = replicated.shard(number);
             let fit = |node: &NodeId| up.contains_key(node);
             let candidates = || [shard.backup, shard.owner].into_iter().flatten().filter(fit);
             let node = candidates().find(elsewhere).or_else(|| candidates().next())?;
-            up.get(&node).map(|patience| (node, *patience))
+            let patience = *up.get(&node)?;
+            Some(Backup { node, patience, spare: spare(&mates, number, |mate| fit(&mate) && mate != node) })
         })
         .collect()
+}
+
+/// Who of the other nodes of this site keeps the calls of a shard for the second time: nobody in a site of less than three.
+fn spare(mates: &[NodeId], shard: u16, fit: impl Fn(NodeId) -> bool) -> Option<NodeId> {
+    if mates.len() < MATES {
+        return None;
+    }
+    let first = usize::from(shard) % mates.len();
+    mates.iter().cycle().skip(first).take(mates.len()).copied().find(|mate| fit(*mate))
 }

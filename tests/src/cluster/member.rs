@@ -41,6 +41,11 @@ impl Member {
         &self.node.name
     }
 
+    /// Its site.
+    pub fn site(&self) -> &str {
+        &self.node.site
+    }
+
     /// What it was started with.
     pub fn node(&self) -> &Node {
         &self.node

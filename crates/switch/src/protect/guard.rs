@@ -23,6 +23,8 @@ struct Inside {
     /// The backup, once anything was sent there, and the state that it has confirmed.
     backup: Option<NodeId>,
     kept: u32,
+    /// Who keeps it a second time, and the state that this node has confirmed.
+    spare: Option<(NodeId, u32)>,
     /// The life of this node in which it was sent last: should that end, the call is another node's. It stays when the backup is
     /// told that the call is over, since one that does not hear it may take the call all the same.
     life: Option<u64>,
@@ -93,9 +95,29 @@ impl Guard {
         (inside.backup, inside.life) = (Some(backup), Some(life));
     }
 
-    /// The backup has a state; whether effects wait for that.
+    /// The state goes to this node, or to none, for the second time: who had it so before and has it no more.
+    pub(super) fn send_spare(&self, to: Option<NodeId>) -> Option<NodeId> {
+        let mut inside = self.inside.lock();
+        let former = inside.spare.map(|(node, _)| node);
+        if former != to {
+            inside.spare = to.map(|node| (node, 0));
+        }
+        former.filter(|former| Some(*former) != to && Some(*former) != inside.backup)
+    }
+
+    /// Whether the node that keeps it a second time has the newest state.
+    pub(super) fn is_spared(&self, by: NodeId) -> bool {
+        let inside = self.inside.lock();
+        inside.spare == Some((by, inside.number))
+    }
+
+    /// The backup has a state, or who keeps it a second time; whether effects wait for that.
     pub(super) fn kept(&self, backup: NodeId, number: u32) -> bool {
         let mut inside = self.inside.lock();
+        if let Some((_, kept)) = inside.spare.as_mut().filter(|(node, _)| *node == backup) {
+            *kept = (*kept).max(number);
+            return false;
+        }
         if inside.backup != Some(backup) {
             return false;
         }
@@ -107,16 +129,20 @@ impl Guard {
         waits
     }
 
-    /// The backup has lost it.
-    pub(super) fn lost(&self) {
-        self.inside.lock().kept = 0;
+    /// Who kept it has lost it.
+    pub(super) fn lost(&self, by: NodeId) {
+        let mut inside = self.inside.lock();
+        match inside.spare.as_mut().filter(|(node, _)| *node == by) {
+            Some((_, kept)) => *kept = 0,
+            None => inside.kept = 0,
+        }
     }
 
     /// The call is over, or nothing of it is worth keeping: whom to tell.
-    pub(super) fn release(&self) -> Option<NodeId> {
+    pub(super) fn release(&self) -> [Option<NodeId>; 2] {
         let mut inside = self.inside.lock();
         (inside.hold, inside.written) = (None, None);
-        inside.backup.take()
+        [inside.backup.take(), inside.spare.take().map(|(node, _)| node)]
     }
 
     /// Until when effects are held back.
@@ -147,6 +173,12 @@ impl Guard {
             Some(_) if inside.backup == Some(backup) && inside.kept == inside.number => Wants::Alive,
             Some(written) => Wants::State(inside.number, written),
         }
+    }
+
+    /// The newest state, wherever it is kept.
+    pub(super) fn newest(&self) -> Wants {
+        let inside = self.inside.lock();
+        inside.written.map_or(Wants::Nothing, |written| Wants::State(inside.number, written))
     }
 
     /// Whether the newest state is kept by another node.
@@ -251,7 +283,7 @@ mod tests {
         assert_eq!((guard.wants(2), guard.wants(3), guard.life()), (Wants::Alive, Wants::State(1, ms(0)), Some(7)));
         guard.send(3, 7);
         assert!(!guard.is_protected(), "the new backup has not said so yet");
-        assert_eq!(guard.release(), Some(3));
+        assert_eq!(guard.release(), [Some(3), None]);
         assert_eq!(
             (guard.wants(2), guard.backup(), guard.life()),
             (Wants::Nothing, None, Some(7)),

@@ -6,6 +6,7 @@
 
 use super::lane::{Item, Sent};
 use super::said::{Kept, Life, Piece, Said};
+use super::spares::Spares;
 use super::store::Entry;
 use crate::calls::actor::CallMessage;
 use crate::calls::directory::CallCell;
@@ -70,6 +71,7 @@ pub(super) struct Heir {
     is_pacing: AtomicBool,
     /// Lives whose calls are being handed on.
     handing: Mutex<FxHashSet<Life>>,
+    spares: Mutex<Spares>,
 }
 
 impl Heir {
@@ -79,6 +81,7 @@ impl Heir {
             names: Mutex::default(),
             is_pacing: AtomicBool::new(false),
             handing: Mutex::default(),
+            spares: Mutex::default(),
         }
     }
 
@@ -90,6 +93,7 @@ impl Heir {
     /// Looks for lives that are over.
     pub(super) fn follow(&self, shell: &Arc<Shell>) {
         let replicated = shell.cluster.replicated();
+        self.spares.lock().retain(|life| is_over(&replicated, *life));
         for life in shell.protect.store.lives() {
             if is_over(&replicated, life) {
                 self.share_out(shell, &replicated, life);
@@ -100,8 +104,13 @@ impl Heir {
     fn share_out(&self, shell: &Arc<Shell>, replicated: &Replicated, life: Life) {
         let (me, now) = (shell.cluster.me(), clock::now().mono);
         let mut others: std::collections::BTreeMap<NodeId, Vec<CallId>> = std::collections::BTreeMap::new();
-        let mut taken = 0_u64;
-        for call in shell.protect.store.of(life) {
+        let (mut taken, mut spares) = (0_u64, self.spares.lock());
+        for (call, first) in shell.protect.store.of(life) {
+            if let Some(first) = first
+                && !spares.is_due(now, life, replicated.shard(call.shard), call.shard, shell.cluster.is_up(first))
+            {
+                continue;
+            }
             match replicated.shard(call.shard).owner {
                 Some(owner) if owner == me && shell.cluster.acts_for(call.shard, now) => {
                     let kept = shell.protect.store.some(life, &[call]).pop();
@@ -115,6 +124,7 @@ impl Heir {
                 Some(_) | None => {}
             }
         }
+        drop(spares);
         if taken > 0 {
             tracing::warn!(node = life.node, calls = taken, "taking over the calls of a node that is gone");
         }

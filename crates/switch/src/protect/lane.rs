@@ -63,10 +63,21 @@ pub(super) struct Item {
 pub(super) enum Sent {
     /// A state, with its number and when it was written.
     State { number: u32, written: Instant, bytes: Bytes },
+    /// A state for the second time; the first copy is with that node.
+    Spare { first: NodeId, number: u32, written: Instant, bytes: Bytes },
     /// Nothing new.
     Alive,
     /// It is over.
     Forget,
+}
+
+impl Sent {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::State { bytes, .. } | Self::Spare { bytes, .. } => bytes.len(),
+            Self::Alive | Self::Forget => 0,
+        }
+    }
 }
 
 impl Lane {
@@ -107,7 +118,7 @@ impl Lane {
             && let Some(call) = waiting.order.pop_front()
         {
             let Some(item) = waiting.items.remove(&call) else { continue };
-            bytes += 24 + if let Sent::State { bytes, .. } = &item.what { bytes.len() } else { 0 };
+            bytes += 24 + item.what.bytes();
             batch.push((call, item));
         }
         batch
@@ -147,17 +158,17 @@ async fn carry(shell: Arc<Shell>, lane: Arc<Lane>, batch: Vec<(CallId, Item)>) {
     for (call, item) in batch {
         let Some(whose) = item.whose else { continue };
         match item.what {
-            Sent::State { number, .. } if !not.contains(&call) => {
+            Sent::State { number, .. } | Sent::Spare { number, .. } if !not.contains(&call) => {
                 if whose.cell.guard.kept(lane.node, number) {
                     whose.tell(CallMessage::Kept);
                 }
             }
             // The backup has lost it, or has no room: the next look sends it again.
-            Sent::State { .. } | Sent::Alive if not.contains(&call) => {
-                whose.cell.guard.lost();
+            Sent::State { .. } | Sent::Spare { .. } | Sent::Alive if not.contains(&call) => {
+                whose.cell.guard.lost(lane.node);
                 lane.lost.store(true, Ordering::Relaxed);
             }
-            Sent::State { .. } | Sent::Alive | Sent::Forget => {}
+            Sent::State { .. } | Sent::Spare { .. } | Sent::Alive | Sent::Forget => {}
         }
     }
 }
@@ -180,6 +191,9 @@ fn told(item: &Item, now: Instant) -> What {
     match &item.what {
         Sent::State { number, written, bytes } => {
             What::State { number: *number, age_ms: millis(now.since(*written)), silent_ms: 0, bytes: bytes.clone() }
+        }
+        Sent::Spare { first, number, written, bytes } => {
+            What::Spare { first: *first, number: *number, age_ms: millis(now.since(*written)), bytes: bytes.clone() }
         }
         Sent::Alive => What::Alive,
         Sent::Forget => What::Forget,

@@ -81,6 +81,17 @@ pub(super) enum What {
     Alive,
     /// It is over, or kept elsewhere.
     Forget,
+    /// Its state, kept a second time, in the site of its node: for when its backup is gone too.
+    Spare {
+        /// The backup that has it first.
+        first: NodeId,
+        /// As of [`What::State`].
+        number: u32,
+        /// As of [`What::State`].
+        age_ms: u32,
+        /// As of [`What::State`].
+        bytes: Bytes,
+    },
 }
 
 /// Calls of a [`Said::Keep`], [`Said::Inherit`] or [`Said::Hand`] that are not kept, or not taken: unknown, too many, or not this node's.
@@ -123,7 +134,8 @@ mod tests {
     fn what_is_said_reads_back_and_rubbish_does_not() {
         let call = CallId { shard: 1, epoch: 2, call: 3 };
         let state = What::State { number: 7, age_ms: 8, silent_ms: 9, bytes: Bytes::from_static(b"state") };
-        let pieces = [state, What::Alive, What::Forget].map(|what| Piece { call, what }).to_vec();
+        let spare = What::Spare { first: 6, number: 7, age_ms: 8, bytes: Bytes::from_static(b"state") };
+        let pieces = [state, What::Alive, What::Forget, spare].map(|what| Piece { call, what }).to_vec();
         let said = Said::Keep { life: Life { node: 4, incarnation: 5 }, pieces };
         let encoded = said.encode();
         assert_eq!(Said::decode(&encoded), Some(said));

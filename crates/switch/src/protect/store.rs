@@ -4,6 +4,7 @@ use super::said::{Life, Piece, What};
 use ::call::CallId;
 use bytes::Bytes;
 use parking_lot::Mutex;
+use routing::cluster::NodeId;
 use rustc_hash::FxHashMap;
 use sip::clock::Instant;
 use std::collections::BTreeMap;
@@ -24,6 +25,8 @@ pub(super) struct Entry {
     pub(super) alive: Instant,
     /// The state.
     pub(super) bytes: Bytes,
+    /// It is a second copy; the first one is here.
+    pub(super) first: Option<NodeId>,
 }
 
 /// All of them, by whose they are.
@@ -73,7 +76,9 @@ impl Store {
         let mut not = Vec::new();
         for Piece { call, what } in pieces {
             let kept = match what {
-                What::State { .. } => Entry::read(what, now).is_some_and(|entry| inside.keep(life, call, entry)),
+                What::State { .. } | What::Spare { .. } => {
+                    Entry::read(what, now).is_some_and(|entry| inside.keep(life, call, entry))
+                }
                 What::Alive => {
                     let entry = inside.lives.get_mut(&life).and_then(|calls| calls.get_mut(&call));
                     entry.is_some_and(|entry| {
@@ -113,9 +118,17 @@ impl Store {
         self.0.lock().lives.keys().copied().collect()
     }
 
-    /// The calls of a life.
-    pub(super) fn of(&self, life: Life) -> Vec<CallId> {
-        self.0.lock().lives.get(&life).map_or_else(Vec::new, |calls| calls.keys().copied().collect())
+    /// The calls of a life, each with the node that has the first copy where this one is the second.
+    pub(super) fn of(&self, life: Life) -> Vec<(CallId, Option<NodeId>)> {
+        let inside = self.0.lock();
+        let calls = inside.lives.get(&life).into_iter().flatten();
+        calls.map(|(call, entry)| (*call, entry.first)).collect()
+    }
+
+    /// Whether anything is kept of a life that is a first copy, or whose first copy is gone as `is_gone` says.
+    pub(super) fn is_first_of(&self, life: Life, is_gone: impl Fn(NodeId) -> bool) -> bool {
+        let inside = self.0.lock();
+        inside.lives.get(&life).is_some_and(|calls| calls.values().any(|entry| entry.first.is_none_or(&is_gone)))
     }
 
     /// Gives one out for good.
@@ -153,7 +166,11 @@ impl Entry {
             What::State { number, age_ms, silent_ms, bytes } => {
                 // The frame of a whole batch must not stay in memory for the sake of one small state.
                 let bytes = Bytes::copy_from_slice(&bytes);
-                Some(Self { number, written: before(now, age_ms), alive: before(now, silent_ms), bytes })
+                Some(Self { number, written: before(now, age_ms), alive: before(now, silent_ms), bytes, first: None })
+            }
+            What::Spare { first, number, age_ms, bytes } => {
+                let bytes = Bytes::copy_from_slice(&bytes);
+                Some(Self { number, written: before(now, age_ms), alive: now, bytes, first: Some(first) })
             }
             What::Alive | What::Forget => None,
         }
