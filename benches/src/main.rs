@@ -10,6 +10,7 @@ mod media;
 mod memory;
 mod node;
 mod process;
+mod protection;
 mod routing;
 mod rtpengine;
 mod signalling;
@@ -26,6 +27,8 @@ enum What {
     Signalling,
     /// CPU a relayed packet.
     Media,
+    /// What a call's copy in another site costs.
+    Protection,
     /// Memory a held call.
     Memory,
     /// Look-up in, and loading of, a plan of a million prefixes.
@@ -49,6 +52,9 @@ struct Options {
     /// How often each measurement is made.
     #[arg(long, default_value_t = 3)]
     repeat: usize,
+    /// The rate at which pairs are compared instead of a search for the peak, calls a second; may be given several times.
+    #[arg(long)]
+    rate: Vec<f64>,
     /// The calls held for the memory figure.
     #[arg(long, default_value_t = 20_000)]
     held: u64,
@@ -85,6 +91,9 @@ fn main() -> Result<ExitCode> {
     }
     if wanted(What::Media) {
         figures.extend(media::measure(&options)?);
+    }
+    if wanted(What::Protection) {
+        figures.extend(protection::measure(&options)?);
     }
     if wanted(What::Memory) {
         figures.extend(memory::measure(&options)?);

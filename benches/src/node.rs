@@ -3,31 +3,42 @@
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use crate::process::Process;
 
-/// Where the node takes calls.
+/// Where the node, or the first one of a cluster, takes calls.
 pub(crate) const ADDRESS: &str = "127.77.1.1:5060";
-const HTTP: &str = "127.77.1.1:8060";
+/// Nodes of a cluster, each in a site of its own.
+const SITES: u8 = 3;
 
 /// A node's folder and binary; it can be started more than once.
 pub(crate) struct Node {
     binary: PathBuf,
     folder: PathBuf,
     core: usize,
+    http: SocketAddr,
 }
 
 impl Node {
-    /// Writes the node's file into `folder`.
+    /// A node alone: writes its file into `folder`.
     pub(crate) fn new(binary: PathBuf, folder: &Path, core: usize) -> Result<Self> {
-        let folder = folder.join("node");
+        Self::at(binary, folder, core, 1)
+    }
+
+    /// Three nodes in three sites, all on one core. They form a cluster as they are started, the first one first.
+    pub(crate) fn sites(binary: &Path, folder: &Path, core: usize) -> Result<Vec<Self>> {
+        (1..=SITES).map(|number| Self::at(binary.to_owned(), folder, core, number)).collect()
+    }
+
+    fn at(binary: PathBuf, folder: &Path, core: usize, number: u8) -> Result<Self> {
+        let folder = folder.join(format!("node-{number}"));
         fs::create_dir_all(&folder)?;
-        fs::write(folder.join("node.toml"), node_toml(&folder.join("data")))?;
-        Ok(Self { binary, folder, core })
+        fs::write(folder.join("node.toml"), node_toml(&folder.join("data"), number))?;
+        Ok(Self { binary, folder, core, http: SocketAddr::from((ip(number), 8060)) })
     }
 
     /// Starts the node and waits until it takes calls.
@@ -36,7 +47,7 @@ impl Node {
         let log = self.folder.join("node.log");
         let arguments = ["node".as_ref(), "-c".as_ref(), config.as_os_str()];
         let mut process = Process::start(self.core, &self.binary, &arguments, &log)?;
-        process.wait_until(Duration::from_secs(60), || status("/readyz") == Some(200))?;
+        process.wait_until(Duration::from_secs(60), || self.get("/readyz").is_ok_and(|(code, _)| code == 200))?;
         Ok(process)
     }
 
@@ -44,13 +55,69 @@ impl Node {
     pub(crate) fn apply(&self, tables: &str) -> Result<()> {
         let file = self.folder.join("tables.toml");
         fs::write(&file, tables)?;
-        let node = format!("http://{HTTP}");
+        let node = format!("http://{}", self.http);
         let output =
             Command::new(&self.binary).args(["apply", "--node", &node, "-f"]).arg(&file).output().context("apply")?;
         if !output.status.success() {
             bail!("tandem apply: {}", String::from_utf8_lossy(&output.stderr).trim());
         }
         Ok(())
+    }
+
+    /// What the node tells Prometheus.
+    pub(crate) fn metrics(&self) -> Result<Metrics> {
+        let (code, body) = self.get("/metrics")?;
+        match code {
+            200 => Ok(Metrics(body)),
+            other => bail!("/metrics answers {other}"),
+        }
+    }
+
+    /// The status code and the body of a GET.
+    fn get(&self, path: &str) -> Result<(u16, String)> {
+        let mut stream = TcpStream::connect_timeout(&self.http, Duration::from_millis(200))?;
+        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.http)?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        let code = answer.get(9..12).and_then(|code| code.parse().ok()).context("no status line")?;
+        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+        Ok((code, body.to_owned()))
+    }
+}
+
+/// One scrape of a node.
+pub(crate) struct Metrics(String);
+
+impl Metrics {
+    /// The sum over all series of a metric, 0 where there is none.
+    pub(crate) fn sum(&self, name: &str) -> f64 {
+        self.series(name).map(|(_, value)| value).sum()
+    }
+
+    /// The buckets of a histogram, upper bounds ascending, all its series together.
+    pub(crate) fn buckets(&self, name: &str) -> Vec<(f64, f64)> {
+        let name = format!("{name}_bucket");
+        let mut buckets: Vec<(f64, f64)> = Vec::new();
+        for (labels, count) in self.series(&name) {
+            let bound = labels.split("le=\"").nth(1).and_then(|rest| rest.split('"').next());
+            let Some(bound) = bound.and_then(|bound| bound.replace('+', "").parse::<f64>().ok()) else { continue };
+            match buckets.iter_mut().find(|(known, _)| *known == bound) {
+                Some((_, sum)) => *sum += count,
+                None => buckets.push((bound, count)),
+            }
+        }
+        buckets.sort_by(|one, other| one.0.total_cmp(&other.0));
+        buckets
+    }
+
+    /// Labels and value of each series of a metric.
+    fn series<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a str, f64)> {
+        self.0.lines().filter_map(move |line| {
+            let rest = line.strip_prefix(name)?;
+            let (labels, value) = rest.rsplit_once(' ')?;
+            (labels.is_empty() || labels.starts_with('{')).then_some((labels, value.parse().ok()?))
+        })
     }
 }
 
@@ -103,39 +170,47 @@ gateways = [ {{ address = "127.77.9.3:5080", transport = "udp", priority = 1, we
     )
 }
 
-fn node_toml(data: &Path) -> String {
+fn ip(number: u8) -> Ipv4Addr {
+    Ipv4Addr::new(127, 77, number, 1)
+}
+
+fn node_toml(data: &Path, number: u8) -> String {
+    let (ip, data) = (ip(number), data.display());
+    let join = if number == 1 { String::new() } else { format!("\"{}:7060\"", self::ip(1)) };
     format!(
         r#"[node]
-name = "bench-1"
-site = "bench"
-data_dir = "{}"
+name = "bench-{number}"
+site = "site-{number}"
+data_dir = "{data}"
 
 [sip]
-udp = ["{ADDRESS}"]
+udp = ["{ip}:5060"]
 
 [media]
-address = ["127.77.1.1", "127.77.1.2"]
+address = ["{ip}", "127.77.{number}.2"]
 ports = [10000, 64999]
 workers = 1
 
 [cluster]
-listen = "127.77.1.1:7060"
-join = []
+listen = "{ip}:7060"
+join = [{join}]
 
 [http]
-listen = "{HTTP}"
-"#,
-        data.display()
+listen = "{ip}:8060"
+"#
     )
 }
 
-/// The status code of a GET; `None` while nobody answers.
-fn status(path: &str) -> Option<u16> {
-    let address: SocketAddr = HTTP.parse().ok()?;
-    let mut stream = TcpStream::connect_timeout(&address, Duration::from_millis(200)).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {HTTP}\r\nConnection: close\r\n\r\n").ok()?;
-    let mut head = [0; 12];
-    stream.read_exact(&mut head).ok()?;
-    std::str::from_utf8(&head[9..]).ok()?.parse().ok()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scrape_is_read_by_name_and_bound() {
+        let text = "# HELP a_total x\na_total{node=\"n\"} 3\na_total{node=\"m\"} 4\na_total_other 9\n\
+            h_bucket{le=\"0.5\"} 1\nh_bucket{le=\"+Inf\"} 2\nb 1\n";
+        let metrics = Metrics(text.into());
+        assert_eq!((metrics.sum("a_total"), metrics.sum("b"), metrics.sum("c")), (7.0, 1.0, 0.0));
+        assert_eq!(metrics.buckets("h"), [(0.5, 1.0), (f64::INFINITY, 2.0)]);
+    }
 }

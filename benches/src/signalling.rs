@@ -3,6 +3,7 @@
 use anyhow::Result;
 use load::{Progress, Report};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::figure::{Figure, Limit, Spread};
@@ -43,17 +44,22 @@ pub(crate) fn ends() -> (SocketAddr, SocketAddr) {
 impl Switch {
     /// Calls at `rate` for `seconds`: the CPU of a call in microseconds, and what the generator saw.
     fn calls(&self, rate: f64, seconds: u64) -> Result<(f64, Report)> {
+        let before = self.process.cpu_us();
+        let report = Self::offer(self.address, rate, seconds)?;
+        let cost = (self.process.cpu_us() - before) / report.offered.max(1) as f64;
+        std::thread::sleep(rest_after(&report));
+        Ok((cost, report))
+    }
+
+    /// Calls at `rate` for `seconds` to a switch at `address`: what the generator saw.
+    pub(crate) fn offer(address: SocketAddr, rate: f64, seconds: u64) -> Result<Report> {
         let (caller, callee) = ends();
-        let mut options = load::Options::new(caller, Some(callee), self.address);
+        let mut options = load::Options::new(caller, Some(callee), address);
         options.rate = rate;
         options.duration = Duration::from_secs(seconds);
         options.hold = Duration::from_millis(500);
         options.max_in_flight = (rate * 4.0) as u64 + 100;
-        let before = self.process.cpu_us();
-        let report = load::run(&options, &Progress::default())?;
-        let cost = (self.process.cpu_us() - before) / report.offered.max(1) as f64;
-        std::thread::sleep(rest_after(&report));
-        Ok((cost, report))
+        Ok(load::run(&options, &Progress::default())?)
     }
 
     /// The highest rate without a failure or a retransmission in [`WINDOWS`] full windows: between it and the lowest
@@ -111,31 +117,49 @@ fn rest_after(report: &Report) -> Duration {
     }
 }
 
+/// Ours, if there is a binary.
+fn ours(options: &Options, folder: &Path) -> Result<Option<Switch>> {
+    let (caller, callee) = ends();
+    let Some(binary) = options.binary() else { return Ok(None) };
+    let node = Node::new(binary, folder, options.core)?;
+    let process = node.start()?;
+    node.apply(&node::tables("bypass", caller, callee))?;
+    Ok(Some(Switch { name: "tandem", process, address: node::ADDRESS.parse()? }))
+}
+
+/// The peer, if it is installed.
+fn peer(options: &Options, folder: &Path) -> Result<Option<Switch>> {
+    let process = kamailio::start(options.core, ends().1, folder)?;
+    if process.is_none() {
+        eprintln!("kamailio is not installed: signalling has no peer (apt-get install kamailio)");
+    }
+    let address = kamailio::ADDRESS.parse()?;
+    Ok(process.map(|process| Switch { name: "kamailio", process, address }))
+}
+
+/// A peak, found with a process that ends with the search: what an overload leaves behind in a switch, seconds of timers and
+/// memory in pieces, must not be in any figure but this.
+fn peak_of(switch: Option<Switch>, seconds: u64) -> Result<Option<f64>> {
+    switch.map(|switch| switch.peak(seconds)).transpose()
+}
+
 /// Starts whichever switches there are and compares them.
 pub(crate) fn measure(options: &Options) -> Result<Vec<Figure>> {
     let folder = tempfile::tempdir()?;
-    let (caller, callee) = ends();
-    let peer = match kamailio::start(options.core, callee, folder.path())? {
-        Some(process) => Some(Switch { name: "kamailio", process, address: kamailio::ADDRESS.parse()? }),
-        None => {
-            eprintln!("kamailio is not installed: signalling has no peer (apt-get install kamailio)");
-            None
-        }
-    };
-    let ours = match options.binary() {
-        Some(binary) => {
-            let node = Node::new(binary, folder.path(), options.core)?;
-            let process = node.start()?;
-            node.apply(&node::tables("bypass", caller, callee))?;
-            Some(Switch { name: "tandem", process, address: node::ADDRESS.parse()? })
-        }
-        None => None,
-    };
+    let (first, second) = (folder.path().join("peak"), folder.path().join("pairs"));
+    std::fs::create_dir_all(&first)?;
+    std::fs::create_dir_all(&second)?;
+    if !options.rate.is_empty() {
+        let (ours, peer) = (ours(options, &second)?, peer(options, &second)?);
+        let at = |rate: &f64| compare(options, ours.as_ref(), peer.as_ref(), "a given rate", *rate);
+        return options.rate.iter().map(at).collect();
+    }
     let mut figures = Vec::new();
-    let ours_peak = ours.as_ref().map(|switch| switch.peak(options.seconds)).transpose()?;
-    let peer_peak = peer.as_ref().map(|switch| switch.peak(options.seconds)).transpose()?;
+    let ours_peak = peak_of(ours(options, &first)?, options.seconds)?;
+    let peer_peak = peak_of(peer(options, &first)?, options.seconds)?;
     figures.push(figure("clean peak", "calls/s", &[ours_peak, peer_peak], Limit::None));
     let common = ours_peak.into_iter().chain(peer_peak).fold(f64::MAX, f64::min);
+    let (ours, peer) = (ours(options, &second)?, peer(options, &second)?);
     for (name, rate) in [("1,000/s", LOW), ("half the peak", common / 2.0), ("the peak", common)] {
         if (1.0..f64::MAX).contains(&rate) {
             figures.push(compare(options, ours.as_ref(), peer.as_ref(), name, rate)?);
