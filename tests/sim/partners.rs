@@ -64,6 +64,8 @@ pub(crate) struct Load {
     pub(crate) answered: Cell<u64>,
     /// Calls by their final code.
     pub(crate) refused: RefCell<BTreeMap<u16, u64>>,
+    /// Callers who hung up and were not heard, or not answered: the address that they knew of was a dead node's.
+    pub(crate) unheard: RefCell<HashSet<String>>,
     /// What no partner may see.
     pub(crate) faults: RefCell<Vec<String>>,
 }
@@ -76,6 +78,7 @@ impl Load {
             offered: Cell::new(0),
             answered: Cell::new(0),
             refused: RefCell::default(),
+            unheard: RefCell::default(),
             faults: RefCell::default(),
         }
     }
@@ -206,6 +209,9 @@ fn count(exchange: &mut Exchange, load: &Load) {
         // Invariant 1, as far as a caller sees it: the codes of final responses that are no retransmissions.
         if agent.seen.setup_finals > 1 {
             load.faults.borrow_mut().push(format!("{call} got {:?} for one INVITE", agent.seen.finals));
+        }
+        if agent.seen.ended && agent.seen.timeouts > 0 {
+            load.unheard.borrow_mut().insert(call.clone());
         }
         let Some(code) = agent.seen.finals.first() else { continue };
         if !exchange.counted.insert(call.clone()) {

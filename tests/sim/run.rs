@@ -28,6 +28,8 @@ const NEAR_MS: u64 = 1;
 const FAR_MS: u64 = 30;
 /// How long the cluster may take to form, and to be well after the last fault.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// A request that nobody answers is given up within this time (RFC 3261 §17.1.2.2), and a relay finds a call silent.
+const SILENCE: Duration = Duration::from_secs(40);
 /// How often the owners are looked at: two that act for one shard do so for longer.
 const GLANCE: Duration = Duration::from_millis(10);
 /// How often everything is looked at that costs more than a look.
@@ -196,10 +198,25 @@ impl Run<'_> {
         self.load.rest();
         let survived = self.until("the others have taken its shards over", Self::acts_for_all)
             && self.until("every phone is known where its shard is", Self::knows_phones)
-            && self.until("no call has left anything behind", |run| run.fleet.up().all(|(_, node)| node.is_at_rest()));
+            && self.rests();
         if survived {
             self.judge();
         }
+    }
+
+    /// Whether every call comes to its end and leaves nothing behind. One whose caller was not heard as it hung up would end
+    /// outside by its silence; no audio passes here, so that is said to as many calls as there are such callers.
+    fn rests(&mut self) -> bool {
+        let silent = self.sim.elapsed() + SILENCE;
+        let mut has_told = false;
+        self.until("no call has left anything behind", move |run| {
+            if run.sim.elapsed() >= silent && !std::mem::replace(&mut has_told, true) {
+                let unheard = run.load.unheard.borrow().len();
+                let told = run.fleet.up().fold(0, |told, (_, node)| told + node.end_silent(unheard - told));
+                run.note(format_args!("-- {told} of {unheard} calls whose caller was not heard end by their silence"));
+            }
+            run.fleet.up().all(|(_, node)| node.is_at_rest())
+        })
     }
 
     fn note(&self, what: impl std::fmt::Display) {

@@ -20,6 +20,8 @@ pub(super) enum Said {
     Reply {
         /// Which trunk.
         trunk: Name,
+        /// The version of the members and shards that it knows.
+        version: u64,
         /// What it says.
         reply: Reply,
     },

@@ -288,9 +288,9 @@ impl Trunks {
                 }
                 true
             }
-            Some(Said::Reply { trunk, reply }) => {
+            Some(Said::Reply { trunk, version, reply }) => {
                 if let Some(gate) = self.known(&trunk) {
-                    gate.answered(shell, reply);
+                    gate.answered(shell, version, reply);
                 }
                 true
             }
@@ -320,11 +320,13 @@ impl Gate {
         (result, share.todo(now))
     }
 
-    /// The leader has answered.
-    pub(super) fn answered(&self, shell: &Arc<Shell>, reply: Reply) {
+    /// The leader has answered, or asks.
+    pub(super) fn answered(&self, shell: &Arc<Shell>, version: u64, reply: Reply) {
         let now = clock::now().mono;
-        // What this node holds is not known before the calls of the dead have found their nodes: it is asked again.
-        if matches!(reply.notice, quota::Notice::Ask { .. }) && shell.protect.is_sharing_out(shell, now) {
+        // What this node holds is not known before the calls of the dead have found their nodes, nor before it knows of all that the
+        // leader knows to be dead: it is asked again.
+        let is_early = || version > shell.cluster.replicated().version || shell.protect.is_sharing_out(shell, now);
+        if matches!(reply.notice, quota::Notice::Ask { .. }) && is_early() {
             return;
         }
         let ((), todo) = self.share(now, |share| share.member.handle_input(now, quota::member::Input::Reply(reply)));
@@ -362,10 +364,11 @@ impl Gate {
     pub(super) fn tick_leader(&self, shell: &Arc<Shell>) -> Option<Instant> {
         let (replies, next) = self.leading.lock().settle(clock::now().mono);
         for (to, reply) in replies {
+            let version = shell.cluster.replicated().version;
             if to == shell.cluster.me() {
-                self.answered(shell, reply);
+                self.answered(shell, version, reply);
             } else {
-                let said = Said::Reply { trunk: Arc::clone(&self.name), reply };
+                let said = Said::Reply { trunk: Arc::clone(&self.name), version, reply };
                 shell.cluster.tell(to, Kind::Trunk, said.encode());
             }
         }

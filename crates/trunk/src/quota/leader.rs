@@ -2,7 +2,8 @@
 //!
 //! For each member it keeps what that member may hold *at most*. A request that is newer than all before replaces that
 //! figure, an answer adds to it, a fencing removes it. A leader begins with a census: it lends nothing until everybody
-//! who is not fenced has told what it holds.
+//! who is not fenced has told what it holds, twice: who is handed calls of the dead may have answered before, but who hands
+//! them on answers after.
 
 mod ledger;
 mod sharing;
@@ -84,7 +85,7 @@ impl Leader {
             round: 1,
             counting: !limits.is_none(),
             unsettled_until: None,
-            settling: None,
+            settling: (!limits.is_none()).then_some(Settling::FIRST),
             rested: true,
             bucket: None,
             over: false,

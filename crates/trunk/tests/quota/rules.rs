@@ -79,6 +79,19 @@ fn request(node: u64, sequence: u64, held: u32, need: u32) -> Request {
     }
 }
 
+/// A leader whose census has ended: nobody holds anything, and each of the nodes has said so twice.
+fn counted(limits: Limits, nodes: &[u64]) -> Leader {
+    let mut leader = Leader::new(T0, 9, TERM, limits, &peers(nodes));
+    for round in 1..=2 {
+        for node in nodes {
+            assert!(leader.is_counting());
+            tell(&mut leader, T0, Request { round, ..request(*node, round, 0, 0) });
+        }
+    }
+    assert!(!leader.is_counting());
+    leader
+}
+
 fn tell(leader: &mut Leader, now: Instant, request: Request) -> Vec<(u64, Notice)> {
     leader.handle_input(now, leader::Input::Request(request));
     said(leader)
@@ -220,24 +233,39 @@ fn a_leader_that_was_replaced_lends_nothing_more() {
 fn a_new_leader_lends_nothing_before_everybody_has_told_what_it_holds() {
     let mut leader = Leader::new(T0, 9, TERM, TEN, &peers(&[1, 2, 3]));
     assert_eq!(said(&mut leader).len(), 3, "all are asked");
-    assert_eq!(given(&tell(&mut leader, T0, request(1, 1, 2, 20)), 1), None);
-    assert_eq!(given(&tell(&mut leader, T0, request(2, 1, 5, 0)), 1), None);
+    assert_eq!(given(&tell(&mut leader, T0, Request { round: 1, ..request(1, 1, 2, 20) }), 1), None);
+    assert_eq!(given(&tell(&mut leader, T0, Request { round: 1, ..request(2, 1, 5, 0) }), 1), None);
     leader.handle_timeout(T0 + RETRY);
     assert!(matches!(said(&mut leader)[..], [(3, Notice::Ask { .. })]), "who has not answered is asked again");
     leader.handle_input(T0, leader::Input::Fenced { node: 3, incarnation: 1, at: T0 });
     assert_eq!(given(&said(&mut leader), 1), None, "its calls are being taken over");
     let now = T0 + SETTLE;
     leader.handle_timeout(now);
-    assert_eq!(said(&mut leader).len(), 2, "who has taken its calls over says so");
-    tell(&mut leader, now, Request { round: 2, ..request(1, 2, 2, 20) });
+    let asked = said(&mut leader);
+    let is_new = |node| asked.iter().any(|(to, notice)| *to == node && matches!(notice, Notice::Ask { round: 3, .. }));
+    assert!(is_new(1) && is_new(2), "who has taken its calls over says so: {asked:?}");
+    tell(&mut leader, now, Request { round: 3, ..request(1, 2, 2, 20) });
     assert!(leader.is_counting());
-    tell(&mut leader, now, Request { round: 2, ..request(2, 2, 5, 0) });
+    tell(&mut leader, now, Request { round: 3, ..request(2, 2, 5, 0) });
     assert!(leader.is_counting(), "the first may have been handed something by the second since");
-    tell(&mut leader, now, Request { round: 3, ..request(1, 3, 2, 20) });
-    tell(&mut leader, now, Request { round: 3, ..request(2, 3, 5, 0) });
+    tell(&mut leader, now, Request { round: 4, ..request(1, 3, 2, 20) });
+    tell(&mut leader, now, Request { round: 4, ..request(2, 3, 5, 0) });
     // The other has to say that it has nothing idle, before the rest is refused.
-    tell(&mut leader, now, Request { round: 4, ..request(2, 4, 5, 0) });
+    tell(&mut leader, now, Request { round: 5, ..request(2, 4, 5, 0) });
     assert_eq!((leader.granted(), leader.is_counting()), (10, false));
+}
+
+#[test]
+fn a_new_leader_counts_no_word_that_answers_nothing() {
+    let mut leader = Leader::new(T0, 9, TERM, TEN, &peers(&[1, 2]));
+    tell(&mut leader, T0, Request { round: 1, ..request(2, 1, 0, 10) });
+    // Node 1 wants something, while it cannot say yet what becomes of the calls of the dead that it keeps.
+    assert_eq!(given(&tell(&mut leader, T0, request(1, 1, 0, 0)), 2), None);
+    // It has handed three of them to node 2 when it answers, which had said before that it holds nothing.
+    tell(&mut leader, T0, Request { round: 1, ..request(1, 2, 0, 0) });
+    assert!(leader.is_counting());
+    tell(&mut leader, T0, Request { round: 2, ..request(1, 3, 0, 0) });
+    assert_eq!(given(&tell(&mut leader, T0, Request { round: 2, ..request(2, 2, 3, 10) }), 2), Some(7));
 }
 
 #[test]
@@ -251,18 +279,17 @@ fn a_request_of_a_leader_before_is_answered_with_a_question() {
 
 #[test]
 fn what_the_dead_held_comes_back_when_they_are_fenced_and_their_calls_taken_over() {
-    let mut leader = Leader::new(T0, 9, TERM, TEN, &peers(&[1, 2]));
-    tell(&mut leader, T0, request(1, 1, 0, 0));
-    assert_eq!(given(&tell(&mut leader, T0, request(2, 1, 0, 8)), 2), Some(8));
+    let mut leader = counted(TEN, &[1, 2]);
+    assert_eq!(given(&tell(&mut leader, T0, request(2, 3, 0, 8)), 2), Some(8));
     let mut dead = peers(&[1, 2]);
     dead[1].alive = false;
     leader.handle_input(T0, leader::Input::Members(dead));
-    let refused = tell(&mut leader, T0, request(1, 2, 0, 5));
+    let refused = tell(&mut leader, T0, request(1, 3, 0, 5));
     assert_eq!(given(&refused, 1), Some(2), "nobody waits for the dead, and nobody takes what they hold");
     leader.handle_input(T0, leader::Input::Fenced { node: 2, incarnation: 1, at: T0 });
-    assert_eq!(given(&tell(&mut leader, T0, request(1, 3, 2, 8)), 1), None, "it waits");
+    assert_eq!(given(&tell(&mut leader, T0, request(1, 4, 2, 8)), 1), None, "it waits");
     // Node 1 takes over three of the calls.
-    tell(&mut leader, T0, request(1, 4, 5, 8));
+    tell(&mut leader, T0, request(1, 5, 5, 8));
     let now = T0 + SETTLE;
     leader.handle_timeout(now);
     let asked = said(&mut leader);
@@ -270,16 +297,15 @@ fn what_the_dead_held_comes_back_when_they_are_fenced_and_their_calls_taken_over
         panic!("it is asked whether it has taken more: {asked:?}")
     };
     assert_eq!(leader.granted(), 13, "until then the dead hold them");
-    let asked = tell(&mut leader, now, Request { round, ..request(1, 5, 5, 8) });
+    let asked = tell(&mut leader, now, Request { round, ..request(1, 6, 5, 8) });
     assert_eq!((given(&asked, 1), leader.granted()), (None, 13), "and once more");
-    let answer = tell(&mut leader, now, Request { round: round + 1, ..request(1, 6, 6, 8) });
+    let answer = tell(&mut leader, now, Request { round: round + 1, ..request(1, 7, 6, 8) });
     assert_eq!(given(&answer, 1), Some(4), "it has taken over a fourth");
 }
 
 #[test]
 fn a_life_that_the_tables_do_not_name_gets_nothing() {
-    let mut leader = Leader::new(T0, 9, TERM, TEN, &peers(&[1]));
-    tell(&mut leader, T0, request(1, 1, 0, 0));
+    let mut leader = counted(TEN, &[1]);
     assert_eq!(tell(&mut leader, T0, Request { incarnation: 2, ..request(1, 1, 0, 1) }), []);
     assert_eq!(tell(&mut leader, T0, request(5, 1, 0, 1)), []);
 }
@@ -408,7 +434,8 @@ fn a_new_leader_begins_with_an_empty_bucket_if_calls_have_just_started() {
     for (ago, starts) in [(Some(Duration::from_millis(999)), 0), (Some(Duration::from_secs(1)), 10), (None, 10)] {
         let mut leader = Leader::new(T0, 9, TERM, limits, &peers(&[1]));
         let need = Amount { channels: 0, starts: 60 };
-        let said = tell(&mut leader, T0, Request { last_start: ago, need, ..request(1, 1, 0, 0) });
+        tell(&mut leader, T0, Request { round: 1, last_start: ago, ..request(1, 1, 0, 0) });
+        let said = tell(&mut leader, T0, Request { round: 2, need, ..request(1, 2, 0, 0) });
         let given = said.iter().find_map(|(_, notice)| match notice {
             Notice::Answer { granted, .. } => Some(granted.starts),
             Notice::Wait { .. } | Notice::Ask { .. } => None,
@@ -475,16 +502,14 @@ fn what_an_adopted_call_frees_is_for_nobody_before_the_leader_has_counted_it() {
 
 #[test]
 fn who_has_not_got_its_grant_yet_cannot_say_that_nothing_of_it_is_idle() {
-    let mut leader = Leader::new(T0, 9, TERM, TEN, &peers(&[1, 2]));
-    tell(&mut leader, T0, request(1, 1, 0, 0));
-    tell(&mut leader, T0, request(2, 1, 0, 0));
-    assert_eq!(given(&tell(&mut leader, T0, request(1, 2, 0, 10)), 1), Some(10));
-    assert_eq!(given(&tell(&mut leader, T0, request(2, 2, 0, 1)), 2), None);
+    let mut leader = counted(TEN, &[1, 2]);
+    assert_eq!(given(&tell(&mut leader, T0, request(1, 3, 0, 10)), 1), Some(10));
+    assert_eq!(given(&tell(&mut leader, T0, request(2, 3, 0, 1)), 2), None);
     // The question has overtaken the answer: node 1 asks the same again, and its calls have given up meanwhile.
-    let again = tell(&mut leader, T0, Request { round: 2, ..request(1, 2, 0, 10) });
+    let again = tell(&mut leader, T0, Request { round: 3, ..request(1, 3, 0, 10) });
     assert_eq!((given(&again, 1), given(&again, 2)), (Some(10), None));
-    assert!(matches!(again[..], [_, (1, Notice::Ask { round: 2, .. })]), "{again:?}");
-    assert_eq!(given(&tell(&mut leader, T0, Request { round: 2, ..request(1, 3, 0, 0) }), 2), Some(1));
+    assert!(matches!(again[..], [_, (1, Notice::Ask { round: 3, .. })]), "{again:?}");
+    assert_eq!(given(&tell(&mut leader, T0, Request { round: 3, ..request(1, 4, 0, 0) }), 2), Some(1));
 }
 
 #[test]

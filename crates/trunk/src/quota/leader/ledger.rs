@@ -16,6 +16,11 @@ pub(super) struct Settling {
     is_last: bool,
 }
 
+impl Settling {
+    /// The first question of a leader.
+    pub(super) const FIRST: Self = Self { round: 1, is_last: false };
+}
+
 /// One member in one life.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
@@ -156,8 +161,7 @@ impl Leader {
         entry.sequence = request.sequence;
         entry.held = request.held.channels;
         entry.used = request.used;
-        // In the first census any word of this term is an answer.
-        entry.answered = entry.answered.max(request.round).max(1);
+        entry.answered = entry.answered.max(request.round);
         entry.need = request.need;
         entry.stock = request.stock;
         entry.round = 0;

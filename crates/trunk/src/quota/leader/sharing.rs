@@ -192,7 +192,7 @@ impl Leader {
 
     pub(super) fn ask(&mut self, now: Instant, key: Key) {
         self.retry_at.get_or_insert(now + RETRY);
-        self.send(key, Notice::Ask { round: self.round, recall: self.round > 1, over: self.over });
+        self.send(key, Notice::Ask { round: self.round, recall: self.round > 1 && !self.counting, over: self.over });
     }
 
     pub(super) fn send(&mut self, key: Key, notice: Notice) {
