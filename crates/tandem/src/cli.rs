@@ -92,6 +92,15 @@ enum Command {
         #[command(flatten)]
         reach: Reach,
     },
+    /// Write all tables of one revision, with their secrets, into a file.
+    Backup {
+        /// The file, which must not be there yet.
+        file: PathBuf,
+        #[command(flatten)]
+        reach: Reach,
+    },
+    /// Make the tables as a backup has them: checked first, then one atomic revision.
+    Restore(client::backup::Restore),
     /// Import a file of CSV: one atomic revision, or nothing.
     #[command(subcommand)]
     Import(client::imports::Import),
@@ -196,6 +205,8 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Cluster::Undrain { name } => client::drain::undrain(&reach.client(), &name),
             Cluster::Remove { name } => client::cluster::remove(&reach.client(), &name),
         },
+        Command::Backup { file, reach } => client::backup::backup(&reach.client(), &file),
+        Command::Restore(arguments) => client::backup::restore(&arguments),
         Command::Import(import) => client::imports::run(&import),
         Command::Cdr(arguments) => client::cdr::run(&arguments.reach.client(), &arguments),
     }
