@@ -1,7 +1,7 @@
 //! The commands and their arguments.
 
 use crate::client::{self, Client};
-use crate::{demo, generate, node_command};
+use crate::{demo, generate, node_command, top};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -85,6 +85,8 @@ enum Command {
     },
     /// The nodes of the cluster.
     Nodes(Reach),
+    /// The cluster live: nodes, trunks and calls.
+    Top(top::Arguments),
     /// The cluster and who belongs to it.
     Cluster {
         #[command(subcommand)]
@@ -195,6 +197,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Trunks(reach) => client::lists::trunks(&reach.client()),
         Command::Numbers { most, reach } => client::lists::numbers(&reach.client(), &most),
         Command::Registrations { most, reach } => client::lists::registrations(&reach.client(), &most),
+        Command::Top(arguments) => top::run(&arguments),
         Command::Nodes(reach) => client::lists::nodes(&reach.client()),
         Command::Cluster { what, reach } => match what {
             Cluster::Status => client::cluster::status(&reach.client()),

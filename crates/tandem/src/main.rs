@@ -13,6 +13,7 @@ mod logging;
 mod machine;
 mod node_command;
 mod switchboard;
+mod top;
 
 use clap::Parser;
 use std::process::ExitCode;
