@@ -42,7 +42,7 @@ pub(crate) async fn empty(shell: Arc<Shell>, data_dir: PathBuf, patience: Durati
 }
 
 /// Calls that are not over, those among them that have left and whose media still goes on here.
-fn calls(shell: &Shell) -> usize {
+pub(crate) fn calls(shell: &Shell) -> usize {
     let directory = &shell.calls.directory;
     (0..directory.parts()).map(|part| directory.part(part).len()).sum()
 }

@@ -194,6 +194,12 @@ impl Node {
         }
     }
 
+    /// Calls that are not over.
+    #[must_use]
+    pub fn calls(&self) -> usize {
+        ending::calls(&self.shell)
+    }
+
     /// Takes no new calls from now on, and empties the node for at most `patience`: the calls go to other nodes, or end by themselves
     /// where there is none. Answers how many are left. For [`Node::stop`], which ends those.
     pub fn drain(&self, patience: Duration) -> impl Future<Output = usize> + Send + use<> {

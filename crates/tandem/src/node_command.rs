@@ -141,7 +141,7 @@ async fn serve(config: &Config, http: console::Options) -> anyhow::Result<ExitCo
     }
     let patience = Duration::from_secs(config.node.drain_seconds.into());
     tracing::info!(
-        calls = node.shell().calls.directory.len(),
+        calls = node.calls(),
         patience_s = patience.as_secs(),
         "ends when its calls are elsewhere or over; a second signal ends them at once"
     );
