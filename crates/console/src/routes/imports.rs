@@ -68,6 +68,7 @@ pub(super) fn routes() -> Vec<Route> {
         },
         Route {
             scope: Some(Scope::Tables),
+            answer: Some("backup"),
             ..Route::get("/api/v1/backup", "All tables with their secrets, as a file for /api/v1/restore", || {
                 get(backup)
             })
