@@ -4,7 +4,7 @@ SHELL := /bin/sh
 ENV := . scripts/build-env
 ARGS ?=
 
-.PHONY: help run test sim check fix bench load cluster figures failover release debug deploy-check
+.PHONY: help run test sim check fix bench load cluster figures failover release debug deploy-check deb
 
 help:
 	@echo 'make run     build and start the demo: three sites, one switch, calls with real audio'
@@ -17,6 +17,7 @@ help:
 	@echo 'make figures the figures of a release build of three nodes: changes, imports, requests at the wrong site'
 	@echo 'make failover 1,000 calls with audio while nodes die: the table of what must hold'
 	@echo 'make deploy-check rules, alerts, dashboards, unit and chart of deploy/, with the tools of those who use them'
+	@echo 'make deb     the Debian package of a node, built, checked in a root of its own, and put into the target folder'
 	@echo 'make load    200 calls/s from SIPp for 60 s through a release build'
 
 run: release
@@ -78,6 +79,11 @@ figures: release
 	@scripts/install test
 	@$(ENV); export TANDEM_BIN="$$CARGO_TARGET_DIR/release/tandem"; \
 	cargo test -p tests --test cluster -- --include-ignored --nocapture --test-threads 1 figure_ two_milliseconds $(ARGS)
+
+# The Debian package.
+deb: release
+	@$(ENV); scripts/check-deb "$$CARGO_TARGET_DIR/release/tandem" && \
+	scripts/package-deb "$$CARGO_TARGET_DIR/release/tandem" "$$CARGO_TARGET_DIR"
 
 # What operations run, checked with their own tools.
 deploy-check:

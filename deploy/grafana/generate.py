@@ -340,7 +340,7 @@ def node():
                ("most", f"max(tandem_overload_level{{{ON_NODE}}})"), steps((None, GREEN), (0.01, RED))),
         lines("Processor", "percentunit", "1 is one core. The packet threads are shown apart, and are part of the whole.",
               ("{{node}}", f'rate(process_cpu_seconds_total{{job="tandem", {ON_NODE}}}[1m])'),
-              ("{{node}} packets", f"rate(tandem_relay_cpu_microseconds_total{{{ON_NODE}}}[1m]) / 1e6"), low=0),
+              ("{{node}} packets", f"rate(tandem_relay_cpu_seconds_total{{{ON_NODE}}}[1m])"), low=0),
         lines("Memory", "bytes", "Resident.", ("{{node}}", f'process_resident_memory_bytes{{job="tandem", {ON_NODE}}}'), low=0),
         lines("Open files", "percentunit", "Of the limit (LimitNOFILE). A call with audio needs four.",
               ("{{node}}", f'process_open_fds{{job="tandem", {ON_NODE}}} / process_max_fds{{job="tandem", {ON_NODE}}}'), low=0, high=1),

@@ -22,6 +22,8 @@ pub(crate) enum Fault {
     Cut,
     /// Every node is drained, stopped, started and let in again, one after the other.
     Rolling,
+    /// Every node is told to end and started again, one after the other, and nothing else: it empties itself.
+    Ending,
     /// kill -9 of a node, and of the one that takes over the most of its calls, as soon as it has begun. Five nodes.
     KillHeir,
     /// kill -9 of a node, and of another one when all calls have a copy again. Five nodes.
@@ -55,6 +57,7 @@ impl Fault {
             Self::Pause => "SIGSTOP 10 s, SIGCONT",
             Self::Cut => "link cut between two sites",
             Self::Rolling => "rolling restart by drain",
+            Self::Ending => "rolling restart by SIGTERM",
             Self::KillHeir => "kill -9 during a takeover",
             Self::KillTwo => "kill -9 of two, one by one",
             Self::KillBoth => "kill -9 of call and copy",
@@ -67,9 +70,13 @@ impl Fault {
         match self {
             Self::KillHeir | Self::KillTwo => Cluster::five_nodes(lab),
             Self::KillBoth => Cluster::large_site(lab),
-            Self::KillFollower | Self::KillLeader | Self::Pause | Self::Cut | Self::Rolling | Self::Storm => {
-                Cluster::serving(lab)
-            }
+            Self::KillFollower
+            | Self::KillLeader
+            | Self::Pause
+            | Self::Cut
+            | Self::Rolling
+            | Self::Ending
+            | Self::Storm => Cluster::serving(lab),
         }
     }
 
@@ -101,6 +108,7 @@ impl Fault {
                 Met::default()
             }
             Self::Rolling => Met { carried: roll(cluster), ..Met::default() },
+            Self::Ending => Met { carried: end_each(cluster), ..Met::default() },
             Self::KillHeir => kill_heir(cluster, follower),
             Self::KillTwo => {
                 let first = kill(cluster, follower);
@@ -235,6 +243,28 @@ fn roll(cluster: &mut Cluster<'_>) -> u64 {
         let (status, said) = cluster.member(&name).cli(&["cluster", "undrain", &name]);
         assert_eq!(status, Some(0), "{said}");
         cluster.wait_formed();
+    }
+    moved
+}
+
+/// Tells every node to end, and starts it again as soon as it has; how many calls were moved for that.
+fn end_each(cluster: &mut Cluster<'_>) -> u64 {
+    let names: Vec<String> = cluster.members().iter().map(|member| member.name().to_owned()).collect();
+    let mut moved = 0;
+    for name in names {
+        moved += calls(cluster, &name);
+        let told = Instant::now();
+        // It has to end well within the time that it was given.
+        cluster.stop(&name);
+        let ended = told.elapsed();
+        cluster.restart(&name);
+        cluster.wait_formed();
+        let takes_part = |seen: serde_json::Value| seen["state"] == "up" && seen["shards_owned"].as_u64() > Some(0);
+        wait_until("it takes part again by itself", PROTECT_LIMIT, || {
+            cluster.other_than(&name).sees(&name).is_some_and(takes_part)
+        });
+        let whole = told.elapsed().as_secs_f64();
+        report(&format!("{name} ended after {:.1} s and took part again after {whole:.1} s", ended.as_secs_f64()));
     }
     moved
 }

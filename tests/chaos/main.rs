@@ -45,6 +45,11 @@ fn a_second_copy_saves_the_calls_of_a_node_that_dies_with_its_backup() {
     faults::survive(SMALL, Fault::KillBoth);
 }
 
+#[test]
+fn nodes_that_are_told_to_end_drop_no_call() {
+    faults::survive(SMALL, Fault::Ending);
+}
+
 // Not held yet: in one of three runs the record of an answered call was lost, that the second of the dead had taken over from the
 // first and that ended in the last three seconds of its life. No call was.
 #[test]

@@ -1,6 +1,7 @@
 //! Several nodes as real processes: they form a cluster, change their tables anywhere, and outlive what breaks.
 
 mod abuse;
+mod backups;
 mod calls;
 mod changes;
 mod clocks;

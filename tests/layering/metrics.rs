@@ -6,7 +6,7 @@ use std::fs;
 use crate::source::{crates, rust_files};
 
 /// What a metric is counted by.
-const MACROS: [&str; 3] = ["counter!(\"", "gauge!(\"", "histogram!(\""];
+const MACROS: [&str; 4] = ["counter!(\"", "gauge!(\"", "histogram!(\"", "Sample::new(\""];
 
 fn counted(source: &str) -> impl Iterator<Item = &str> {
     let named =
@@ -16,18 +16,23 @@ fn counted(source: &str) -> impl Iterator<Item = &str> {
 
 #[test]
 fn every_metric_has_its_meaning() {
-    let recorder = fs::read_to_string(crates().join("console/src/recorder.rs")).expect("the recorder");
+    let read =
+        |file: &str| fs::read_to_string(crates().join("console/src").join(file)).expect("where metrics are explained");
+    let explained = read("recorder.rs") + &read("sample.rs");
     let mut unexplained = BTreeSet::new();
     let mut seen = 0;
     for file in rust_files(&crates()) {
         let source = fs::read_to_string(&file).expect("readable");
         for name in counted(&source) {
             seen += 1;
-            if !recorder.contains(&format!("\"{name}\",")) {
+            if !explained.contains(&format!("\"{name}\",")) {
                 unexplained.insert(format!("{name} ({})", file.display()));
             }
         }
     }
     assert!(seen > 50, "only {seen} metrics were found: the test looks for the wrong words");
-    assert!(unexplained.is_empty(), "say in crates/console/src/recorder.rs what these mean: {unexplained:#?}");
+    assert!(
+        unexplained.is_empty(),
+        "say in recorder.rs or sample.rs of crates/console/src what these mean: {unexplained:#?}"
+    );
 }

@@ -190,3 +190,26 @@ fn sender_report(ssrc: u32) -> Vec<u8> {
     report.extend_from_slice(&3_200_u32.to_be_bytes());
     report
 }
+
+#[test]
+fn a_party_that_is_not_heard_after_the_answer_is_counted_at_its_trunk() {
+    let lab = Lab::shared();
+    let node = Node::start(&lab, &Tables::usual(&lab));
+    let callee = Sipp::new(&lab, GATEWAY, "callee").set("ring", "0");
+    let (a, b, caller, callee) = connect(&lab, &node, Sipp::new(&lab, CALLER, "caller").args(&["-d", "14000"]), callee);
+    let at = |trunk: &str, direction: &str| format!("trunk=\"{trunk}\",direction=\"{direction}\"");
+    let one_way = |labels: &str| node.metric("tandem_media_one_way_total", labels);
+    let callees = at("alpha", "egress");
+    assert!(node.has_metric("tandem_media_one_way_total", &callees), "there at 0, so that its first rise is seen");
+    let mut sequence = 0;
+    wait_until("the callee is missed", Duration::from_secs(13), || {
+        sequence += 1;
+        a.send(sequence);
+        one_way(&callees) == 1.0
+    });
+    assert!(b.socket.receive(WAIT).is_some(), "the callee hears, and says nothing");
+    assert_eq!((one_way(&at("pbx", "ingress")), node.metric("tandem_media_silent_total", "")), (0.0, 0.0));
+    caller.done();
+    callee.done();
+    assert_eq!(one_way(""), 1.0, "once a call");
+}

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -33,7 +33,13 @@ impl<'lab> Node<'lab> {
     /// Starts a node and applies `tables`; returns when it takes calls.
     #[track_caller]
     pub fn start(lab: &'lab Lab, tables: &Tables) -> Self {
-        lab.write("node.toml", &config(lab));
+        Self::start_draining(lab, tables, 60)
+    }
+
+    /// [`Node::start`], for a node that waits so long for its calls when it is told to end.
+    #[track_caller]
+    pub fn start_draining(lab: &'lab Lab, tables: &Tables, drain_seconds: u32) -> Self {
+        lab.write("node.toml", &config(lab, drain_seconds));
         let mut node = Self { lab, process: spawn(lab) };
         node.wait_ready();
         node.apply(tables);
@@ -57,6 +63,17 @@ impl<'lab> Node<'lab> {
     pub fn stop(mut self) {
         let status = self.process.stop(START_LIMIT);
         assert!(status.success(), "the node ended with {status}:\n{}", self.process.output());
+    }
+
+    /// Tells it to end, as an operator would.
+    pub fn terminate(&self) {
+        self.process.signal("TERM");
+    }
+
+    /// Waits for the end that it was told; how it ended.
+    #[track_caller]
+    pub fn wait_end(&mut self) -> ExitStatus {
+        self.process.wait(START_LIMIT)
     }
 
     /// Where it takes SIP, as `address:port`.
@@ -175,11 +192,11 @@ fn spawn(lab: &Lab) -> Process {
     Process::start(&mut command, lab.dir(), "node")
 }
 
-fn config(lab: &Lab) -> String {
+fn config(lab: &Lab, drain_seconds: u32) -> String {
     let address = lab.host(HOST);
     let data = lab.path("data");
     format!(
-        "[node]\nname = \"one\"\nsite = \"lab\"\ndata_dir = \"{}\"\n\n\
+        "[node]\nname = \"one\"\nsite = \"lab\"\ndata_dir = \"{}\"\ndrain_seconds = {drain_seconds}\n\n\
          [sip]\nudp = [\"{address}:{PORT}\"]\ntcp = [\"{address}:{PORT}\"]\n\n\
          [media]\naddress = \"{address}\"\nports = [20000, 29999]\nworkers = 1\n\n\
          [cluster]\nlisten = \"{address}:7060\"\njoin = []\n\n\

@@ -54,6 +54,10 @@ impl Call {
                 Some(Event::Anchored(ports))
             }
             Input::MediaHeard(_) => None,
+            Input::MediaUnheard { heard } => {
+                self.count_unheard(heard);
+                None
+            }
             Input::MediaSilent => Some(Event::MediaSilent),
             Input::MediaFreed(stats) => {
                 core.ledger.freed();

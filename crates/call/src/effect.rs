@@ -215,6 +215,15 @@ pub enum Event {
         /// Listening quality, 1.0–4.5 (ITU-T G.107).
         mos: f32,
     },
+    /// Nothing was heard of an answered leg since the answer, though nobody was on hold.
+    Unheard {
+        /// The trunk's name.
+        trunk: Arc<str>,
+        /// Which way.
+        direction: Direction,
+        /// Nothing of the other leg either.
+        both: bool,
+    },
     /// An answered leg goes on here, after it was on another node; or goes on there.
     Carried {
         /// The trunk's name.

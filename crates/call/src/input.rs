@@ -30,6 +30,11 @@ pub enum Input {
     Anchored(Option<SmallVec<[[SocketAddr; 2]; 1]>>),
     /// Media of a side was heard for the first time.
     MediaHeard(MediaSide),
+    /// Both sides should have sent since the answer, and only this one was heard, or neither.
+    MediaUnheard {
+        /// Who was heard.
+        heard: Option<MediaSide>,
+    },
     /// No media on any side that should send, for the relay's limit.
     MediaSilent,
     /// Answers [`crate::Effect::FreeMedia`]: the last figures.

@@ -3,7 +3,7 @@
 use crate::call::Call;
 use crate::context::Context;
 use crate::core::Env;
-use crate::effect::{Event, MediaSide};
+use crate::effect::{Direction, Effect, Event, MediaSide};
 use crate::resumption;
 use crate::state::{Moving, State};
 use routing::model::Trunk;
@@ -47,11 +47,24 @@ impl Call {
 
     /// One event for each answered leg that is up: the call has come to this node, or has left it.
     pub fn carried(&self, here: bool) -> SmallVec<[Event; 2]> {
+        self.answered_legs().map(|(_, trunk, direction)| Event::Carried { trunk, direction, here }).collect()
+    }
+
+    /// Counts the legs of which nothing was heard since the answer.
+    pub(crate) fn count_unheard(&mut self, heard: Option<MediaSide>) {
+        let unheard = self.answered_legs().filter(|(side, ..)| Some(*side) != heard);
+        let event = |(_, trunk, direction)| Effect::Event(Event::Unheard { trunk, direction, both: heard.is_none() });
+        let events: SmallVec<[Effect; 2]> = unheard.map(event).collect();
+        self.core.out.extend(events);
+    }
+
+    /// The answered legs that are up, and how metrics count each.
+    fn answered_legs(&self) -> impl Iterator<Item = (MediaSide, Arc<str>, Direction)> {
         let core = &self.core;
         let call = match &self.state {
-            State::Connected(call) => &**call,
-            State::Moving(state) => state.call(),
-            State::Transferring(state) => state.call(),
+            State::Connected(call) => Some(&**call),
+            State::Moving(state) => Some(state.call()),
+            State::Transferring(state) => Some(state.call()),
             State::Arriving
             | State::Admitting(_)
             | State::Seizing(_)
@@ -59,14 +72,16 @@ impl Call {
             | State::Trying(_)
             | State::Answering(_)
             | State::Clearing(_)
-            | State::Over => return SmallVec::new(),
+            | State::Over => None,
         };
         let sides = [MediaSide::A, MediaSide::B].into_iter();
         let legs = sides.filter_map(|side| Some((side, core.paths.first()?.leg(side)))).filter(|(_, leg)| !leg.gone);
-        let event = |(trunk, direction)| Event::Carried { trunk, direction, here };
-        legs.filter_map(|(side, leg)| core.counted(leg, side, call))
-            .map(|(trunk, direction, _)| event((trunk, direction)))
-            .collect()
+        call.into_iter().flat_map(move |call| {
+            legs.clone().filter_map(move |(side, leg)| {
+                let (trunk, direction, _) = core.counted(leg, side, call)?;
+                Some((side, trunk, direction))
+            })
+        })
     }
 
     /// Whom [`Self::take_over`] will write to.

@@ -11,7 +11,7 @@ pub use cluster::{Cluster, Drain, Member};
 pub use imports::{ImportState, Imported, Imports};
 pub use live::{
     Call, CallFilter, Calls, Cdr, CdrFilter, Cdrs, Gateway, GatewaySite, Missing, Move, Node, Nodes, Number, Numbers,
-    Registration, Registrations, Share, Step, Trunk, Trunks,
+    Registration, Registrations, Share, Step, Traffic, Trunk, Trunks,
 };
 pub use tables::{
     Applied, Apply, Attempt, Candidate, File, History, Revision, RevisionDetail, Rollback, Route, RouteQuery,

@@ -36,6 +36,8 @@ pub enum ImportOf {
     Numbers,
     /// Numbers and where they were ported to.
     Ported,
+    /// All tables, as a backup holds them.
+    Backup,
 }
 
 impl ImportOf {
@@ -44,6 +46,7 @@ impl ImportOf {
             Self::Rates { .. } => "rates",
             Self::Numbers => "numbers",
             Self::Ported => "ported",
+            Self::Backup => "backup",
         }
     }
 }
@@ -54,7 +57,7 @@ pub struct Import {
     pub what: ImportOf,
     /// Its name, for messages only.
     pub file: String,
-    /// Whether rows that it does not list go: those of the deck, or all numbers, or all ported numbers.
+    /// Whether rows that it does not list go: those of the deck, or all numbers, or all ported numbers. Of a backup they always do.
     pub replace: bool,
     /// Only say what would change.
     pub dry_run: bool,

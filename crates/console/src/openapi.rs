@@ -60,6 +60,7 @@ fn content(schema: Option<&str>) -> Value {
     match schema {
         None => json!({ "text/plain": { "schema": { "type": "string" } } }),
         Some("csv") => json!({ "text/csv": { "schema": { "type": "string" } } }),
+        Some("backup") => json!({ "application/x-tandem-backup": { "schema": { "type": "string" } } }),
         Some("object") => json!({ "application/json": { "schema": { "type": "object" } } }),
         Some(name) => json!({ "application/json": { "schema": schemas::reference(name) } }),
     }

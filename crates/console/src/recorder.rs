@@ -1,14 +1,21 @@
 //! The recorder of metrics: what each one means, and the buckets that fit it.
 
+use crate::sample::{self, Sample};
 use crate::{Error, process};
 use metrics::{describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use std::sync::Arc;
 
 /// Name and meaning of every counter.
 const COUNTERS: &[(&str, &str)] = &[
     ("tandem_call_attempts_total", "Calls from a trunk (ingress) and attempts to one (egress)"),
     ("tandem_calls_answered_total", "Calls and attempts that were answered"),
     ("tandem_call_failures_total", "Calls and attempts that ended without an answer, by SIP code"),
+    (
+        "tandem_media_one_way_total",
+        "Calls of whose side nothing was heard for 10 s since the answer, while the other spoke",
+    ),
+    ("tandem_media_silent_total", "Calls of which nothing was heard from either side for 10 s since the answer"),
     ("tandem_rtp_packets_total", "RTP packets relayed"),
     ("tandem_rtp_lost_packets_total", "RTP packets that never came, by their sequence numbers"),
     ("tandem_rtp_dropped_total", "RTP and RTCP packets dropped, by reason"),
@@ -28,7 +35,6 @@ const COUNTERS: &[(&str, &str)] = &[
     ("tandem_trunk_leader_lost_total", "Times that the node which leads the limits of a trunk was out of reach"),
     ("tandem_mesh_refused_total", "Connections and requests of other nodes that were refused, by reason"),
     ("tandem_relay_refused_total", "Calls that got no media ports"),
-    ("tandem_relay_cpu_microseconds_total", "CPU time of the packet threads"),
     ("tandem_dns_timeouts_total", "Look-ups of gateways that took too long"),
     ("tandem_queue_full_total", "Messages refused because a queue or a table was full"),
     ("tandem_parcels_refused_total", "Messages of other nodes that could not be read"),
@@ -37,13 +43,13 @@ const COUNTERS: &[(&str, &str)] = &[
 
 /// Name and meaning of every gauge.
 const GAUGES: &[(&str, &str)] = &[
-    ("tandem_calls_active", "Answered calls that are up"),
-    ("tandem_channels_limit", "Concurrent calls that the trunk may have in the cluster; 0 is no limit"),
     ("tandem_relay_free_port_pairs", "Pairs of media ports that are free"),
     ("tandem_relay_sessions", "Media sessions on the relay"),
     ("tandem_registrations", "Contacts that are registered"),
-    ("tandem_gateway_up", "Whether the gateway answers"),
-    ("tandem_overload_level", "Share of new calls that is refused because of overload, 0 to 1"),
+    (
+        "tandem_overload_level",
+        "Share of new calls that is refused because of overload; always 0, for this version never does",
+    ),
     ("tandem_calls_unprotected", "Calls without a copy in another site"),
     ("tandem_checkpoints_kept", "Calls of other nodes whose state is kept here"),
     ("tandem_takeover_waiting", "Calls that are ours and wait for their turn to be led here"),
@@ -58,8 +64,6 @@ const GAUGES: &[(&str, &str)] = &[
     ("tandem_raft_leader", "Whether this node leads the Raft group"),
     ("tandem_raft_log_lag", "Entries of the Raft log that are on a quorum and not in this node's tables yet"),
     ("tandem_raft_log_last", "The last entry of this node's Raft log"),
-    ("tandem_mesh_round_trip_seconds", "To the peer node and back"),
-    ("tandem_node_up", "Whether the peer node is alive, as seen from here"),
     ("tandem_lease_remaining_seconds", "Time until the lease of the node runs out"),
 ];
 
@@ -104,6 +108,7 @@ const OTHER_BOUNDS: &[f64] = &[0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.
 #[derive(Clone)]
 pub struct Recorder {
     handle: PrometheusHandle,
+    common: Arc<[(&'static str, String)]>,
 }
 
 impl std::fmt::Debug for Recorder {
@@ -124,13 +129,15 @@ impl Recorder {
         metrics::set_global_recorder(recorder).map_err(|error| Error::Recorder(error.to_string()))?;
         describe();
         begin();
-        Ok(Self { handle })
+        let common = Arc::new([("node", node.to_owned()), ("site", site.to_owned())]);
+        Ok(Self { handle, common })
     }
 
-    /// The text that Prometheus reads, the figures of the process with it.
+    /// The text that Prometheus reads: what was recorded, what is so now, and the figures of the process.
     #[must_use]
-    pub fn render(&self) -> String {
+    pub fn render(&self, samples: Vec<Sample>) -> String {
         let mut text = self.handle.render();
+        sample::render(&mut text, &self.common, samples);
         process::render(&mut text);
         text
     }
@@ -156,6 +163,7 @@ fn begin() {
     for name in BEGUN {
         metrics::counter!(*name).absolute(0);
     }
+    metrics::gauge!("tandem_overload_level").set(0.0);
     for result in TAKEN {
         metrics::counter!("tandem_takeover_calls_total", "result" => *result).absolute(0);
     }

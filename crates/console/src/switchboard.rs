@@ -3,6 +3,7 @@
 use crate::api;
 use crate::imports::Import;
 use crate::problem::Problem;
+use crate::sample::Sample;
 use routing::model::Destination;
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -17,6 +18,9 @@ pub trait Switchboard: Send + Sync + 'static {
     /// # Errors
     /// Why it does not.
     fn ready(&self) -> Result<(), String>;
+
+    /// The figures of what is here now: trunks, other nodes, the machine. Called on a thread that may block.
+    fn samples(&self) -> Vec<Sample>;
 
     /// The live calls that match, at most [`CallFilter::limit`](api::CallFilter::limit), which is always set.
     fn calls(&self, filter: api::CallFilter) -> Answer<'_, api::Calls>;

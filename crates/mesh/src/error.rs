@@ -32,6 +32,8 @@ pub enum Error {
     Listen {
         /// `[cluster] listen` of node.toml.
         address: SocketAddr,
+        /// Another process has it.
+        taken: bool,
         /// What the system said.
         why: String,
     },

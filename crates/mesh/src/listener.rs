@@ -40,7 +40,10 @@ pub(crate) struct Caller {
 /// Listens, or says why not.
 pub(crate) async fn listen(core: &Core) -> Result<Box<dyn Listener>, Error> {
     let address = core.options.listen;
-    core.options.net.listen(address).await.map_err(|error| Error::Listen { address, why: error.to_string() })
+    core.options.net.listen(address).await.map_err(|error| {
+        let taken = error.kind() == std::io::ErrorKind::AddrInUse;
+        Error::Listen { address, taken, why: error.to_string() }
+    })
 }
 
 /// Serves until it is dropped or cannot go on; connections end with it.

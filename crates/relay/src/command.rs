@@ -31,6 +31,7 @@ pub(crate) struct Opening {
 pub(crate) enum Command {
     Open(Box<Opening>),
     Update(SessionId, Box<Update>),
+    Watch(SessionId),
     Release(SessionId),
 }
 

@@ -17,6 +17,11 @@ pub enum Event {
     /// No side that should send has sent RTP or RTCP for [`crate::Options::silence`]. It comes again after each further
     /// such period, so that a call that ignored it while ringing hears it later.
     Silence,
+    /// Once after [`crate::Handle::watch`]: for [`crate::Options::unheard`] both sides should have sent, and not both have.
+    Unheard {
+        /// The side that was heard, if either was.
+        heard: Option<Side>,
+    },
     /// The session is gone and its ports are free. The last event.
     Released(Box<Stats>),
 }

@@ -129,6 +129,14 @@ impl Handle {
         }
     }
 
+    /// Looks from now on whether both sides are heard: the call is answered. A worker that is too busy to take it does not look.
+    pub fn watch(&self, id: SessionId) {
+        if let Some(shard) = self.shared.shards.get(id.shard()) {
+            // Refused, it is missing in a figure, and the refusal is counted.
+            let _ = shard.queue.push(Command::Watch(id));
+        }
+    }
+
     /// Ends a session: its sockets close, its ports go back, and [`crate::Event::Released`] answers. An unknown id is
     /// ignored.
     pub fn release(&self, id: SessionId) {

@@ -23,6 +23,8 @@ pub struct Options {
     pub workers: usize,
     /// Without media for so long, [`crate::Event::Silence`]. The media timeout.
     pub silence: Duration,
+    /// How long a side that should send may send nothing at all once a session is watched, before [`crate::Event::Unheard`].
+    pub unheard: Duration,
     /// How long a busy worker rests between rounds: it gathers a batch and halves the cost of a packet. Zero: never.
     pub nap: Duration,
     /// The DiffServ code point of every packet sent, 0–63; 46 is expedited forwarding (RFC 3246).
@@ -46,6 +48,7 @@ impl Options {
             start: 0,
             workers: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             silence: Duration::from_secs(60),
+            unheard: Duration::from_secs(10),
             nap: Duration::from_micros(500),
             dscp: 46,
             queue: 16_384,

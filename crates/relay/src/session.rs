@@ -1,6 +1,7 @@
 //! The pure core of a media session: which packet goes where. No socket, no clock, no allocation on a packet's path.
 
 mod dtmf;
+mod hearing;
 mod learn;
 mod mos;
 mod quality;
@@ -10,6 +11,7 @@ mod rtp;
 mod stream;
 
 use crate::{Component, Event, Reason, Side, Stats, Update};
+use hearing::Hearing;
 use sip::clock::Instant;
 use smallvec::SmallVec;
 use std::net::SocketAddr;
@@ -40,6 +42,8 @@ pub struct Session {
     /// Since when nothing has come; moved on by packets only when the timeout looks, so that a packet costs nothing.
     quiet_since: Instant,
     lost_told: u64,
+    /// What both sides have sent since the call was answered, until that is told or there is nothing to tell.
+    hearing: Option<Hearing>,
 }
 
 impl Session {
@@ -47,14 +51,19 @@ impl Session {
     #[must_use]
     pub fn new(now: Instant, streams: usize, silence: Duration) -> Self {
         let streams = (0..streams.clamp(1, MAX_STREAMS)).map(|_| Stream::default()).collect();
-        Self { streams, silence, quiet_since: now, lost_told: 0 }
+        Self { streams, silence, quiet_since: now, lost_told: 0, hearing: None }
     }
 
     /// Takes what an SDP says. A stream that does not exist is ignored.
     pub fn handle_update(&mut self, now: Instant, update: Update) {
         let expected = self.is_expecting();
+        let both = self.expects_both();
         if let Some(stream) = self.streams.get_mut(usize::from(update.stream)) {
             stream.update(update);
+        }
+        // Nobody is missed while on hold, nor for what was not sent during it.
+        if self.hearing.is_some() && !(both && self.expects_both()) {
+            self.watch(now);
         }
         // The media timeout counts from the moment at which somebody should send, not from the allocation.
         if !expected {
@@ -118,6 +127,25 @@ impl Session {
         self.is_expecting().then(|| self.quiet_since + self.silence)
     }
 
+    /// Looks from now on whether both sides send in the first stream, which in a voice call is the audio.
+    pub fn watch(&mut self, now: Instant) {
+        self.hearing = self.streams.first().map(|stream| Hearing::new(now, stream.received()));
+    }
+
+    /// [`Event::Unheard`], when a side that should send has sent nothing for `patience` since it was watched. Once.
+    pub fn poll_unheard(&mut self, now: Instant, patience: Duration) -> Option<Event> {
+        let hearing = self.hearing?;
+        if now.since(hearing.since()) < patience {
+            return None;
+        }
+        if !self.expects_both() {
+            self.watch(now);
+            return None;
+        }
+        self.hearing = None;
+        hearing.verdict(self.streams.first()?.received())
+    }
+
     /// Packets found missing since this was last asked.
     pub fn take_lost(&mut self) -> u64 {
         let lost: u64 = self.streams.iter().map(Stream::lost).sum();
@@ -130,6 +158,11 @@ impl Session {
     #[must_use]
     pub fn stats(&self) -> Stats {
         Stats { streams: self.streams.iter().map(Stream::stats).collect(), failed: false }
+    }
+
+    /// In the first stream both sides are known and should send: nobody is on hold.
+    fn expects_both(&self) -> bool {
+        self.streams.first().is_some_and(Stream::expects_both)
     }
 
     /// Both sides of some stream are known, and one of them should send.

@@ -136,8 +136,6 @@ fn publish(handle: &Handle, index: usize) {
         metrics::counter!("tandem_rtp_dropped_total", "reason" => reason.label()).increment(new);
     }
     metrics::counter!("tandem_queue_full_total", "queue" => "relay").increment(now.refused - before.refused);
-    metrics::counter!("tandem_relay_cpu_microseconds_total")
-        .increment(u64::try_from((now.cpu.saturating_sub(before.cpu)).as_micros()).unwrap_or(0));
     *before = now;
     drop(before);
     // Sessions and ports are of the whole relay: the first shard speaks for all.

@@ -129,6 +129,7 @@ impl Worker {
             match command {
                 Command::Open(opening) => self.open(now, *opening),
                 Command::Update(id, update) => self.update(now, id, *update),
+                Command::Watch(id) => self.listen(now, id),
                 Command::Release(id) => self.close(id),
             }
         }
@@ -170,6 +171,12 @@ impl Worker {
         }
     }
 
+    fn listen(&mut self, now: Instant, id: SessionId) {
+        if let Some(slot) = self.slots.by_id(id) {
+            slot.session.watch(now);
+        }
+    }
+
     fn close(&mut self, id: SessionId) {
         if let Some(mut slot) = self.slots.remove(id) {
             self.tally.lost += slot.session.take_lost();
@@ -183,7 +190,8 @@ impl Worker {
         self.next_tick = now + self.tick();
         for slot in self.slots.iter_mut() {
             self.tally.lost += slot.session.take_lost();
-            if let Some(event) = slot.session.handle_timeout(now) {
+            let unheard = slot.session.poll_unheard(now, self.handle.shared.options.unheard);
+            for event in slot.session.handle_timeout(now).into_iter().chain(unheard) {
                 (slot.events)(event);
             }
         }

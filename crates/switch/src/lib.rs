@@ -13,6 +13,7 @@ mod counters;
 mod data_dir;
 mod dispatch;
 mod door;
+mod ending;
 pub mod error;
 mod gate;
 mod media;

@@ -15,6 +15,7 @@ pub(crate) fn events(call: CallRef) -> Events {
             Event::FirstPacket { side, stream: 0 } => Input::MediaHeard(media_side(side)),
             Event::FirstPacket { .. } => return,
             Event::Silence => Input::MediaSilent,
+            Event::Unheard { heard } => Input::MediaUnheard { heard: heard.map(media_side) },
             Event::Released(stats) => Input::MediaFreed(Box::new(figures(&stats))),
         };
         call.tell(CallMessage::Input(Box::new(input)));

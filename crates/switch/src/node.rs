@@ -8,6 +8,7 @@ use crate::cluster::{self, Cluster, Inward, Knock, Teller};
 use crate::counters::Messages;
 use crate::data_dir::Claim;
 use crate::dispatch::Dispatcher;
+use crate::ending;
 use crate::error::Error;
 use crate::protect::Protect;
 use crate::registrations::{self, Contacts, Registrations};
@@ -86,6 +87,7 @@ pub struct Node {
     shell: Arc<Shell>,
     root: ActorRef<crate::supervise::Never>,
     ended: JoinHandle<()>,
+    returning: JoinHandle<()>,
     options: Options,
     registrations: Registrations,
     inward: Arc<Inward>,
@@ -143,7 +145,8 @@ impl Node {
         let refusal = || shell.cluster.mesh().and_then(mesh::Handle::refusal);
         let spawned = Actor::spawn(None, Supervisor, plan).await;
         let (root, ended) = spawned.map_err(|error| refusal().map_or_else(|| error.into(), Error::Mesh))?;
-        Ok(Self { shell, root, ended, options, registrations, inward, claim })
+        let returning = tokio::spawn(ending::take_part(Arc::clone(&shell), options.data_dir.clone()));
+        Ok(Self { shell, root, ended, returning, options, registrations, inward, claim })
     }
 
     /// Who answers questions of other nodes about what is alive here.
@@ -191,8 +194,21 @@ impl Node {
         }
     }
 
+    /// Calls that are not over.
+    #[must_use]
+    pub fn calls(&self) -> usize {
+        ending::calls(&self.shell)
+    }
+
+    /// Takes no new calls from now on, and empties the node for at most `patience`: the calls go to other nodes, or end by themselves
+    /// where there is none. Answers how many are left. For [`Node::stop`], which ends those.
+    pub fn drain(&self, patience: Duration) -> impl Future<Output = usize> + Send + use<> {
+        ending::empty(Arc::clone(&self.shell), self.options.data_dir.clone(), patience)
+    }
+
     /// Ends every call with BYE and record, waits for them at most `patience`, and stops the tree.
     pub async fn stop(self, patience: Duration) {
+        self.returning.abort();
         self.shell.stopping.store(true, Ordering::Relaxed);
         calls::hangup_all(&self.shell.calls, "shutdown");
         let deadline = tokio::time::Instant::now() + patience;

@@ -13,7 +13,7 @@ use crate::stall::Stall;
 use crate::transport::{Sender, Sent, Transports};
 use crate::trunks::{Acquired, Purpose, Trunks};
 use crate::{cdr, media};
-use ::call::effect::Event;
+use ::call::effect::{Direction, Event};
 use ::call::input::Refused;
 use ::call::record::Record;
 use ::call::{Call, CallId, Context, Effect, Input, Locals, Settings};
@@ -209,7 +209,7 @@ impl Shell {
             Effect::Event(Event::Moved { remote, outcome }) => {
                 self.done(|| self.protect.moved(cell, now.mono, remote, outcome))
             }
-            Effect::Event(event) => self.done(|| self.trunks.count(&event)),
+            Effect::Event(event) => self.done(|| self.count(cell, &event)),
             // The actor keeps these two to itself.
             Effect::Checkpoint(_) | Effect::Ended => Performed::Done,
         }
@@ -254,6 +254,16 @@ impl Shell {
         if let Some(session) = cell.media.lock().take() {
             self.relay.release(session);
         }
+    }
+
+    /// Counts what happened to a call. From its answer on the relay looks whether both parties are heard.
+    fn count(&self, cell: &CallCell, event: &Event) {
+        if let Event::Answered { direction: Direction::Ingress, .. } = event
+            && let Some(session) = *cell.media.lock()
+        {
+            self.relay.watch(session);
+        }
+        self.trunks.count(event);
     }
 
     fn done(&self, act: impl FnOnce()) -> Performed {

@@ -20,6 +20,7 @@ use ::trunk::quota::Limits;
 use arc_swap::ArcSwap;
 use fencings::Fencings;
 use figures::Figures;
+pub use figures::Traffic;
 use leading::Leading;
 use parking_lot::Mutex;
 use routing::model::{self, Trunk};
@@ -79,6 +80,8 @@ pub struct Standing {
     pub gateways: Vec<(Arc<str>, gateway::State)>,
     /// Whether we are registered with the carrier; `None` if we are not meant to be.
     pub registered: Option<bool>,
+    /// What has gone over it here, ingress and egress.
+    pub traffic: [Traffic; 2],
 }
 
 impl Trunks {
@@ -166,6 +169,7 @@ impl Trunks {
             | Event::Rang { trunk, .. }
             | Event::Carried { trunk, .. }
             | Event::Heard { trunk, .. }
+            | Event::Unheard { trunk, .. }
             | Event::Failed { trunk, .. }
             | Event::Ended { trunk, .. } => trunk,
         };
@@ -190,6 +194,19 @@ impl Trunks {
         all
     }
 
+    /// Answered calls that are up on each trunk, ingress and egress, those of phones under an empty name. A trunk that was removed
+    /// is told of as long as it has calls.
+    #[must_use]
+    pub fn active(&self, view: &routing::View) -> Vec<(Arc<str>, [i64; 2])> {
+        let of_ways = |figures: &Figures| figures.traffic().map(|way| way.active);
+        let gates = self.gates.load();
+        let named = gates.values().map(|gate| (Arc::clone(&gate.name), of_ways(&gate.figures)));
+        let mut all: Vec<_> = named.filter(|(name, active)| view.trunk(name).is_some() || *active != [0, 0]).collect();
+        all.push((Arc::from(""), of_ways(Figures::of_phones())));
+        all.sort_unstable();
+        all
+    }
+
     fn standing(&self, trunk: &Trunk) -> Standing {
         let gate = self.known(&trunk.name);
         let (used, held, incarnation, limits) = gate.as_ref().map_or((0, 0, 0, Limits::of(trunk)), |gate| {
@@ -210,13 +227,13 @@ impl Trunks {
                 let gateways = gate.gateways.lock();
                 gateways.gateways().iter().map(|g| (Arc::clone(&g.row().address), g.state())).collect()
             }),
+            traffic: gate.as_ref().map(|gate| gate.figures.traffic()).unwrap_or_default(),
             registered: wants_registration.then(|| gate.is_some_and(|gate| gate.registered.lock().is_some())),
         }
     }
 }
 
 fn configure(gate: &Gate, trunk: &Trunk) {
-    gate.figures.limit(trunk.channels);
     let rows = trunk.egress.as_ref().map_or(&[][..], |egress| &egress.gateways);
     gate.gateways.lock().reconfigure(rows, clock::now().mono, fastrand(trunk));
 }

@@ -7,6 +7,7 @@
 
 mod actor;
 mod ask;
+pub mod backup;
 mod command;
 mod delta;
 mod error;

@@ -9,7 +9,7 @@ mod load;
 mod shelf;
 
 pub(crate) use engine::{Batch, Engine, Family};
-pub(crate) use load::load;
+pub(crate) use load::{count, load};
 pub use shelf::Shelf;
 
 use crate::Error;

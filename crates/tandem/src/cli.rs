@@ -1,7 +1,7 @@
 //! The commands and their arguments.
 
 use crate::client::{self, Client};
-use crate::{demo, generate, node_command};
+use crate::{demo, generate, node_command, top};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -85,6 +85,8 @@ enum Command {
     },
     /// The nodes of the cluster.
     Nodes(Reach),
+    /// The cluster live: nodes, trunks and calls.
+    Top(top::Arguments),
     /// The cluster and who belongs to it.
     Cluster {
         #[command(subcommand)]
@@ -92,6 +94,15 @@ enum Command {
         #[command(flatten)]
         reach: Reach,
     },
+    /// Write all tables of one revision, with their secrets, into a file.
+    Backup {
+        /// The file, which must not be there yet.
+        file: PathBuf,
+        #[command(flatten)]
+        reach: Reach,
+    },
+    /// Make the tables as a backup has them: checked first, then one atomic revision.
+    Restore(client::backup::Restore),
     /// Import a file of CSV: one atomic revision, or nothing.
     #[command(subcommand)]
     Import(client::imports::Import),
@@ -186,6 +197,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Trunks(reach) => client::lists::trunks(&reach.client()),
         Command::Numbers { most, reach } => client::lists::numbers(&reach.client(), &most),
         Command::Registrations { most, reach } => client::lists::registrations(&reach.client(), &most),
+        Command::Top(arguments) => top::run(&arguments),
         Command::Nodes(reach) => client::lists::nodes(&reach.client()),
         Command::Cluster { what, reach } => match what {
             Cluster::Status => client::cluster::status(&reach.client()),
@@ -196,6 +208,8 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Cluster::Undrain { name } => client::drain::undrain(&reach.client(), &name),
             Cluster::Remove { name } => client::cluster::remove(&reach.client(), &name),
         },
+        Command::Backup { file, reach } => client::backup::backup(&reach.client(), &file),
+        Command::Restore(arguments) => client::backup::restore(&arguments),
         Command::Import(import) => client::imports::run(&import),
         Command::Cdr(arguments) => client::cdr::run(&arguments.reach.client(), &arguments),
     }

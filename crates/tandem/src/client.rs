@@ -1,5 +1,6 @@
 //! The commands that ask a running node, over its HTTP API.
 
+pub(crate) mod backup;
 mod bar;
 pub(crate) mod cdr;
 pub(crate) mod cluster;
@@ -98,13 +99,30 @@ impl Client {
         if response.status().is_success() { Ok(()) } else { Err(refusal(response.status().as_u16(), &text)) }
     }
 
-    /// Sends a file of CSV with POST as it is read; a refusal that needs no look into it comes before it is sent.
+    /// Reads a resource that may be large, piece by piece.
+    ///
+    /// # Errors
+    /// The node cannot be reached or refuses.
+    pub(crate) fn download(&self, path: &str) -> anyhow::Result<impl std::io::Read + use<>> {
+        let mut request = self.agent.get(self.url(path));
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let request = request.config().timeout_global(Some(UPLOAD)).build();
+        let mut response = request.call().with_context(|| self.unreachable())?;
+        if !response.status().is_success() {
+            let text = response.body_mut().with_config().limit(1 << 20).read_to_string()?;
+            return Err(refusal(response.status().as_u16(), &text));
+        }
+        Ok(response.into_body().into_with_config().limit(u64::MAX).reader())
+    }
+
+    /// Sends a file of this type with POST as it is read; a refusal that needs no look into it comes before it is sent.
     ///
     /// # Errors
     /// The file cannot be read, the node cannot be reached or refuses.
-    pub(crate) fn upload(&self, path: &str, mut file: impl std::io::Read) -> anyhow::Result<Value> {
-        let request =
-            self.agent.post(self.url(path)).header("content-type", "text/csv").header("expect", "100-continue");
+    pub(crate) fn upload(&self, path: &str, kind: &str, mut file: impl std::io::Read) -> anyhow::Result<Value> {
+        let request = self.agent.post(self.url(path)).header("content-type", kind).header("expect", "100-continue");
         let request = match &self.token {
             Some(token) => request.header("authorization", format!("Bearer {token}")),
             None => request,

@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::limits;
 use crate::logging::{self, say};
+use crate::machine::Machine;
 use crate::switchboard::{self, Board};
 use anyhow::Context as _;
 use clap::Args;
@@ -13,7 +14,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use switch::{Node, transport};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// `tandem node`
 #[derive(Args)]
@@ -32,7 +33,8 @@ pub(crate) struct Arguments {
 /// How long calls may take to clear when the process is told to end.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Runs until SIGTERM or Ctrl-C. Exit code 1 if the node gave up by itself.
+/// Runs until SIGTERM or Ctrl-C, and then until its calls are elsewhere or over, for `[node] drain_seconds` at the most. Exit code 1
+/// if the node gave up by itself.
 ///
 /// # Errors
 /// The file is wrong, a port is taken, a store is broken, the cluster refuses the node.
@@ -120,7 +122,10 @@ async fn serve(config: &Config, http: console::Options) -> anyhow::Result<ExitCo
     let recorder = Recorder::install(&config.node.name, &config.node.site)?;
     let listener = Listener::bind(&http).await?;
     let mut node = Node::start(options(config)).await?;
-    let board = Arc::new(Board::new(&node));
+    // What the node has just read of its certificates, it goes by until it ends.
+    let certificates = config.cluster.tls.iter().flat_map(|tls| [&tls.ca, &tls.cert]);
+    let machine = Machine::new(&config.node.data_dir, certificates);
+    let board = Arc::new(Board::new(&node, machine));
     let console = listener.console(board, node.shell().tables.clone(), recorder);
     let address = console.address();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -129,23 +134,66 @@ async fn serve(config: &Config, http: console::Options) -> anyhow::Result<ExitCo
     }));
     let publishing = tokio::spawn(switchboard::publish(Arc::clone(node.shell())));
     tracing::info!(node = %config.node.name, site = %config.node.site, http = %address, "takes calls");
-    let mut term = signal(SignalKind::terminate())?;
-    let code = tokio::select! {
-        why = node.failed() => {
-            // The reason ends the process as wrong input does: starting it anew would change nothing.
-            if let Some(error) = why {
-                return Err(error).context("the node cannot take part in the cluster");
-            }
-            tracing::error!("the node gave up: its actors kept failing");
-            return Ok(ExitCode::FAILURE);
-        }
-        _ = term.recv() => ExitCode::SUCCESS,
-        _ = tokio::signal::ctrl_c() => ExitCode::SUCCESS,
-    };
-    tracing::info!("ends: clears its calls first");
+    let mut signals = Signals::new()?;
+    tokio::select! {
+        why = node.failed() => return gave_up(why),
+        () = signals.next() => {}
+    }
+    let patience = Duration::from_secs(config.node.drain_seconds.into());
+    tracing::info!(
+        calls = node.calls(),
+        patience_s = patience.as_secs(),
+        "ends when its calls are elsewhere or over; a second signal ends them at once"
+    );
+    let emptied = node.drain(patience);
+    tokio::select! {
+        why = node.failed() => return gave_up(why),
+        left = emptied => tracing::info!(left, "clears the calls that are left and ends"),
+        () = signals.next() => tracing::warn!("a second signal: clears its calls at once and ends"),
+    }
     node.stop(PATIENCE).await;
     publishing.abort();
     let _ = stop.send(());
     let _ = console.await;
-    Ok(code)
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Whether what keeps a node from starting may be gone at the next try, though nothing of its file changes: a process that still
+/// holds the port or the folder.
+pub(crate) fn may_pass(error: &anyhow::Error) -> bool {
+    let in_use = |source: &std::io::Error| source.kind() == std::io::ErrorKind::AddrInUse;
+    error.chain().any(|cause| {
+        matches!(cause.downcast_ref(), Some(switch::Error::Listen { source, .. }) if in_use(source))
+            || matches!(cause.downcast_ref(), Some(switch::Error::DataDirTaken { .. }))
+            || matches!(cause.downcast_ref(), Some(mesh::Error::Listen { taken: true, .. }))
+            || matches!(cause.downcast_ref(), Some(console::Error::Bind { source, .. }) if in_use(source))
+    })
+}
+
+/// The node ended by itself. A reason ends the process as wrong input does: starting it anew would change nothing.
+fn gave_up(why: Option<switch::Error>) -> anyhow::Result<ExitCode> {
+    if let Some(error) = why {
+        return Err(error).context("the node cannot take part in the cluster");
+    }
+    tracing::error!("the node gave up: its actors kept failing");
+    Ok(ExitCode::FAILURE)
+}
+
+/// What tells the process to end: SIGTERM, or Ctrl-C.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }

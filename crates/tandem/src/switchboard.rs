@@ -8,10 +8,13 @@ mod merge;
 mod peers;
 mod question;
 mod registered;
+mod restore;
+mod samples;
 mod teller;
 
+use crate::machine::Machine;
 use console::api::{self, Cdr};
-use console::{Answer, Import, Problem, Switchboard};
+use console::{Answer, Import, Problem, Sample, Switchboard};
 use local::{Local, parse};
 use peers::{Heard, Peers, pages};
 use question::{Answer as Told, Page, Question};
@@ -31,14 +34,15 @@ pub(crate) struct Board {
     shell: Arc<Shell>,
     local: Arc<Local>,
     peers: Peers,
+    machine: Machine,
 }
 
 impl Board {
     /// Of a running node, which from now on answers others as well.
-    pub(crate) fn new(node: &Node) -> Self {
+    pub(crate) fn new(node: &Node, machine: Machine) -> Self {
         let (shell, local) = (Arc::clone(node.shell()), Arc::new(Local::new(node)));
         node.answer_with(Arc::new(Answering::new(Arc::clone(&local))));
-        Self { peers: Peers::new(Arc::clone(&shell)), shell, local }
+        Self { peers: Peers::new(Arc::clone(&shell)), shell, local, machine }
     }
 
     /// Pages of this node, first, and of all others.
@@ -99,6 +103,12 @@ impl Switchboard for Board {
             return Ok(());
         }
         Err("the node is taking its place in the cluster".to_owned())
+    }
+
+    fn samples(&self) -> Vec<Sample> {
+        let mut all = samples::of(&self.shell);
+        all.extend(self.machine.samples());
+        all
     }
 
     fn calls(&self, filter: api::CallFilter) -> Answer<'_, api::Calls> {

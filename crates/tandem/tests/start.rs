@@ -1,4 +1,5 @@
-//! What keeps a node from starting is said in one line, with exit code 2.
+//! What keeps a node from starting is said in one line: with exit code 2 where the input is wrong, with 1 where another process is
+//! in the way, which may be gone at the next try.
 
 use std::fs;
 use std::net::{TcpListener, UdpSocket};
@@ -38,13 +39,22 @@ fn tandem(folder: &Path, text: &str) -> Command {
     command
 }
 
-/// Runs a node that cannot start, and answers what it says.
+/// Runs a node whose input is wrong, and answers what it says.
 fn refused(folder: &Path, text: &str) -> String {
+    said_with(2, folder, text)
+}
+
+/// Runs a node in whose way another process is, and answers what it says.
+fn in_the_way(folder: &Path, text: &str) -> String {
+    said_with(1, folder, text)
+}
+
+fn said_with(code: i32, folder: &Path, text: &str) -> String {
     let mut command = tandem(folder, text);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
     let Output { status, stderr, .. } = ended(child);
     let said = String::from_utf8(stderr).expect("text");
-    assert_eq!(status.code(), Some(2), "{said}");
+    assert_eq!(status.code(), Some(code), "{said}");
     assert_eq!(said.lines().count(), 1, "one line: {said}");
     said
 }
@@ -90,15 +100,20 @@ fn a_taken_port_is_named() {
     let plan = plan(42_020);
     let text = node_toml(&plan, &data);
     let udp = UdpSocket::bind(("127.0.73.1", plan.sip)).expect("free");
-    let said = refused(folder.path(), &text);
+    let said = in_the_way(folder.path(), &text);
     assert!(said.contains(&format!("udp 127.0.73.1:{}", plan.sip)), "{said}");
     drop(udp);
     let tcp = TcpListener::bind(("127.0.73.1", plan.sip)).expect("free");
-    let said = refused(folder.path(), &text);
+    let said = in_the_way(folder.path(), &text);
     assert!(said.contains(&format!("tcp 127.0.73.1:{}", plan.sip)), "{said}");
     drop(tcp);
+    let cluster = TcpListener::bind("127.0.73.1:0").expect("a port");
+    let address = cluster.local_addr().expect("bound");
+    let said = in_the_way(folder.path(), &format!("{text}\n[cluster]\nlisten = \"{address}\"\n"));
+    assert!(said.contains(&address.to_string()), "{said}");
+    drop(cluster);
     let _http = TcpListener::bind(("127.0.73.1", plan.http)).expect("free");
-    let said = refused(folder.path(), &text);
+    let said = in_the_way(folder.path(), &text);
     assert!(said.contains(&format!("127.0.73.1:{}", plan.http)), "{said}");
 }
 
@@ -134,7 +149,7 @@ fn a_second_node_on_the_same_folder_is_refused() {
         assert!(running.0.try_wait().expect("a child").is_none(), "the first node ended");
         std::thread::sleep(Duration::from_millis(20));
     }
-    let said = refused(second.path(), &node_toml(&other, &data));
+    let said = in_the_way(second.path(), &node_toml(&other, &data));
     assert!(said.contains("data_dir") && said.contains("another node"), "{said}");
     assert!(running.0.try_wait().expect("a child").is_none(), "the first one goes on");
 }

@@ -21,6 +21,9 @@ pub struct Imported {
     pub same: u64,
     /// All this, and what the rows span, in one line.
     pub summary: String,
+    /// Of a backup: the difference, a line a row, beginning with `+`, `~` or `-`; the first thousand.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<String>,
 }
 
 /// The imports under way, and the last ones that ended.
@@ -35,7 +38,7 @@ pub struct Imports {
 pub struct ImportState {
     /// As whoever sent it called it.
     pub id: String,
-    /// `rates`, `numbers` or `ported`.
+    /// `rates`, `numbers`, `ported` or `backup`.
     pub what: String,
     /// The file, as it was named.
     pub file: String,

@@ -155,6 +155,32 @@ pub struct Share {
     /// Whether this node is registered with the carrier; absent if it is not meant to be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registered: Option<bool>,
+    /// Calls that came from it to this node.
+    #[serde(default)]
+    pub ingress: Traffic,
+    /// Attempts that this node sent to it.
+    #[serde(default)]
+    pub egress: Traffic,
+}
+
+/// What has gone over a trunk one way, on one node since that started. Who reads it twice knows the time between.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Traffic {
+    /// Answered calls that are up.
+    pub active: i64,
+    /// Calls or attempts.
+    pub attempts: u64,
+    /// Those that were answered.
+    pub answered: u64,
+    /// Those that rang, or were answered at once.
+    pub rang: u64,
+    /// Milliseconds until they rang, all together.
+    pub pdd_ms_sum: u64,
+    /// Legs that were heard until their end.
+    pub heard: u64,
+    /// Their listening quality (MOS) in thousandths, all together.
+    pub mos_milli_sum: u64,
 }
 
 /// A gateway of a trunk.

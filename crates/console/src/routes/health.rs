@@ -31,6 +31,6 @@ async fn readyz(State(desk): State<Desk>) -> Result<&'static str, Problem> {
 }
 
 async fn metrics(State(desk): State<Desk>) -> Result<impl IntoResponse, Problem> {
-    let text = super::blocking(move || Ok(desk.recorder.render())).await?;
+    let text = super::blocking(move || Ok(desk.recorder.render(desk.board.samples()))).await?;
     Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text))
 }

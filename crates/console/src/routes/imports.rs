@@ -1,4 +1,4 @@
-//! Files of rates, numbers and ported numbers.
+//! Files of rates, numbers and ported numbers; backups and their way back.
 
 use super::{Desk, IMPORT_MAX, PATIENCE_IMPORT, Route};
 use crate::api::{Imported, Imports};
@@ -6,14 +6,20 @@ use crate::auth::Scope;
 use crate::imports::{Import, ImportOf, upload};
 use crate::problem::Problem;
 use crate::request::Parameters;
+use crate::time::show_time;
 use ::routing::import::date;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
 use axum::routing::{MethodRouter, get, post};
 use serde::Deserialize;
+use sip::clock::Wall;
+use std::convert::Infallible;
+use std::time::SystemTime;
 use tables::Signature;
+use tokio::sync::{Semaphore, mpsc};
 
 type Meaning = (&'static str, &'static str, &'static str);
 
@@ -27,6 +33,14 @@ const WHO: Meaning = ("who", "string", "Who imports it");
 const COMMENT: Meaning = ("comment", "string", "Why");
 const ID: Meaning = ("id", "string", "What /api/v1/imports calls it");
 
+/// What a backup is sent as.
+const OF_A_BACKUP: &str = "application/x-tandem-backup";
+/// Backups that are made at the same time: each holds its revision of the tables.
+static BACKUPS: Semaphore = Semaphore::const_new(2);
+/// Pieces of a backup that wait to be sent.
+const PIECES: usize = 4;
+
+const OF_BACKUP: &[Meaning] = &[DRY_RUN, EXPECT, FILE, WHO, COMMENT, ID];
 const OF_RATES: &[Meaning] = &[DECK, FROM, REPLACE, DRY_RUN, EXPECT, FILE, WHO, COMMENT, ID];
 const OF_NUMBERS: &[Meaning] = &[REPLACE, DRY_RUN, EXPECT, FILE, WHO, COMMENT, ID];
 
@@ -45,6 +59,20 @@ pub(super) fn routes() -> Vec<Route> {
         import("/api/v1/import/rates", "Imports rates of a deck as one revision", OF_RATES, || post(rates)),
         import("/api/v1/import/numbers", "Imports numbers that we serve as one revision", OF_NUMBERS, || post(numbers)),
         import("/api/v1/import/ported", "Imports ported numbers as one revision", OF_NUMBERS, || post(ported)),
+        Route {
+            body: Some("backup"),
+            parameters: OF_BACKUP,
+            ..import("/api/v1/restore", "Makes the tables as a backup has them, as one revision", OF_BACKUP, || {
+                post(restore)
+            })
+        },
+        Route {
+            scope: Some(Scope::Tables),
+            answer: Some("backup"),
+            ..Route::get("/api/v1/backup", "All tables with their secrets, as a file for /api/v1/restore", || {
+                get(backup)
+            })
+        },
         Route {
             answer: Some("Imports"),
             ..Route::get("/api/v1/imports", "The imports of this node under way, and the last ones", || get(list))
@@ -82,6 +110,18 @@ struct OfNumbers {
     id: Option<String>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OfBackup {
+    #[serde(default)]
+    dry_run: bool,
+    expect: Option<u64>,
+    file: Option<String>,
+    who: Option<String>,
+    comment: Option<String>,
+    id: Option<String>,
+}
+
 type Answered = Result<Json<Imported>, Problem>;
 
 async fn rates(desk: State<Desk>, Parameters(asked): Parameters<OfRates>, request: Request) -> Answered {
@@ -99,12 +139,38 @@ async fn ported(desk: State<Desk>, Parameters(how): Parameters<OfNumbers>, reque
     import(desk, ImportOf::Ported, how, request).await
 }
 
+async fn restore(desk: State<Desk>, Parameters(asked): Parameters<OfBackup>, request: Request) -> Answered {
+    let OfBackup { dry_run, expect, file, who, comment, id } = asked;
+    let how = OfNumbers { replace: true, dry_run, expect, file, who, comment, id };
+    import(desk, ImportOf::Backup, how, request).await
+}
+
+/// The rows are written as they are taken, on a thread that may block; a client that is slow holds no more than some pieces.
+async fn backup(State(desk): State<Desk>) -> Result<impl IntoResponse, Problem> {
+    let place = BACKUPS.try_acquire();
+    let place =
+        place.map_err(|_| Problem::new(503, "other backups are being made").mend("try again when they are done"))?;
+    let (view, cluster) = (desk.tables.view(), desk.tables.cluster());
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let made = show_time(Wall(u64::try_from(now.as_millis()).unwrap_or(u64::MAX)));
+    let (to, pieces) = mpsc::channel(PIECES);
+    tokio::task::spawn_blocking(move || {
+        let _place = place;
+        tables::backup::write(&view, &cluster.id, &made, |piece| to.blocking_send(piece).is_ok());
+    });
+    let next = |mut pieces: mpsc::Receiver<Vec<u8>>| async move {
+        let piece = pieces.recv().await?;
+        Some((Ok::<_, Infallible>(piece), pieces))
+    };
+    Ok(([(CONTENT_TYPE, OF_A_BACKUP)], Body::from_stream(futures_util::stream::unfold(pieces, next))))
+}
+
 async fn list(State(desk): State<Desk>) -> Json<Imports> {
     Json(Imports { imports: desk.imports.list() })
 }
 
 async fn import(State(desk): State<Desk>, what: ImportOf, how: OfNumbers, request: Request) -> Answered {
-    let body = csv(request)?;
+    let body = if what == ImportOf::Backup { sent_as(request, OF_A_BACKUP)? } else { sent_as(request, "text/csv")? };
     let OfNumbers { replace, dry_run, expect, file, who, comment, id } = how;
     let file = file.unwrap_or_else(|| "the body".to_owned());
     let (who, id) = (who.unwrap_or_default(), id.unwrap_or_default());
@@ -121,10 +187,12 @@ async fn import(State(desk): State<Desk>, what: ImportOf, how: OfNumbers, reques
 }
 
 /// A page of another origin cannot send this type without being asked first, and we never agree.
-fn csv(request: Request) -> Result<Body, Problem> {
+fn sent_as(request: Request, wanted: &str) -> Result<Body, Problem> {
     let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if kind.split(';').next().unwrap_or_default().trim() != "text/csv" {
-        return Err(Problem::new(415, "the body is not CSV").mend("send `Content-Type: text/csv`"));
+    if kind.split(';').next().unwrap_or_default().trim() != wanted {
+        return Err(
+            Problem::new(415, format!("the body is not {wanted}")).mend(format!("send `Content-Type: {wanted}`"))
+        );
     }
     Ok(request.into_body())
 }

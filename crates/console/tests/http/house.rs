@@ -1,6 +1,6 @@
 //! A console that runs, and the shortest way to ask it for things.
 
-use console::{Answer, Import, Listener, Options, Problem, Recorder, Switchboard, Token, api};
+use console::{Answer, Import, Listener, Options, Problem, Recorder, Sample, Switchboard, Token, api};
 use ractor::{Actor, ActorCell};
 use routing::model::Destination;
 use serde_json::Value;
@@ -31,6 +31,10 @@ fn call() -> api::Call {
 impl Switchboard for Board {
     fn ready(&self) -> Result<(), String> {
         if self.ready.load(Ordering::Relaxed) { Ok(()) } else { Err("the relay is starting".into()) }
+    }
+
+    fn samples(&self) -> Vec<Sample> {
+        vec![Sample::new("tandem_node_up", &[("peer", "n2")], 1.0)]
     }
 
     fn calls(&self, filter: api::CallFilter) -> Answer<'_, api::Calls> {

@@ -184,13 +184,6 @@ impl Control {
             Some(Peer { id, name, site, state, incarnation, linked, rtt })
         };
         let peers: Vec<Peer> = self.liveness.figures(now).filter_map(peer).collect();
-        for peer in &peers {
-            let up = if peer.is_up() { 1.0 } else { 0.0 };
-            metrics::gauge!("tandem_node_up", "peer" => peer.name.clone()).set(up);
-            if let Some(rtt) = peer.rtt {
-                metrics::gauge!("tandem_mesh_round_trip_seconds", "peer" => peer.name.clone()).set(rtt.as_secs_f64());
-            }
-        }
         self.core.status.set_peers(peers);
     }
 }

@@ -94,6 +94,17 @@ impl Stream {
         a.rtp.is_known() && b.rtp.is_known() && ((a.sends && b.receives) || (b.sends && a.receives))
     }
 
+    /// Both sides are known, and each should send what the other takes.
+    pub(super) fn expects_both(&self) -> bool {
+        let [a, b] = &self.parties;
+        a.rtp.is_known() && b.rtp.is_known() && a.sends && b.receives && b.sends && a.receives
+    }
+
+    /// RTP packets taken from each side so far.
+    pub(super) fn received(&self) -> [u64; 2] {
+        self.parties.each_ref().map(|party| party.reception.received())
+    }
+
     /// When RTP or RTCP last came from a side. RTCP counts: a party that sends no comfort noise is alive all the same.
     pub(super) fn last_sign(&self) -> Option<Instant> {
         self.parties.iter().filter_map(|party| party.last_sign).max()

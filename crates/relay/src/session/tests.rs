@@ -306,3 +306,41 @@ proptest! {
 fn side_total(session: &Session, of: Side) -> u64 {
     side(session, of).dropped.total()
 }
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[test]
+fn who_is_not_heard_after_the_answer_is_told_once() {
+    let mut session = session();
+    let unheard = |heard| Some(Event::Unheard { heard });
+    assert_eq!(session.poll_unheard(at(60_000), PATIENCE), None, "nobody answered");
+    // Early media is not speech: what came before the answer does not count.
+    to_b(&mut session, 500, B, &rtp(8, 1, 8));
+    session.watch(at(1_000));
+    to_a(&mut session, 1_020, A, &rtp(8, 1, 7));
+    assert_eq!(session.poll_unheard(at(10_999), PATIENCE), None);
+    assert_eq!(session.poll_unheard(at(11_000), PATIENCE), unheard(Some(Side::A)));
+    assert_eq!(session.poll_unheard(at(60_000), PATIENCE), None, "once");
+    session.watch(at(60_000));
+    assert_eq!(session.poll_unheard(at(70_000), PATIENCE), unheard(None));
+    session.watch(at(80_000));
+    to_a(&mut session, 80_020, A, &rtp(8, 2, 7));
+    to_b(&mut session, 80_020, B, &rtp(8, 2, 8));
+    assert_eq!(session.poll_unheard(at(90_000), PATIENCE), None);
+}
+
+#[test]
+fn nobody_is_missed_who_is_on_hold() {
+    let mut session = session();
+    session.watch(at(0));
+    to_a(&mut session, 20, A, &rtp(8, 1, 7));
+    let mut held = update(Side::B);
+    held.sends = false;
+    session.handle_update(at(2_000), held);
+    assert_eq!(session.poll_unheard(at(10_000), PATIENCE), None);
+    // From the end of the hold both have their ten seconds again.
+    session.handle_update(at(15_000), update(Side::B));
+    assert_eq!(session.poll_unheard(at(24_999), PATIENCE), None);
+    to_b(&mut session, 24_999, B, &rtp(8, 1, 8));
+    assert_eq!(session.poll_unheard(at(25_000), PATIENCE), Some(Event::Unheard { heard: Some(Side::B) }));
+}

@@ -62,7 +62,6 @@ impl Actor for TrunkActor {
         let credentials = Box::new(Credentials::new(shell.seed()));
         let mut state = State { shell, trunk, gate, leads: false, registration: None, credentials, alarm: None };
         state.follow().await;
-        state.report_all();
         state.settle(&myself);
         Ok(state)
     }
@@ -81,7 +80,6 @@ impl Actor for TrunkActor {
                 if moves {
                     state.configure();
                 }
-                state.report_all();
                 state.follow().await;
             }
             Ask::Follow => state.follow().await,
@@ -177,28 +175,13 @@ impl State {
                         let _ = myself.cast(Ask::Pinged(row.address, outcome));
                     });
                 }
-                gateway::Effect::Changed(health) => self.report(&gateway.row().address, health),
+                gateway::Effect::Changed(health) => self.say(&gateway.row().address, health),
             }
         }
         gateways.poll_timeout()
     }
 
-    /// Sets the metric of every gateway, so that one of which nothing is known yet is there too.
-    fn report_all(&self) {
-        for gateway in self.gate.gateways.lock().gateways() {
-            self.figure(&gateway.row().address, gateway.state());
-        }
-    }
-
-    /// A gateway counts as up until it is known to be down: calls go there.
-    fn figure(&self, gateway: &Arc<str>, health: Health) {
-        let up = if health == Health::Down { 0.0 } else { 1.0 };
-        let labels = [("trunk", self.trunk.name.to_string()), ("gateway", gateway.to_string())];
-        metrics::gauge!("tandem_gateway_up", &labels).set(up);
-    }
-
-    fn report(&self, gateway: &Arc<str>, health: Health) {
-        self.figure(gateway, health);
+    fn say(&self, gateway: &Arc<str>, health: Health) {
         match health {
             Health::Down => tracing::warn!(trunk = %self.trunk.name, %gateway, "gateway is down"),
             Health::Up | Health::Unknown => tracing::info!(trunk = %self.trunk.name, %gateway, "gateway is up"),

@@ -1,7 +1,7 @@
 //! Gateways that are pinged, and carriers with whom we register.
 
 use crate::bench::{Bench, Peer, until};
-use crate::gauges::Gauges;
+use ::trunk::gateway::State;
 use sip::digest::{Challenger, Credentials, Ha1, Verdict};
 use sip::{Message, Method, Name};
 use std::net::SocketAddr;
@@ -26,14 +26,16 @@ fn registering(registrar: &str, password: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_metric_of_a_gateway_follows_its_answers() {
-    let gauges = Gauges::default();
-    let _recording = metrics::set_default_local_recorder(&gauges);
+async fn the_state_of_a_gateway_follows_its_answers() {
     let gateway = Peer::bind(20).await;
     let bench = Bench::start(20, 41_100, Vec::new(), &pinged(gateway.address)).await;
     let address = gateway.address.to_string();
-    let up = || gauges.value("tandem_gateway_up", &["alpha", &address]);
-    until("set before anything is known", || up() == Some(1.0)).await;
+    let state = || {
+        let shell = bench.node.shell();
+        let standings = shell.trunks.standings(&shell.tables.view());
+        standings.first().and_then(|trunk| trunk.gateways.first()).map(|(_, state)| *state)
+    };
+    until("there before anything is known", || state() == Some(State::Unknown)).await;
     // It answers, whatever it says.
     for code in [200, 404] {
         let (ping, from) = gateway.request(Method::Options).await;
@@ -41,11 +43,12 @@ async fn the_metric_of_a_gateway_follows_its_answers() {
         gateway.answer(&ping, from, code, &[]).await;
     }
     // It goes silent, and comes back. Its pings are taken and thrown away, so that none of them is answered late.
-    while up() == Some(1.0) {
+    until("it answers", || state() == Some(State::Up)).await;
+    while state() == Some(State::Up) {
         let _ = gateway.next(Duration::from_millis(100)).await;
     }
-    assert_eq!(up(), Some(0.0));
-    while up() == Some(0.0) {
+    assert_eq!(state(), Some(State::Down));
+    while state() == Some(State::Down) {
         let (ping, from) = gateway.request(Method::Options).await;
         gateway.answer(&ping, from, 200, &[]).await;
     }

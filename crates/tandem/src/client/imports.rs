@@ -65,7 +65,7 @@ pub(crate) struct Source {
 /// # Errors
 /// The file cannot be read, or the node refuses it: then nothing has changed.
 pub(crate) fn run(import: &Import) -> anyhow::Result<ExitCode> {
-    let id = format!("{:x}-{:x}", std::process::id(), std::time::SystemTime::UNIX_EPOCH.elapsed()?.as_micros());
+    let id = new_id();
     let (path, source) = match import {
         Import::Rates { deck, from, file } => {
             let from = from.as_ref().map_or_else(String::new, |from| format!("&from={}", escape(from)));
@@ -76,13 +76,19 @@ pub(crate) fn run(import: &Import) -> anyhow::Result<ExitCode> {
     };
     let path = format!("{path}{}", query(source, &id));
     let client = source.reach.client();
-    let answer = send(&client, &path, &source.file, &id)?;
+    let answer = send(&client, &path, "text/csv", &source.file, &id)?;
     if client.json {
         say(&serde_json::to_string(&answer)?);
     } else {
         said(&answer).iter().for_each(|line| say(line));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A name for an import that no other one has.
+pub(super) fn new_id() -> String {
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    format!("{:x}-{:x}", std::process::id(), now.as_micros())
 }
 
 fn query(source: &Source, id: &str) -> String {
@@ -94,7 +100,7 @@ fn query(source: &Source, id: &str) -> String {
 }
 
 /// Two lines: what is in the file, and what has become of the tables.
-fn said(answer: &Imported) -> Vec<String> {
+pub(super) fn said(answer: &Imported) -> Vec<String> {
     let Imported { revision, dry_run, added, changed, removed, summary, .. } = answer;
     let made = match (added + changed + removed, dry_run) {
         (0, _) => format!("nothing to change; the tables are at revision {revision}"),
@@ -119,12 +125,12 @@ impl Read for Counted<'_> {
 }
 
 /// Sends on this thread; another one asks how far the node is, and draws.
-fn send(client: &Client, path: &str, file: &Path, id: &str) -> anyhow::Result<Imported> {
+pub(super) fn send(client: &Client, path: &str, kind: &str, file: &Path, id: &str) -> anyhow::Result<Imported> {
     let open = || format!("{}: cannot be read", file.display());
     let opened = File::open(file).with_context(open)?;
     let meta = opened.metadata().with_context(open)?;
     if !meta.is_file() {
-        bail!("{}: is no file; name one file of CSV", file.display());
+        bail!("{}: is no file; name one file", file.display());
     }
     let (read, over) = (AtomicU64::new(0), AtomicBool::new(false));
     let answer = std::thread::scope(|scope| {
@@ -139,7 +145,7 @@ fn send(client: &Client, path: &str, file: &Path, id: &str) -> anyhow::Result<Im
             }
             bar.clear();
         });
-        let answer = client.upload(path, Counted { file: opened, read: &read });
+        let answer = client.upload(path, kind, Counted { file: opened, read: &read });
         over.store(true, Relaxed);
         answer
     });

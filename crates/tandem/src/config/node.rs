@@ -16,7 +16,17 @@ pub(crate) struct Node {
     /// Votes, carries no calls.
     #[serde(default)]
     pub witness: bool,
+    /// How long a node that is told to end may take until its calls are elsewhere or over; 0: it ends them at once.
+    #[serde(default = "default_drain_seconds")]
+    pub drain_seconds: u32,
 }
+
+const fn default_drain_seconds() -> u32 {
+    60
+}
+
+/// The longest drain: two hours.
+const DRAIN_MAX: u32 = 7_200;
 
 impl Node {
     pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
@@ -32,6 +42,9 @@ impl Node {
         }
         if self.data_dir.as_os_str().is_empty() {
             return Err(("node.data_dir", "name a folder".to_owned()));
+        }
+        if self.drain_seconds > DRAIN_MAX {
+            return Err(("node.drain_seconds", format!("{} is longer than {DRAIN_MAX}", self.drain_seconds)));
         }
         Ok(())
     }

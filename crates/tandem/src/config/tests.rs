@@ -56,6 +56,7 @@ fn every_mistake_names_its_line() {
         ("udp = [\"127.0.1.1:5060\"]", "udp = [\"127.0.1.1:5060\", \"127.0.1.1:5060\"]", 8, "twice"),
         ("ports = [20000, 29999]", "ports = [29999, 20000]", 17, "range"),
         ("workers = 2", "workers = 0", 18, "at least 1"),
+        ("witness = false", "drain_seconds = 7201", 5, "longer than 7200"),
         ("listen = \"127.0.1.1:8060\"", "listen = \"192.0.2.1:8060\"", 25, "tokens"),
     ] {
         assert!(EXAMPLE.contains(from), "{from}");

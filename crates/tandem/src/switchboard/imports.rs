@@ -1,5 +1,6 @@
 //! A file of CSV becomes one revision: read piece by piece as it comes, weighed against the tables, then put into them.
 
+use super::restore;
 use console::{Import, ImportOf, Problem, Progress, Upload, api};
 use routing::import::{List, NumberList, Numbers, Ported, PortedList, RateList, RateOptions, Rates};
 use routing::{Change, Error, RowKey, View};
@@ -27,6 +28,9 @@ enum Rows {
 /// # Errors
 /// What is wrong with the file, by line, or why the tables do not take it: nothing has changed.
 pub(super) async fn run(tables: Handle, import: Import) -> Result<api::Imported, Problem> {
+    if import.what == ImportOf::Backup {
+        return restore::run(tables, import).await;
+    }
     let Import { what, file, replace, dry_run, expect, by, upload, progress } = import;
     let view = tables.view();
     // A file is weighed against the tables as they are now; if they move meanwhile, it is to be weighed again.
@@ -90,11 +94,12 @@ fn read(what: &ImportOf, file: &Path, upload: Upload, weigher: &Weigher<'_>) -> 
             })?;
             weigher.weigh(reader.finish(), Rows::Ported, false)
         }
+        ImportOf::Backup => Err(Problem::new(500, "a fault in the software: a backup is no file of rows")),
     }
 }
 
 /// Hands over every piece until the file ends or the taker has had enough.
-fn feed(mut upload: Upload, mut enough: impl FnMut(&[u8]) -> bool) -> Result<(), Problem> {
+pub(super) fn feed(mut upload: Upload, mut enough: impl FnMut(&[u8]) -> bool) -> Result<(), Problem> {
     while let Some(bytes) = upload.read()? {
         if enough(&bytes) {
             break;

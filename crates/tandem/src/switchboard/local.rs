@@ -13,7 +13,7 @@ use switch::Node;
 use switch::clock;
 use switch::registrations::Listed;
 use switch::shell::Shell;
-use switch::trunks::Standing;
+use switch::trunks::{Standing, Traffic};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use trunk::gateway::State;
@@ -176,6 +176,8 @@ impl Local {
             channels_used: standing.used,
             channels_leased: standing.leased,
             registered: standing.registered,
+            ingress: traffic(&standing.traffic[0]),
+            egress: traffic(&standing.traffic[1]),
         };
         let gateway = |(address, health): (Arc<str>, State)| {
             let state = match health {
@@ -233,6 +235,12 @@ impl Local {
         aors.retain(|aor| !self.shell.contacts.hops(aor, now).is_empty());
         aors
     }
+}
+
+fn traffic(way: &Traffic) -> api::Traffic {
+    let Traffic { active, attempts, answered, rang, until_ring, heard, mos_milli } = *way;
+    let pdd_ms_sum = u64::try_from(until_ring.as_millis()).unwrap_or(u64::MAX);
+    api::Traffic { active, attempts, answered, rang, pdd_ms_sum, heard, mos_milli_sum: mos_milli }
 }
 
 /// Runs what looks at very many rows on a thread that may block.

@@ -130,8 +130,13 @@ mod tests {
     }
 
     fn trunk(node: &str, site: &str, used: u32, gateway: &str, registered: Option<bool>) -> api::Trunk {
-        let share =
-            api::Share { node: node.to_owned(), channels_used: used, channels_leased: Some(used + 1), registered };
+        let share = api::Share {
+            node: node.to_owned(),
+            channels_used: used,
+            channels_leased: Some(used + 1),
+            registered,
+            ..api::Share::default()
+        };
         let seen = api::GatewaySite { site: site.to_owned(), state: gateway.to_owned() };
         let gateway = api::Gateway { address: "g".to_owned(), state: gateway.to_owned(), sites: vec![seen] };
         api::Trunk {
