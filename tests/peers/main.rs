@@ -9,6 +9,7 @@ mod credentials;
 mod dialog;
 mod direct;
 mod hostile;
+mod ladder;
 mod limits;
 mod load;
 mod loss;

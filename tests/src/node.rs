@@ -33,7 +33,13 @@ impl<'lab> Node<'lab> {
     /// Starts a node and applies `tables`; returns when it takes calls.
     #[track_caller]
     pub fn start(lab: &'lab Lab, tables: &Tables) -> Self {
-        lab.write("node.toml", &config(lab));
+        Self::start_with(lab, tables, "")
+    }
+
+    /// The same with further lines in its `node.toml`.
+    #[track_caller]
+    pub fn start_with(lab: &'lab Lab, tables: &Tables, more: &str) -> Self {
+        lab.write("node.toml", &format!("{}\n{more}", config(lab)));
         let mut node = Self { lab, process: spawn(lab) };
         node.wait_ready();
         node.apply(tables);

@@ -15,6 +15,8 @@ mod dispatch;
 mod door;
 pub mod error;
 mod gate;
+pub mod hep;
+pub mod ladder;
 mod media;
 pub mod node;
 pub mod protect;
