@@ -76,7 +76,10 @@ impl Teller<'_> {
             What::Row(_) => {
                 let Some(row) = row_of(entry) else { return };
                 let (leg, kind, what) = ending(&row);
-                note(&leg, kind, what);
+                // The next attempt begins before the row of this one is written; it is told after.
+                let next = steps.last().filter(|step| step.unix_us == at && step.kind.as_deref() == Some("attempt"));
+                let place = steps.len() - usize::from(!row.is_final && next.is_some());
+                steps.insert(place, self.note(at, &leg, kind, what));
                 told.last = row.is_final.then_some(row).or(told.last.take());
             }
             What::Gateway { trunk, gateway, fault } => {

@@ -150,7 +150,9 @@ impl Local {
         };
         let attempt = summary.as_ref().map_or(0, |summary| summary.attempts);
         let told = Teller { node: &self.name, name: &name, messages, attempt }.tell(&lives);
-        let live = summary.filter(|_| !told.has_gone);
+        // What only answers what comes again has ended already.
+        let is_over = |summary: &call::Summary| summary.state == "clearing" && told.last.is_some();
+        let live = summary.filter(|summary| !told.has_gone && !is_over(summary));
         let call = match (live, &told.last) {
             (Some(summary), _) => self.row(&summary),
             (None, Some(row)) => explain::ended(row),
