@@ -210,12 +210,12 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// The index of a way; a further one than can be counted stands as the last.
+    /// The index of a way; one more than can be counted has none, and is not shown.
     pub(super) fn hop(&mut self, hop: Hop) -> u8 {
         if let Some(at) = self.hops.iter().position(|known| *known == hop) {
             return u8::try_from(at).unwrap_or(u8::MAX);
         }
-        if self.hops.len() > usize::from(u8::MAX) {
+        if self.hops.len() >= usize::from(u8::MAX) {
             return u8::MAX;
         }
         self.hops.push(hop);
