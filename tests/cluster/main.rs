@@ -11,6 +11,7 @@ mod faults;
 mod forming;
 mod harness;
 mod imports;
+mod ladder;
 mod limits;
 mod newer;
 mod phones;

@@ -10,6 +10,7 @@ mod dialog;
 mod direct;
 mod ending;
 mod hostile;
+mod ladder;
 mod limits;
 mod load;
 mod loss;

@@ -131,6 +131,8 @@ impl Seat {
             // Nobody has a name there, and nobody is asked for one.
             name_servers: vec![([127, 0, 0, 53], 53).into()],
             mesh: Some(mesh),
+            ladder: switch::ladder::Options::default(),
+            hep: None,
             surroundings: switch::Surroundings {
                 net: Arc::new(Wire),
                 shelves: Some(self.shelves.clone()),

@@ -6,6 +6,7 @@
 pub mod agent;
 pub mod audio;
 pub mod baresip;
+pub mod capture;
 pub mod cdr;
 pub mod cluster;
 pub mod datagram;

@@ -33,13 +33,24 @@ impl<'lab> Node<'lab> {
     /// Starts a node and applies `tables`; returns when it takes calls.
     #[track_caller]
     pub fn start(lab: &'lab Lab, tables: &Tables) -> Self {
-        Self::start_draining(lab, tables, 60)
+        Self::start_as(lab, tables, 60, "")
     }
 
     /// [`Node::start`], for a node that waits so long for its calls when it is told to end.
     #[track_caller]
     pub fn start_draining(lab: &'lab Lab, tables: &Tables, drain_seconds: u32) -> Self {
-        lab.write("node.toml", &config(lab, drain_seconds));
+        Self::start_as(lab, tables, drain_seconds, "")
+    }
+
+    /// [`Node::start`], with further lines in its `node.toml`.
+    #[track_caller]
+    pub fn start_with(lab: &'lab Lab, tables: &Tables, more: &str) -> Self {
+        Self::start_as(lab, tables, 60, more)
+    }
+
+    #[track_caller]
+    fn start_as(lab: &'lab Lab, tables: &Tables, drain_seconds: u32, more: &str) -> Self {
+        lab.write("node.toml", &format!("{}\n{more}", config(lab, drain_seconds)));
         let mut node = Self { lab, process: spawn(lab) };
         node.wait_ready();
         node.apply(tables);

@@ -5,6 +5,7 @@
 
 use crate::caller::Source;
 use crate::core::Env;
+use crate::note::By;
 use routing::model::{CallerPolicy, Trunk};
 use routing::{E164, Origin};
 use sip::digest::{Credentials, Ha1, Verdict};
@@ -17,8 +18,8 @@ use trunk::{Identity, translate};
 /// What becomes of an INVITE before it is routed.
 #[derive(Clone, Debug)]
 pub(crate) enum Verdicted {
-    /// It is let in.
-    Known(Source),
+    /// It is let in, by what it was recognised.
+    Known(Source, By),
     /// A digest is asked for; whether the last one was merely stale.
     Challenge(bool),
     /// Known and refused: wrong password, malformed digest, no tech prefix.
@@ -38,7 +39,8 @@ pub(crate) fn identify_source(env: &Env<'_>, invite: &Message, flow: &Flow) -> V
     let prefix_length = |trunk: &&Arc<Trunk>| trunk.ingress.as_ref().map_or(0, |ingress| ingress.tech_prefix.len());
     let open = |trunk: &&Arc<Trunk>| trunk.ingress.as_ref().is_some_and(|ingress| ingress.ha1.is_none());
     if let Some(trunk) = trunks.iter().filter(fits).filter(open).max_by_key(prefix_length) {
-        return Verdicted::Known(Source::Trunk(trunk.clone()));
+        let by = if trunks.len() > 1 { By::TechPrefix } else { By::Address };
+        return Verdicted::Known(Source::Trunk(trunk.clone()), by);
     }
     match Credentials::of(invite, env.settings.challenger.realm(), false) {
         Some(credentials) => by_digest(env, invite, flow, &credentials),
@@ -83,7 +85,7 @@ fn by_digest(env: &Env<'_>, invite: &Message, flow: &Flow, credentials: &Credent
         (_, Some(_)) if ha1.is_none() => Verdicted::Refused(403),
         (Verdict::Stale, Some(_)) => Verdicted::Challenge(true),
         (Verdict::Valid { .. }, Some(Source::Trunk(trunk))) if !allows_address(&trunk, flow) => Verdicted::Refused(403),
-        (Verdict::Valid { .. }, Some(source)) => Verdicted::Known(source),
+        (Verdict::Valid { .. }, Some(source)) => Verdicted::Known(source, By::Digest),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::core::{Core, Env};
 use crate::input::{Hop, Refused};
+use crate::note::Note;
 use routing::model::{Egress, Trunk};
 use routing::{Attempt, Target};
 use sip::clock::Now;
@@ -63,6 +64,7 @@ impl Core {
         self.attempts += 1;
         let number = self.attempts;
         let seed = self.chance.next();
+        self.note(Note::attempt(number, &plan));
         self.ledger.seize(&mut self.out, number, plan.target.clone(), seed);
         Some(Try::new(number, plan, env.now))
     }

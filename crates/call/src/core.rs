@@ -11,6 +11,7 @@ use crate::id::CallId;
 use crate::ledger::Ledger;
 use crate::leg::Path;
 use crate::media::{Codecs, Media};
+use crate::note::Note;
 use crate::parting::Parting;
 use crate::rejoin::Rejoin;
 use crate::revival::Undone;
@@ -198,6 +199,11 @@ impl Core {
         self.route = None;
         self.codecs_to = [None, None];
         self.media = Media::new([0, 0]);
+    }
+
+    /// Says what was decided, for whoever asks afterwards.
+    pub(crate) fn note(&mut self, note: Note) {
+        self.out.push_back(Effect::Note(note));
     }
 
     pub(crate) fn send(&mut self, bytes: Bytes, to: Flow, mark: u32) {

@@ -1,5 +1,6 @@
 //! Everything that a call asks its shell to do, in order. The whole vocabulary is on this page.
 
+use crate::note::Note;
 use crate::record::Record;
 use bytes::Bytes;
 use routing::Target;
@@ -72,6 +73,8 @@ pub enum Effect {
     Checkpoint(Point),
     /// For metrics.
     Event(Event),
+    /// For whoever asks afterwards how the call went.
+    Note(Note),
     /// Nothing more will come; every channel and port was given back.
     Ended,
 }

@@ -10,6 +10,7 @@ use crate::effect::{Effect, Event as Count, MediaSide};
 use crate::headers;
 use crate::input::Hop;
 use crate::media::Codecs;
+use crate::note::Note;
 use crate::transactions::{Client, Purpose};
 use bytes::Bytes;
 use routing::Target;
@@ -135,6 +136,7 @@ pub(crate) fn send(
     attempt.client = number;
     core.tx.clients.push(Box::new(client));
     core.out.push_back(Effect::Event(Count::Attempt { trunk: attempt.metric(), direction: Direction::Egress }));
+    core.note(Note::Calling { attempt: attempt.number, gateway: hop.gateway });
     core.send(bytes, flow, number);
     Ok(())
 }

@@ -6,6 +6,7 @@
 pub mod effect;
 pub mod id;
 pub mod input;
+pub mod note;
 pub mod record;
 
 mod admission;
@@ -55,5 +56,6 @@ pub use effect::Effect;
 pub use error::Error;
 pub use id::CallId;
 pub use input::Input;
+pub use note::Note;
 pub use settings::{Settings, UnknownSource};
 pub use summary::Summary;

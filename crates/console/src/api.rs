@@ -4,14 +4,16 @@
 
 mod cluster;
 mod imports;
+mod ladder;
 mod live;
 mod tables;
 
 pub use cluster::{Cluster, Drain, Member};
 pub use imports::{ImportState, Imported, Imports};
+pub use ladder::{CallQuery, MediaSide, Move, Step};
 pub use live::{
-    Call, CallFilter, Calls, Cdr, CdrFilter, Cdrs, Gateway, GatewaySite, Missing, Move, Node, Nodes, Number, Numbers,
-    Registration, Registrations, Share, Step, Traffic, Trunk, Trunks,
+    Call, CallFilter, Calls, Cdr, CdrFilter, Cdrs, Gateway, GatewaySite, Missing, Node, Nodes, Number, Numbers,
+    Registration, Registrations, Share, Traffic, Trunk, Trunks,
 };
 pub use tables::{
     Applied, Apply, Attempt, Candidate, File, History, Revision, RevisionDetail, Rollback, Route, RouteQuery,

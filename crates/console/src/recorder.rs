@@ -37,6 +37,8 @@ const COUNTERS: &[(&str, &str)] = &[
     ("tandem_relay_refused_total", "Calls that got no media ports"),
     ("tandem_dns_timeouts_total", "Look-ups of gateways that took too long"),
     ("tandem_queue_full_total", "Messages refused because a queue or a table was full"),
+    ("tandem_ladders_evicted_total", "Ladders of ended calls that are no longer kept, by reason"),
+    ("tandem_hep_packets_total", "Copies of messages for the HEP collector, sent or failed"),
     ("tandem_parcels_refused_total", "Messages of other nodes that could not be read"),
     ("tandem_actor_restarts_total", "Actors restarted after a failure"),
 ];
@@ -59,6 +61,8 @@ const GAUGES: &[(&str, &str)] = &[
     ("tandem_cdr_kept", "Rows of call records that are kept for other nodes"),
     ("tandem_cdr_legacies", "Removed nodes whose call records still have to be taken over"),
     ("tandem_cdr_pending", "Rows of call records that no closed file holds yet"),
+    ("tandem_ladders_kept", "Ended calls whose ladder is kept"),
+    ("tandem_ladders_kept_bytes", "Bytes that these take"),
     ("tandem_table_revision", "The revision of the tables"),
     ("tandem_raft_term", "The term of the Raft group"),
     ("tandem_raft_leader", "Whether this node leads the Raft group"),

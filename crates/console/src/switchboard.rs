@@ -25,9 +25,9 @@ pub trait Switchboard: Send + Sync + 'static {
     /// The live calls that match, at most [`CallFilter::limit`](api::CallFilter::limit), which is always set.
     fn calls(&self, filter: api::CallFilter) -> Answer<'_, api::Calls>;
 
-    /// One live call with its ladder; nothing only if no node has it. If one that could have it does not answer, that is a
-    /// problem.
-    fn call(&self, id: String) -> Answer<'_, Option<api::Call>>;
+    /// One call with its ladder, one that has ended as long as a node keeps that; nothing only if no node has it. If one that
+    /// could have it does not answer, that is a problem.
+    fn call(&self, asked: api::CallQuery) -> Answer<'_, Option<api::Call>>;
 
     /// Ends a call, wherever it is; `false` if there is none of this id, else as [`Switchboard::call`].
     fn hangup(&self, id: String) -> Answer<'_, bool>;

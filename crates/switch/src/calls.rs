@@ -12,6 +12,7 @@ mod shard;
 use crate::alarm::Alarms;
 use crate::clock;
 use crate::error::Error;
+use crate::ladder;
 use crate::shell::Shell;
 use crate::supervise::{Child, Plan, Strategy};
 use ::call::CallId;
@@ -177,6 +178,8 @@ pub fn plan(shell: &Arc<Shell>) -> Plan {
     let mut children = Vec::new();
     let shared = Arc::clone(shell);
     children.push(Child::new("alarms", move |supervisor| shard::spawn_clock(Arc::clone(&shared), supervisor)));
+    let shared = Arc::clone(shell);
+    children.push(Child::new("ladders", move |supervisor| ladder::spawn(Arc::clone(&shared), supervisor)));
     for index in 0..SHARDS {
         let shell = Arc::clone(shell);
         children.push(Child::new("calls", move |supervisor| {

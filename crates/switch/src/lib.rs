@@ -16,6 +16,8 @@ mod door;
 mod ending;
 pub mod error;
 mod gate;
+pub mod hep;
+pub mod ladder;
 mod media;
 pub mod node;
 pub mod protect;

@@ -10,6 +10,8 @@ use crate::data_dir::Claim;
 use crate::dispatch::Dispatcher;
 use crate::ending;
 use crate::error::Error;
+use crate::hep;
+use crate::ladder::{self, Ladders};
 use crate::protect::Protect;
 use crate::registrations::{self, Contacts, Registrations};
 use crate::resolver::Resolver;
@@ -50,6 +52,10 @@ pub struct Options {
     pub media: relay::Options,
     /// Name servers; empty for those of the system.
     pub name_servers: Vec<SocketAddr>,
+    /// What is kept to explain calls.
+    pub ladder: ladder::Options,
+    /// Where copies of messages go, if anywhere.
+    pub hep: Option<hep::Options>,
     /// How it finds the other nodes; `None` for a node alone. Its SIP addresses and its clock are filled in here.
     pub mesh: Option<mesh::Options>,
     /// What is around it; the default but for a simulation.
@@ -129,6 +135,7 @@ impl Node {
             relay,
             protect: Protect::new(),
             cdr,
+            ladders: Ladders::new(options.ladder, options.hep.clone().map(hep::Queue::new)),
             clients: Clients::default(),
             messages: Messages::default(),
             settings: OnceLock::new(),
@@ -337,6 +344,7 @@ fn tree(shell: &Arc<Shell>, registrations: &Registrations, inbox: Arc<Dispatcher
         .mesh()
         .map(|_| child(shell, "cdr_copies", |shell, up| async move { cdr::copying::spawn(shell, up).await }));
     let cdrs = child(shell, "cdrs", |shell, up| async move { shell.cdr.spawn(up).await });
+    let hep = shell.ladders.hep().map(|_| child(shell, "hep", |shell, up| async move { hep::spawn(shell, up).await }));
     let calls = child(shell, "calls", |shell, up| async move { supervised(calls::plan(&shell), up).await });
     let inbox: Arc<dyn Inbox> = inbox;
     let transports = child(shell, "transports", move |shell, up| {
@@ -345,7 +353,7 @@ fn tree(shell: &Arc<Shell>, registrations: &Registrations, inbox: Arc<Dispatcher
     });
     let first = std::iter::once(tables).chain(mesh);
     let former = first.chain([follower, relay, registrations_child, trunks]).chain(copying);
-    let children = former.chain([cdrs, calls, transports]).collect();
+    let children = former.chain([cdrs]).chain(hep).chain([calls, transports]).collect();
     Plan { name: "node", strategy: Strategy::RestForOne, children }
 }
 

@@ -4,8 +4,10 @@ use crate::calls::Calls;
 use crate::calls::actor::CallMessage;
 use crate::calls::directory::{CallCell, CallRef};
 use crate::clients::Clients;
+use crate::clock;
 use crate::cluster::Cluster;
 use crate::counters::Messages;
+use crate::ladder::Ladders;
 use crate::protect::Protect;
 use crate::registrations::{self, Contacts, trunk_aor, user_aor};
 use crate::resolver::{Hops, Resolver};
@@ -50,6 +52,8 @@ pub struct Shell {
     pub protect: Protect,
     /// Call records.
     pub cdr: cdr::Handle,
+    /// What explains calls afterwards.
+    pub ladders: Ladders,
     /// Requests of our own that belong to no call.
     pub clients: Clients,
     /// Messages by method and code.
@@ -181,10 +185,7 @@ impl Shell {
         effect: Effect,
     ) -> Performed {
         match effect {
-            Effect::Send { bytes, to, mark } => match self.hand(bytes, &to, Sender::Call(id, mark)) {
-                Sent::Handed => Performed::Done,
-                Sent::Unreachable => Performed::Answer(Input::Unreachable { mark }),
-            },
+            Effect::Send { bytes, to, mark } => self.send_of(id, cell, now, bytes, &to, mark),
             Effect::Admit { trunk } => match me(cell, actor) {
                 Some(me) => self.admit(&me, &trunk, now),
                 None => Performed::Answer(Input::Admitted(Err(Refused::Gone))),
@@ -198,6 +199,7 @@ impl Shell {
                 self.done(|| target.trunk().into_iter().for_each(|trunk| self.release(cell, &trunk.name)))
             }
             Effect::Outcome { trunk, gateway, outcome } => {
+                self.ladders.learnt(&cell.ladder, now, (&trunk, &gateway), outcome);
                 self.done(|| self.trunks.outcome(&trunk, &gateway, outcome, now.mono))
             }
             Effect::Anchor { streams } => {
@@ -205,13 +207,30 @@ impl Shell {
             }
             Effect::Steer(steer) => self.done(|| self.steer(cell, &steer)),
             Effect::FreeMedia => self.free_media(cell),
-            Effect::Record(record) => self.done(|| self.record(id, &record)),
+            Effect::Record(record) => {
+                self.ladders.recorded(&cell.ladder, now, &record);
+                self.done(|| self.record(id, &record))
+            }
             Effect::Event(Event::Moved { remote, outcome }) => {
+                self.ladders.followed(&cell.ladder, now, remote, outcome);
                 self.done(|| self.protect.moved(cell, now.mono, remote, outcome))
             }
+            Effect::Note(note) => self.done(|| self.ladders.decided(&cell.ladder, now, note)),
             Effect::Event(event) => self.done(|| self.count(cell, &event)),
             // The actor keeps these two to itself.
             Effect::Checkpoint(_) | Effect::Ended => Performed::Done,
+        }
+    }
+
+    fn send_of(&self, id: CallId, cell: &CallCell, now: Now, bytes: Bytes, to: &Flow, mark: u32) -> Performed {
+        let copy = self.ladders.listens().then(|| bytes.clone());
+        let sent = self.hand(bytes, to, Sender::Call(id, mark));
+        if let Some(bytes) = copy {
+            self.ladders.sent(id, &cell.ladder, now, &bytes, to, sent == Sent::Handed);
+        }
+        match sent {
+            Sent::Handed => Performed::Done,
+            Sent::Unreachable => Performed::Answer(Input::Unreachable { mark }),
         }
     }
 
@@ -244,6 +263,7 @@ impl Shell {
         self.calls.directory.remove(id);
         self.protect.release(self, id, cell);
         self.give_back(cell);
+        self.ladders.over(id, &cell.ladder, clock::now().mono);
     }
 
     /// Gives back the channels and the media that are noted in a cell.

@@ -114,11 +114,8 @@ enum Command {
 
 #[derive(Subcommand)]
 enum Calls {
-    /// One call.
-    Show {
-        /// Its id.
-        id: String,
-    },
+    /// One call with its ladder, for a while also when it has ended.
+    Show(client::ladder::Show),
     /// End a call.
     Hangup {
         /// Its id.
@@ -191,7 +188,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Route(arguments) => client::route::run(&arguments.reach.client(), &arguments),
         Command::Calls { which, list, reach } => match which {
             None => client::lists::calls(&reach.client(), &list),
-            Some(Calls::Show { id }) => client::lists::call(&reach.client(), &id),
+            Some(Calls::Show(show)) => client::ladder::show(&reach.client(), &show),
             Some(Calls::Hangup { id }) => client::lists::hangup(&reach.client(), &id),
         },
         Command::Trunks(reach) => client::lists::trunks(&reach.client()),

@@ -6,6 +6,7 @@ pub(crate) mod cdr;
 pub(crate) mod cluster;
 pub(crate) mod drain;
 pub(crate) mod imports;
+pub(crate) mod ladder;
 pub(crate) mod lists;
 pub(crate) mod route;
 pub(crate) mod tables;

@@ -1,7 +1,9 @@
 //! node.toml: what is true of one machine. Read and checked whole before a port is bound; unknown keys are refused.
 
 mod cluster;
+mod hep;
 mod http;
+mod ladder;
 mod media;
 mod node;
 mod sip_section;
@@ -9,7 +11,9 @@ mod sip_section;
 mod tests;
 
 pub(crate) use cluster::Cluster;
+pub(crate) use hep::Hep;
 pub(crate) use http::{Http, Token};
+pub(crate) use ladder::Ladder;
 pub(crate) use media::Media;
 pub(crate) use node::Node;
 pub(crate) use sip_section::Sip;
@@ -34,6 +38,11 @@ pub(crate) struct Config {
     /// `[http]`
     #[serde(default)]
     pub http: Http,
+    /// `[ladder]`
+    #[serde(default)]
+    pub ladder: Ladder,
+    /// `[hep]`
+    pub hep: Option<Hep>,
 }
 
 /// What is wrong with a file, where, and how to mend it.
@@ -95,7 +104,9 @@ impl Config {
         self.node.check()?;
         self.sip.check()?;
         self.media.check()?;
-        self.http.check()
+        self.http.check()?;
+        self.ladder.check()?;
+        self.hep.as_ref().map_or(Ok(()), Hep::check)
     }
 
     /// What the file asks for and this version does not do yet: said at start, never silently.

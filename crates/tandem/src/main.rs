@@ -3,6 +3,7 @@
 //! Exit codes: 0 done; 1 it ran and what it promised did not hold, or something stands in the way that may pass, such as a taken
 //! port; 2 wrong input, with one line on what, where and how to mend it.
 
+mod base64;
 mod cli;
 mod client;
 mod config;

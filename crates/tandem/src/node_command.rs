@@ -100,6 +100,8 @@ fn options(config: &Config) -> switch::Options {
         media: media(config),
         name_servers: Vec::new(),
         mesh: config.cluster.listen.map(|listen| mesh_options(config, listen)),
+        ladder: config.ladder.options(),
+        hep: config.hep.as_ref().map(crate::config::Hep::options),
         surroundings: switch::Surroundings::default(),
     }
 }

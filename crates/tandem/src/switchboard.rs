@@ -2,6 +2,7 @@
 //! answer. Nothing here decides anything of a call.
 
 mod cluster;
+mod explain;
 mod imports;
 mod local;
 mod merge;
@@ -72,6 +73,13 @@ impl Board {
         Ok(Heard { told, missing })
     }
 
+    /// Nodes that are missing, each with its number.
+    fn numbered(&self, missing: Vec<api::Missing>) -> Vec<(NodeId, api::Missing)> {
+        let replicated = self.shell.cluster.replicated();
+        let number = |one: &api::Missing| replicated.member_named(&one.node).map(|member| member.id);
+        missing.into_iter().filter_map(|one| Some((number(&one)?, one))).collect()
+    }
+
     /// The call is at no node that answers.
     fn not_found(&self, id: &str, silent: Vec<(NodeId, api::Missing)>) -> Result<(), Problem> {
         let Some(name) = parse(id) else { return Ok(()) };
@@ -131,15 +139,17 @@ impl Switchboard for Board {
         })
     }
 
-    fn call(&self, id: String) -> Answer<'_, Option<api::Call>> {
+    fn call(&self, asked: api::CallQuery) -> Answer<'_, Option<api::Call>> {
         Box::pin(async move {
-            if let Some(call) = self.local.call(&id).await {
-                return Ok(Some(call));
-            }
+            let api::CallQuery { id, messages } = asked;
+            // A call that has moved is told in parts, by every node that has had it.
             let read = |told| if let Told::Call { call } = told { Some(call) } else { None };
-            match self.peers.find(&Question::Call { id: id.clone() }, read).await {
-                Ok(call) => Ok(Some(call)),
-                Err(silent) => self.not_found(&id, silent).map(|()| None),
+            let question = Question::Call { id: id.clone(), messages };
+            let (own, others) = tokio::join!(self.local.call(&id, messages), self.peers.ask(&question, read));
+            let parts = own.into_iter().chain(others.told.into_iter().filter_map(|(_, part)| part.map(|part| *part)));
+            match merge::call(parts, &others.missing) {
+                Some(call) => Ok(Some(call)),
+                None => self.not_found(&id, self.numbered(others.missing)).map(|()| None),
             }
         })
     }

@@ -356,7 +356,7 @@ impl Node {
                 self.moved.push((remote, outcome));
                 None
             }
-            Effect::Checkpoint(_) | Effect::Event(_) => None,
+            Effect::Checkpoint(_) | Effect::Event(_) | Effect::Note(_) => None,
             Effect::Ended => {
                 *ended = true;
                 None

@@ -6,6 +6,7 @@ use crate::caller::Caller;
 use crate::core::{Core, Env};
 use crate::effect::{Direction, Effect, Event as Count, MediaSide};
 use crate::event::Event;
+use crate::note::{Note, Party};
 use crate::settings::UnknownSource;
 use sip::session_timer::Policy;
 use sip::{Flow, Message, Name};
@@ -35,9 +36,13 @@ pub(super) fn on_event(core: &mut Core, env: &Env<'_>, event: Event) -> State {
 
 fn arrive(core: &mut Core, env: &Env<'_>, invite: &Arc<Message>, flow: &Flow) -> State {
     let source = match admission::identify_source(env, invite, flow) {
-        Verdicted::Known(source) => source,
+        Verdicted::Known(source, by) => {
+            core.note(Note::Recognised { from: Party::of(&source), by });
+            source
+        }
         Verdicted::Stranger if env.settings.unknown_source == UnknownSource::Silent => {
             core.count_failure(STRANGER.into(), Direction::Ingress, 0);
+            core.note(Note::TurnedAway { code: 0 });
             return Clearing::silent(core, env);
         }
         Verdicted::Stranger => return turn_away(core, env, invite, flow, 403),
@@ -97,6 +102,7 @@ fn refuse_unfit(core: &mut Core, env: &Env<'_>, invite: &Message) -> Option<Stat
 /// Refuses one that is nobody to us: no record, no channel.
 fn turn_away(core: &mut Core, env: &Env<'_>, invite: &Arc<Message>, flow: &Flow, code: u16) -> State {
     core.count_failure(STRANGER.into(), Direction::Ingress, code);
+    core.note(Note::TurnedAway { code });
     let server = core.serve(env, MediaSide::A, flow, invite);
     let tag = core.tag(MediaSide::A);
     core.invite = Some(invite.clone());
@@ -108,6 +114,7 @@ fn turn_away(core: &mut Core, env: &Env<'_>, invite: &Arc<Message>, flow: &Flow,
 }
 
 fn challenge(core: &mut Core, env: &Env<'_>, invite: &Arc<Message>, flow: &Flow, stale: bool) -> State {
+    core.note(Note::TurnedAway { code: 401 });
     let server = core.serve(env, MediaSide::A, flow, invite);
     let tag = core.tag(MediaSide::A);
     core.invite = Some(invite.clone());

@@ -7,6 +7,7 @@ use crate::core::{Core, Env};
 use crate::effect::{Effect, Point};
 use crate::event::Event;
 use crate::input::Refused;
+use crate::note::Note;
 use crate::record::EndedBy;
 use crate::records::Ending;
 use routing::{Attempt, Query};
@@ -54,6 +55,9 @@ impl Seizing {
                 caller.lrn = plan.lrn.map_or_else(Box::default, |lrn| lrn.to_string().into());
                 caller.emergency = plan.emergency;
                 let attempts: VecDeque<Attempt> = plan.attempts.into_iter().collect();
+                let (lrn, emergency) = (caller.lrn.clone(), plan.emergency);
+                let planned = u32::try_from(attempts.len()).unwrap_or(u32::MAX);
+                core.note(Note::Planned { attempts: planned, lrn, emergency });
                 core.route = Some(Box::new(Route { attempts, ..Route::default() }));
                 Self::next(core, env).unwrap_or_else(|| Clearing::refused(core, env, 404, 3, "no route"))
             }

@@ -1,5 +1,6 @@
 //! What is alive: calls, trunks, registrations, nodes, numbers; and the records of what was.
 
+use super::ladder::{MediaSide, Move, Step};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -41,12 +42,13 @@ pub struct Calls {
     pub missing: Vec<Missing>,
 }
 
-/// A live call.
+/// A call that lives, or, where one is asked for, has ended a while ago.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Call {
     /// Its name in the cluster.
     pub id: String,
-    /// `setup`, `ringing`, `answered`, `connected` or `clearing`.
+    /// `setup`, `ringing`, `answered`, `connected`, `clearing` or `ended`; `moved` where only a node tells of it that has it no
+    /// more.
     pub state: String,
     /// The trunk that it came from; empty for a line.
     pub ingress_trunk: String,
@@ -73,38 +75,36 @@ pub struct Call {
     /// The site of that node.
     #[serde(default)]
     pub site: String,
-    /// The ladder of its messages. Only when one call is asked for.
+    /// When it ended; absent while it lives. This and all that follows only when one call is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<String>,
+    /// The final SIP status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sip_code: Option<u16>,
+    /// The Q.850 cause.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub q850: Option<u16>,
+    /// `caller`, `callee` or `switch`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_by: Option<String>,
+    /// Why it ended, in a word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The ladder of its messages and decisions, in the order of time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ladder: Vec<Step>,
-    /// The nodes that owned it before. Only when one call is asked for.
+    /// Rungs that are not in the ladder because there were too many: between the first and the newest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_out: Option<u32>,
+    /// How each side sounded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub media: Vec<MediaSide>,
+    /// The nodes that owned it before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub moves: Vec<Move>,
-}
-
-/// One message of a call.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct Step {
-    /// When.
-    pub at: String,
-    /// `a` towards the caller, `b1`, `b2` … towards each attempt.
-    pub leg: String,
-    /// `in` or `out`.
-    pub way: String,
-    /// The method, or the code and reason of a response.
-    pub what: String,
-}
-
-/// A call moved to another node.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct Move {
-    /// When.
-    pub at: String,
-    /// The owner before.
-    pub from: String,
-    /// The owner after.
-    pub to: String,
-    /// `node_lost` or `drain`.
-    pub why: String,
+    /// Nodes that had it before and tell nothing of it, so that their part of the ladder is not here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<Missing>,
 }
 
 /// All trunks.

@@ -10,9 +10,19 @@ const SCHEMAS: &[(&str, &str)] = &[
         "Call",
         "id: string, state: string, ingress_trunk: string, egress_trunk: string, caller: string, called: string, \
          started?: string, answered?: string, seconds: integer, codec: string, attempts: integer, node: string, site: string, \
-         ladder?: Step[], moves?: Move[]",
+         ended?: string, sip_code?: integer, q850?: integer, ended_by?: string, reason?: string, ladder?: Step[], \
+         left_out?: integer, media?: MediaSide[], moves?: Move[], missing?: Missing[]",
     ),
-    ("Step", "at: string, leg: string, way: string, what: string"),
+    (
+        "Step",
+        "at: string, unix_us: integer, node: string, leg: string, way: string, what: string, kind?: string, party?: string, method?: string, \
+         transport?: string, local?: string, remote?: string, repeats?: integer, last_unix_us?: integer, sdp?: boolean, \
+         length?: integer, message?: string, message_base64?: string",
+    ),
+    (
+        "MediaSide",
+        "node: string, side: string, packets: integer, lost: integer, jitter_ms: number, mos: number, payload_type?: integer",
+    ),
     ("Move", "at: string, from: string, to: string, why: string"),
     ("Trunks", "trunks: Trunk[], missing: Missing[]"),
     (
@@ -142,8 +152,21 @@ mod tests {
         compare("Missing", &api::Missing::default());
         compare("Calls", &api::Calls::default());
         let call = api::Call { started: text(), answered: text(), ..api::Call::default() };
-        compare("Call", &api::Call { ladder: vec![api::Step::default()], moves: vec![api::Move::default()], ..call });
-        compare("Step", &api::Step::default());
+        let call = api::Call { ended: text(), ended_by: text(), reason: text(), sip_code: Some(200), ..call };
+        let call = api::Call { q850: Some(16), left_out: Some(1), missing: vec![api::Missing::default()], ..call };
+        let call = api::Call { media: vec![api::MediaSide::default()], moves: vec![api::Move::default()], ..call };
+        compare("Call", &api::Call { ladder: vec![api::Step::default()], ..call });
+        let step = api::Step {
+            kind: text(),
+            party: text(),
+            method: text(),
+            transport: text(),
+            local: text(),
+            ..api::Step::default()
+        };
+        let step = api::Step { remote: text(), repeats: 1, last_unix_us: Some(1), sdp: true, length: 1, ..step };
+        compare("Step", &api::Step { message: text(), message_base64: text(), ..step });
+        compare("MediaSide", &api::MediaSide { payload_type: Some(8), ..api::MediaSide::default() });
         compare("Move", &api::Move::default());
         compare("Trunks", &api::Trunks::default());
         let trunk = api::Trunk { account: text(), registered: Some(true), ..api::Trunk::default() };

@@ -2,7 +2,8 @@
 
 use super::{Desk, Route, blocking};
 use crate::api::{
-    Call, CallFilter, Calls, CdrFilter, Cdrs, LIMIT_DEFAULT, LIMIT_MAX, Nodes, Number, Numbers, Registrations, Trunks,
+    Call, CallFilter, CallQuery, Calls, CdrFilter, Cdrs, LIMIT_DEFAULT, LIMIT_MAX, Nodes, Number, Numbers,
+    Registrations, Trunks,
 };
 use crate::auth::Scope;
 use crate::problem::Problem;
@@ -10,7 +11,7 @@ use crate::request::Parameters;
 use crate::time::{parse_time, show_time};
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{delete, get};
 use routing::View;
 use routing::model::Destination;
@@ -21,6 +22,8 @@ type Answered<T> = Result<Json<T>, Problem>;
 
 const LIMIT: (&str, &str, &str) = ("limit", "integer", "At most so many, up to 10000; 1000 if absent");
 const AFTER: (&str, &str, &str) = ("after", "string", "Only calls after this id: the last of the listing before");
+const MESSAGES: (&str, &str, &str) =
+    ("messages", "boolean", "With the text of each message, for which the token needs the scope `calls` or `records`");
 const TRUNK: (&str, &str, &str) = ("trunk", "string", "Only of this trunk");
 
 pub(super) fn routes() -> Vec<Route> {
@@ -31,8 +34,11 @@ pub(super) fn routes() -> Vec<Route> {
             ..Route::get("/api/v1/calls", "Live calls", || get(calls))
         },
         Route {
+            parameters: &[MESSAGES],
             answer: Some("Call"),
-            ..Route::get("/api/v1/calls/{id}", "One live call with its ladder", || get(call))
+            ..Route::get("/api/v1/calls/{id}", "One call with its ladder, for a while also when it has ended", || {
+                get(call)
+            })
         },
         Route {
             method: "delete",
@@ -65,8 +71,21 @@ async fn calls(State(desk): State<Desk>, Parameters(mut filter): Parameters<Call
     Ok(Json(desk.board.calls(filter).await?))
 }
 
-async fn call(State(desk): State<Desk>, Path(id): Path<String>) -> Answered<Call> {
-    desk.board.call(id.clone()).await?.map(Json).ok_or_else(|| no_call(&id))
+/// The text of messages says more of the parties than whoever may merely look is to see.
+async fn call(
+    State(desk): State<Desk>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+    Parameters(asked): Parameters<CallQuery>,
+) -> Answered<Call> {
+    if asked.messages {
+        let checked = desk.guard.check(&headers, Scope::Calls);
+        checked.or_else(|_| desk.guard.check(&headers, Scope::Records))?;
+    }
+    let found = desk.board.call(CallQuery { id: id.clone(), ..asked }).await?;
+    let none =
+        || Problem::new(404, format!("there is no call `{id}`, and no node keeps one of that name that has ended"));
+    found.map(Json).ok_or_else(|| none().mend("`tandem calls` lists the live calls, `tandem cdr` those that were"))
 }
 
 async fn hangup(State(desk): State<Desk>, Path(id): Path<String>) -> Result<StatusCode, Problem> {

@@ -1,6 +1,6 @@
 //! Who may do what.
 
-use crate::house::{House, problem};
+use crate::house::{CALL, House, problem};
 use console::{Error, Listener, Options, Token};
 use serde_json::Value;
 
@@ -42,6 +42,23 @@ fn every_operation_asks_for_its_scope() {
         house.token = Some(ADMIN);
         let status = house.ask(&method, &path, None).0;
         assert!(!matches!(status, 401 | 403 | 405 | 500), "{method} {path}: {status}");
+    }
+}
+
+#[test]
+fn the_text_of_messages_is_only_for_who_may_see_records_or_end_calls() {
+    let token = |token: &str, scope: &str| Token { token: token.into(), scopes: vec!["read".into(), scope.into()] };
+    let scopes = [("records", 200), ("calls", 200), ("metrics", 403)];
+    let tokens = scopes.map(|(scope, _)| token(&format!("a-token-for-the-{scope}"), scope));
+    let mut house = House::with(tokens.to_vec());
+    let path = format!("/api/v1/calls/{CALL}");
+    for (scope, expected) in scopes {
+        let token = format!("a-token-for-the-{scope}");
+        house.token = Some(token.leak());
+        let (status, text) = house.get(&path);
+        assert!(status == 200 && !text.contains("BYE"), "{scope}: {status} {text}");
+        let (status, text) = house.get(&format!("{path}?messages=true"));
+        assert_eq!((status, text.contains("BYE")), (expected, expected == 200), "{scope}: {text}");
     }
 }
 

@@ -43,8 +43,10 @@ impl Switchboard for Board {
         answer(api::Calls { calls: if fits { vec![call()] } else { vec![] }, ..api::Calls::default() })
     }
 
-    fn call(&self, id: String) -> Answer<'_, Option<api::Call>> {
-        answer((id == CALL).then(call))
+    fn call(&self, asked: api::CallQuery) -> Answer<'_, Option<api::Call>> {
+        let message = asked.messages.then(|| "BYE sip:h SIP/2.0".to_owned());
+        let ladder = vec![api::Step { message, ..api::Step::default() }];
+        answer((asked.id == CALL).then(|| api::Call { ladder, ..call() }))
     }
 
     fn hangup(&self, id: String) -> Answer<'_, bool> {

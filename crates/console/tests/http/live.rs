@@ -29,7 +29,8 @@ fn calls_are_listed_shown_and_ended() {
     assert_eq!(house.json("/api/v1/calls?trunk=gamma")["calls"].as_array().unwrap().len(), 0);
     assert_eq!(house.json(&format!("/api/v1/calls/{CALL}"))["state"], "connected");
     let (status, text) = house.get("/api/v1/calls/7.7.7");
-    assert_eq!((status, problem(&text).error.as_str()), (404, "there is no live call `7.7.7`"));
+    assert_eq!(status, 404);
+    assert!(problem(&text).error.starts_with("there is no call `7.7.7`"), "{text}");
     assert_eq!(house.ask("DELETE", "/api/v1/calls/7.7.7", None).0, 404);
     assert!(!house.board.hung_up.load(Ordering::Relaxed));
     assert_eq!(house.ask("DELETE", &format!("/api/v1/calls/{CALL}"), None).0, 204);

@@ -9,7 +9,7 @@ use super::seat::{Driver, Turned};
 use crate::clock;
 use crate::protect::guard::Leaving;
 use crate::shell::{Performed, Shell};
-use ::call::effect::Point;
+use ::call::effect::{MediaSide, Point};
 use ::call::record::Record;
 use ::call::{Call, CallId, Effect, Input, Summary};
 use bytes::Bytes;
@@ -188,6 +188,7 @@ fn is_curbed(effect: &Effect, asked: bool) -> bool {
         | Effect::FreeMedia
         | Effect::Checkpoint(_)
         | Effect::Event(_)
+        | Effect::Note(_)
         | Effect::Ended => false,
     }
 }
@@ -256,10 +257,8 @@ impl Turn<'_> {
             CallMessage::Kept | CallMessage::Pack(_) | CallMessage::Stay | CallMessage::Left => {}
             CallMessage::Alarm => self.alarm(now),
             CallMessage::Input(input) => {
-                if let Input::MediaHeard(_) = *input
-                    && let Some(gap) = self.cell.guard.heard(now.mono)
-                {
-                    metrics::histogram!("tandem_media_gap_seconds").record(gap.as_secs_f64());
+                if let Input::MediaHeard(side) = *input {
+                    self.heard(now, side);
                 }
                 self.input(now, *input);
             }
@@ -273,10 +272,22 @@ impl Turn<'_> {
 
     fn input(&mut self, now: Now, input: Input) {
         self.begun = true;
+        if let Input::MediaFreed(stats) = &input {
+            self.shell.ladders.figures(&self.cell.ladder, now, stats);
+        }
         self.shell.with_context(|cx| self.call.handle_input(cx, now, input));
     }
 
+    /// Audio of a side is heard for the first time here.
+    fn heard(&self, now: Now, side: MediaSide) {
+        self.shell.ladders.heard(&self.cell.ladder, now, side);
+        if let Some(gap) = self.cell.guard.heard(now.mono) {
+            metrics::histogram!("tandem_media_gap_seconds").record(gap.as_secs_f64());
+        }
+    }
+
     fn receive(&mut self, now: Now, bytes: Bytes, flow: Flow) {
+        self.shell.ladders.received(self.id, &self.cell.ladder, now, &bytes, &flow);
         let Ok(message) = Message::parse(bytes) else {
             self.shell.reject("unparsable");
             // Nothing but the initial INVITE can have been the first message: there is no call then.
@@ -292,6 +303,7 @@ impl Turn<'_> {
             let wants_answer = message.is_request() && message.method() != sip::Method::Ack;
             if wants_answer {
                 let bytes = Builder::response(&message, refusal.code, Some(refusal.reason), "").finish();
+                self.shell.ladders.sent(self.id, &self.cell.ladder, now, &bytes, &flow, true);
                 self.shell.send_back(bytes, &message, &flow);
             }
             self.over = self.over || !self.begun;
@@ -337,6 +349,8 @@ impl Turn<'_> {
             CallMessage::Left => {
                 self.cell.guard.leave(Leaving::Left(now.mono + FOLLOW));
                 self.shell.cdr.abandon(self.id);
+                let heir = self.shell.cluster.replicated().shard(self.id.shard).owner;
+                self.shell.ladders.went(&self.cell.ladder, now, heir);
                 self.shell.protect.release(self.shell, self.id, self.cell);
                 // A party has ended it here while it was on its way.
                 if self.stash.is_some() && self.call.has_ended() {
@@ -409,7 +423,8 @@ impl Turn<'_> {
                 | Effect::Steer(_)
                 | Effect::FreeMedia
                 | Effect::Record(_)
-                | Effect::Event(_)) => match self.shell.perform(self.id, self.cell, self.actor, now, other) {
+                | Effect::Event(_)
+                | Effect::Note(_)) => match self.shell.perform(self.id, self.cell, self.actor, now, other) {
                     Performed::Done => {}
                     Performed::Answer(input) => self.input(now, input),
                 },

@@ -5,6 +5,7 @@
 use super::actor::CallMessage;
 use super::lingering;
 use super::seat::{Driver, Seat, Turned};
+use crate::ladder::Ladder;
 use crate::protect::guard::Guard;
 use crate::shell::Shell;
 use bytes::Bytes;
@@ -42,6 +43,8 @@ pub struct CallCell {
     alarm: Mutex<Alarm>,
     /// How well another node knows it.
     pub(crate) guard: Guard,
+    /// What explains it afterwards.
+    pub(crate) ladder: Ladder,
 }
 
 /// When a call wants to be woken, and what the wheel knows of that.

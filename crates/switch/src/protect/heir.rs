@@ -11,6 +11,7 @@ use super::store::Entry;
 use crate::calls::actor::CallMessage;
 use crate::calls::directory::CallCell;
 use crate::clock;
+use crate::ladder::Why;
 use crate::shell::Shell;
 use ::call::effect::Moved;
 use ::call::{Call, CallId};
@@ -187,6 +188,8 @@ impl Heir {
             cell.took(&trunk.name);
             shell.trunks.adopt(shell, trunk);
         }
+        let why = if is_over(&shell.cluster.replicated(), life) { Why::NodeLost } else { Why::Drain };
+        shell.ladders.came(&cell.ladder, now, life.node, why);
         // The call has but this node now: its backup is told before its peers are.
         shell.protect.renew(shell, id, &cell, entry);
         let alive = entry.alive.max(shell.protect.last_heard(life.node)).min(now.mono);

@@ -31,6 +31,8 @@ async fn node(folder: &std::path::Path) -> (Node, SocketAddr) {
         media,
         name_servers: Vec::new(),
         mesh: None,
+        ladder: crate::ladder::Options::default(),
+        hep: None,
         surroundings: crate::Surroundings::default(),
     };
     let node = Node::start(options).await.expect("starts");

@@ -42,6 +42,8 @@ impl Bench {
             media,
             name_servers,
             mesh: None,
+            ladder: switch::ladder::Options::default(),
+            hep: None,
             surroundings: switch::Surroundings::default(),
         };
         let node = Node::start(options).await.expect("starts");

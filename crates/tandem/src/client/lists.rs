@@ -3,7 +3,6 @@
 use super::text_table::{self, Column, cell};
 use super::{Client, escape, rows};
 use crate::logging::say;
-use anyhow::bail;
 use clap::Args;
 use console::{api, parse_time};
 use serde_json::{Value, json};
@@ -90,53 +89,6 @@ pub(crate) fn calls(client: &Client, which: &Which) -> anyhow::Result<ExitCode> 
         path.extend(value.iter().map(|value| format!("&{name}={}", escape(value))));
     }
     list(client, &path, &columns, "no call", |_| {})
-}
-
-/// What `calls show` begins with; whatever else a node tells follows.
-const CALL: [&str; 13] = [
-    "id",
-    "state",
-    "node",
-    "site",
-    "ingress_trunk",
-    "caller",
-    "egress_trunk",
-    "called",
-    "started",
-    "answered",
-    "seconds",
-    "codec",
-    "attempts",
-];
-
-/// `tandem calls show ID`
-///
-/// # Errors
-/// The node cannot be reached, or there is no such call.
-pub(crate) fn call(client: &Client, id: &str) -> anyhow::Result<ExitCode> {
-    let answer = client.get(&format!("calls/{}", escape(id)))?;
-    if client.json {
-        say(&answer.to_string());
-        return Ok(ExitCode::SUCCESS);
-    }
-    let Value::Object(mut fields) = answer else { bail!("the node's answer is no call") };
-    let tables = [fields.remove("ladder"), fields.remove("moves")].map(|rows| match rows {
-        Some(Value::Array(rows)) => rows,
-        Some(_) | None => Vec::new(),
-    });
-    let known = CALL.iter().filter_map(|name| fields.remove_entry(*name)).collect::<Vec<_>>();
-    let all: Vec<(String, Value)> = known.into_iter().chain(fields).collect();
-    let width = all.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    all.iter().for_each(|(name, value)| say(&format!("{name:width$}  {}", cell(Some(value)))));
-    let columns: [&[Column]; 2] = [
-        &[("AT", "at"), ("LEG", "leg"), ("WAY", "way"), ("MESSAGE", "what")],
-        &[("MOVED AT", "at"), ("FROM", "from"), ("TO", "to"), ("WHY", "why")],
-    ];
-    for (columns, rows) in columns.into_iter().zip(tables).filter(|(_, rows)| !rows.is_empty()) {
-        say("");
-        text_table::print(columns, &rows, "");
-    }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// `tandem calls hangup ID`

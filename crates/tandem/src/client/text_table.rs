@@ -25,7 +25,7 @@ pub(super) fn print(columns: &[Column], rows: &[Value], nothing: &str) {
 }
 
 /// Columns of the terminal, if it is one.
-fn terminal() -> usize {
+pub(super) fn terminal() -> usize {
     let width =
         ratatui::crossterm::terminal::size().ok().map(|(width, _)| usize::from(width)).filter(|width| *width > 0);
     width.filter(|_| std::io::stdout().is_terminal()).unwrap_or(usize::MAX)
@@ -112,7 +112,7 @@ fn joined(cells: impl Iterator<Item = String>) -> String {
 }
 
 /// A phone names itself as it likes: what would steer a terminal is made visible.
-fn harmless(text: &str) -> String {
+pub(super) fn harmless(text: &str) -> String {
     text.chars().map(|one| if one.is_control() { char::REPLACEMENT_CHARACTER } else { one }).collect()
 }
 

@@ -28,6 +28,17 @@ join = ["127.0.2.1:7060"]
 
 [http]
 listen = "127.0.1.1:8060"
+
+[ladder]
+messages = 96
+megabytes = 64
+minutes = 60
+
+[hep]
+collector = "homer.example:9060"
+id = 2001
+password = "a-secret"
+percent = 100
 "#;
 
 fn parse(text: &str) -> Result<Config, Problem> {
@@ -39,6 +50,11 @@ fn the_documented_file_is_read_whole_and_says_what_is_not_done_yet() {
     let config = parse(EXAMPLE).expect("valid");
     assert_eq!((config.node.name.as_str(), config.media.ports), ("fra-1", [20_000, 29_999]));
     assert_eq!(config.not_yet().len(), 1, "TLS for SIP");
+    assert_eq!(config.ladder.options(), switch::ladder::Options::default());
+    assert!(!format!("{config:?}").contains("a-secret"));
+    let short = &EXAMPLE[..EXAMPLE.find("[ladder]").expect("there")];
+    let short = parse(short).expect("valid");
+    assert!(short.hep.is_none() && short.ladder.messages == 96);
 }
 
 #[test]
@@ -58,6 +74,13 @@ fn every_mistake_names_its_line() {
         ("workers = 2", "workers = 0", 18, "at least 1"),
         ("witness = false", "drain_seconds = 7201", 5, "longer than 7200"),
         ("listen = \"127.0.1.1:8060\"", "listen = \"192.0.2.1:8060\"", 25, "tokens"),
+        ("messages = 96", "messages = 5", 28, "16 to 256"),
+        ("minutes = 60", "minutes = 60000", 30, "a week"),
+        ("minutes = 60", "hours = 1", 30, "unknown field"),
+        ("homer.example:9060", "homer.example", 33, "no host:port"),
+        ("homer.example:9060", "2001:db8::1:9060", 33, "no host:port"),
+        ("percent = 100", "percent = 0", 36, "1 to 100"),
+        ("percent = 100", "share = 5", 36, "unknown field"),
     ] {
         assert!(EXAMPLE.contains(from), "{from}");
         let problem = parse(&EXAMPLE.replacen(from, to, 1)).expect_err(to);

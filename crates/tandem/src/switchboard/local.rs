@@ -2,6 +2,7 @@
 //!
 //! It asks no other node, and every answer of it is a page of bounded size.
 
+use super::explain::{self, Teller};
 use super::question::{AORS, Answer, PAGE_BYTES, Page, Question};
 use call::CallId;
 use console::{api, show_time};
@@ -61,7 +62,7 @@ impl Local {
                 Ok(after) => Answer::Calls(self.calls(trunk.as_deref(), after, limit).await),
                 Err(_) => Answer::refused("does not know such an id"),
             },
-            Question::Call { id } => Answer::Call { call: self.call(&id).await },
+            Question::Call { id, messages } => Answer::Call { call: self.call(&id, messages).await.map(Box::new) },
             Question::Hangup { id } => Answer::Hangup { found: self.hangup(&id) },
             Question::Leave => Answer::Leave { ready: self.shell.cdr.hand_over().await },
             Question::Trunks { after } => Answer::Trunks(self.trunks(after.as_deref())),
@@ -133,8 +134,42 @@ impl Local {
         Page { next: page.next.or(examined.filter(|_| more)), rows: page.rows }
     }
 
-    pub(super) async fn call(&self, id: &str) -> Option<api::Call> {
-        self.shell.calls.show_one(parse(id)?).await.map(|summary| self.row(&summary))
+    /// One call as far as this node knows it: it lives here, it ended here, or it was here before it went elsewhere.
+    pub(super) async fn call(&self, id: &str, messages: bool) -> Option<api::Call> {
+        let (id, shell) = (parse(id)?, &self.shell);
+        let summary = shell.calls.show_one(id).await;
+        let mut lives = shell.ladders.ended(id);
+        lives.extend(shell.calls.directory.find(id).and_then(|place| shell.ladders.live(&place)));
+        if summary.is_none() && lives.is_empty() {
+            return None;
+        }
+        let replicated = shell.cluster.replicated();
+        let name = |node| match replicated.member(node) {
+            Some(member) => member.name.to_string(),
+            None => format!("node {node}"),
+        };
+        let attempt = summary.as_ref().map_or(0, |summary| summary.attempts);
+        let told = Teller { node: &self.name, name: &name, messages, attempt }.tell(&lives);
+        // What only answers what comes again has ended already.
+        let is_over = |summary: &call::Summary| summary.state == "clearing" && told.last.is_some();
+        let live = summary.filter(|summary| !told.has_gone && !is_over(summary));
+        let call = match (live, &told.last) {
+            (Some(summary), _) => self.row(&summary),
+            (None, Some(row)) => explain::ended(row),
+            (None, None) => {
+                let state = if told.has_gone { "moved" } else { "clearing" };
+                api::Call { id: id.to_string(), state: state.to_owned(), ..api::Call::default() }
+            }
+        };
+        Some(api::Call {
+            node: self.name.clone(),
+            site: self.site.clone(),
+            ladder: told.steps,
+            left_out: Some(told.left_out).filter(|count| *count > 0),
+            moves: told.moves,
+            media: told.media,
+            ..call
+        })
     }
 
     pub(super) fn hangup(&self, id: &str) -> bool {

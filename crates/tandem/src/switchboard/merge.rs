@@ -56,6 +56,42 @@ pub(super) fn trunks(told: impl IntoIterator<Item = Page<api::Trunk>>) -> Vec<ap
     all
 }
 
+/// One call, of which every node that has had it tells its part: how it stands now by the node that has it or saw its end, the
+/// ladder of all. Nodes that had it and tell nothing are named.
+pub(super) fn call(parts: impl IntoIterator<Item = api::Call>, silent: &[api::Missing]) -> Option<api::Call> {
+    let mut parts: Vec<api::Call> = parts.into_iter().collect();
+    parts.sort_by_key(|part| match &*part.state {
+        "moved" => 2,
+        "ended" => 1,
+        _ => 0,
+    });
+    let told: Vec<String> = parts.iter().map(|part| part.node.clone()).collect();
+    let mut parts = parts.into_iter();
+    let mut whole = parts.next()?;
+    for part in parts {
+        whole.ladder.extend(part.ladder);
+        whole.media.extend(part.media);
+        let known = |one: &api::Move, moves: &[api::Move]| {
+            moves.iter().any(|other| (&other.from, &other.to) == (&one.from, &one.to))
+        };
+        let news = part.moves.into_iter().filter(|one| !known(one, &whole.moves)).collect::<Vec<_>>();
+        whole.moves.extend(news);
+        whole.left_out = Some(whole.left_out.unwrap_or(0) + part.left_out.unwrap_or(0)).filter(|count| *count > 0);
+    }
+    whole.ladder.sort_by_key(|step| step.unix_us);
+    whole.moves.sort_by(|one, other| one.at.cmp(&other.at));
+    for node in whole.moves.iter().flat_map(|one| [&one.from, &one.to]) {
+        if told.contains(node) || whole.missing.iter().any(|one| one.node == *node) {
+            continue;
+        }
+        let nothing =
+            || api::Missing { node: node.clone(), why: "keeps nothing of it".to_owned(), ..Default::default() };
+        let why = silent.iter().find(|one| one.node == *node).cloned();
+        whole.missing.push(why.unwrap_or_else(nothing));
+    }
+    Some(whole)
+}
+
 fn add(whole: &mut api::Trunk, part: api::Trunk) {
     whole.channels_used = whole.channels_used.saturating_add(part.channels_used);
     whole.nodes.extend(part.nodes);
@@ -114,6 +150,41 @@ mod tests {
         assert_eq!(ids(calls(told(), 3)), (all[..3].to_vec(), true));
         let part = [page(vec![call("1.1.1", "ams-1")], Some("1.1.1"))];
         assert_eq!(ids(calls(part, 5)), (vec!["1.1.1".to_owned()], true), "a node has more than it told");
+    }
+
+    #[test]
+    fn a_call_that_has_moved_is_put_together_and_who_tells_nothing_of_it_is_named() {
+        let step = |unix_us, what: &str| api::Step { unix_us, what: what.to_owned(), ..api::Step::default() };
+        let moved = |at: &str, from: &str, to: &str| api::Move {
+            at: at.to_owned(),
+            from: from.to_owned(),
+            to: to.to_owned(),
+            why: "drain".to_owned(),
+        };
+        let part = |node: &str, state: &str, ladder: Vec<api::Step>, moves: Vec<api::Move>| api::Call {
+            state: state.to_owned(),
+            ladder,
+            moves,
+            left_out: Some(2),
+            ..call("1.1.1", node)
+        };
+        let old = part(
+            "lon-1",
+            "moved",
+            vec![step(3, "given")],
+            vec![moved("3", "fra-1", "lon-1"), moved("5", "lon-1", "ams-1")],
+        );
+        let new =
+            part("ams-1", "connected", vec![step(6, "BYE"), step(4, "taken")], vec![moved("4", "lon-1", "ams-1")]);
+        let silent = [api::Missing { node: "fra-1".to_owned(), site: "fra".to_owned(), why: "down".to_owned() }];
+        let whole = super::call([old.clone(), new], &silent).expect("two parts");
+        assert_eq!((&*whole.node, &*whole.state, whole.left_out), ("ams-1", "connected", Some(4)));
+        assert_eq!(whole.ladder.iter().map(|step| &*step.what).collect::<Vec<_>>(), ["given", "taken", "BYE"]);
+        assert_eq!(whole.moves.iter().map(|one| &*one.at).collect::<Vec<_>>(), ["3", "4"], "a move is told once");
+        assert_eq!(whole.missing, silent);
+        let alone = super::call([old], &[]).expect("a part");
+        assert_eq!((&*alone.state, &*alone.missing[0].node, &*alone.missing[1].node), ("moved", "fra-1", "ams-1"));
+        assert!(super::call([], &silent).is_none());
     }
 
     #[test]

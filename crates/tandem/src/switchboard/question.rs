@@ -33,10 +33,13 @@ pub(super) enum Question {
         /// At most so many.
         limit: usize,
     },
-    /// One call.
+    /// One call, live or ended, as far as the node knows it.
     Call {
         /// Its id.
         id: String,
+        /// With the text of its messages.
+        #[serde(default)]
+        messages: bool,
     },
     /// To end a call.
     Hangup {
@@ -81,7 +84,7 @@ pub(super) enum Answer {
     Call {
         /// The call, if it is there.
         #[serde(default)]
-        call: Option<api::Call>,
+        call: Option<Box<api::Call>>,
     },
     /// To [`Question::Hangup`].
     Hangup {
@@ -201,7 +204,7 @@ mod tests {
             calls,
             Question::Node,
             Question::Leave,
-            Question::Call { id: "1.2.3".into() },
+            Question::Call { id: "1.2.3".into(), messages: true },
             Question::Hangup { id: "1.2.3".into() },
             Question::Trunks { after: Some("a".into()) },
             Question::Registrations { after: None, limit: 7 },
@@ -217,7 +220,7 @@ mod tests {
         let all = [
             Answer::Node { node },
             Answer::Calls(Page { rows: vec![call.clone()], next: Some("1.2.3".into()) }),
-            Answer::Call { call: Some(call) },
+            Answer::Call { call: Some(Box::new(call)) },
             Answer::Call { call: None },
             Answer::Hangup { found: true },
             Answer::Leave { ready: true },
@@ -233,6 +236,8 @@ mod tests {
     fn what_a_newer_release_adds_is_ignored_and_what_it_changes_is_refused() {
         let newer = br#"{"version":1,"ask":"trunks","after":"a","sorted":true}"#;
         assert_eq!(Question::decode(newer), Ok(Question::Trunks { after: Some("a".into()) }));
+        let call = Question::Call { id: "1.2.3".into(), messages: false };
+        assert_eq!(Question::decode(br#"{"version":1,"ask":"call","id":"1.2.3"}"#), Ok(call), "as an older one asks");
         assert!(Question::decode(br#"{"version":1,"ask":"weather"}"#).is_err());
         assert!(Question::decode(br#"{"version":2,"ask":"node"}"#).is_err());
         assert!(Question::decode(b"{").is_err() && Question::decode(b"").is_err());

@@ -1,0 +1,203 @@
+//! What explains a call afterwards: its messages in their order, what was decided between them and why, its moves between nodes
+//! and its media figures. While the call lives the ladder lies in its cell; later it is kept for a while ([`archive`]). What
+//! passes may also go to a collector ([`crate::hep`]).
+//!
+//! The pure call knows nothing of it, and nothing of it makes a call wait: it is written where a turn receives and performs.
+//! Secrets are blanked before anything is kept or sent on ([`mask`]).
+
+mod archive;
+mod entry;
+mod legs;
+mod mask;
+mod rungs;
+mod sweeper;
+
+use crate::calls::directory::Place;
+use crate::hep;
+use ::call::CallId;
+use ::call::effect::{MediaSide, Moved, Outcome};
+use ::call::input::MediaStats;
+use ::call::note::Note;
+use ::call::record::{Record, Row};
+use archive::Archive;
+use bytes::Bytes;
+pub use entry::{Entry, Fault, Hop, Passed, Said, Tick, Way, What, Why};
+pub use legs::Legs;
+use parking_lot::Mutex;
+use routing::cluster::NodeId;
+use rungs::Rungs;
+pub use rungs::Shown;
+use sip::Flow;
+use sip::clock::{Instant, Now};
+use std::sync::Arc;
+use std::time::Duration;
+pub(crate) use sweeper::spawn;
+
+/// How much is kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Options {
+    /// Messages and decisions of one call; 0 keeps none of any call.
+    pub messages: usize,
+    /// Bytes of all calls that have ended.
+    pub kept_bytes: usize,
+    /// For how long these are kept.
+    pub kept_for: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { messages: 96, kept_bytes: 64 << 20, kept_for: Duration::from_secs(3_600) }
+    }
+}
+
+/// The ladder of one call; empty until something has happened.
+#[derive(Default)]
+pub struct Ladder(Mutex<Option<Box<Rungs>>>);
+
+/// What all calls of a node share of it.
+pub struct Ladders {
+    options: Options,
+    archive: Archive,
+    hep: Option<hep::Queue>,
+}
+
+impl Ladders {
+    /// With room for what `options` say, and a queue to a collector if there is one.
+    #[must_use]
+    pub fn new(options: Options, hep: Option<hep::Queue>) -> Self {
+        Self { archive: Archive::new(options.kept_bytes, options.kept_for), options, hep }
+    }
+
+    /// Whether any ladder is kept.
+    #[must_use]
+    pub const fn is_kept(&self) -> bool {
+        self.options.messages > 0
+    }
+
+    /// A message of a call came.
+    pub(crate) fn received(&self, id: CallId, ladder: &Ladder, now: Now, bytes: &Bytes, flow: &Flow) {
+        self.passed(id, ladder, now, (Way::In, flow), bytes);
+    }
+
+    /// A message of a call was handed to the network, or could not be.
+    pub(crate) fn sent(&self, id: CallId, ladder: &Ladder, now: Now, bytes: &Bytes, flow: &Flow, handed: bool) {
+        let way = if handed { Way::Out } else { Way::Unsent };
+        self.passed(id, ladder, now, (way, flow), bytes);
+    }
+
+    /// Whether anybody wants to know what passes.
+    pub(crate) const fn listens(&self) -> bool {
+        self.is_kept() || self.hep.is_some()
+    }
+
+    fn passed(&self, id: CallId, ladder: &Ladder, now: Now, (way, flow): (Way, &Flow), bytes: &Bytes) {
+        if !self.listens() {
+            return;
+        }
+        let bytes = mask::masked(bytes.clone());
+        let mut unix_us = now.wall.0.saturating_mul(1_000);
+        if self.is_kept() {
+            let mut rungs = ladder.0.lock();
+            let rungs = rungs.get_or_insert_with(|| Box::new(Rungs::new(now)));
+            rungs.message(now.mono, way, Hop::of(flow), &bytes, self.options.messages);
+            let began = rungs.began();
+            let since = u64::try_from(now.mono.since(began.mono).as_micros()).unwrap_or(u64::MAX);
+            unix_us = began.wall.0.saturating_mul(1_000).saturating_add(since);
+        }
+        if let Some(hep) = &self.hep
+            && way != Way::Unsent
+        {
+            hep.offer(hep::Captured { id, way, hop: Hop::of(flow), unix_us, bytes });
+        }
+    }
+
+    fn note(&self, ladder: &Ladder, now: Now, what: impl FnOnce() -> What) {
+        if self.is_kept() {
+            let mut rungs = ladder.0.lock();
+            let rungs = rungs.get_or_insert_with(|| Box::new(Rungs::new(now)));
+            rungs.note(now.mono, what(), self.options.messages);
+        }
+    }
+
+    /// The call has decided something.
+    pub(crate) fn decided(&self, ladder: &Ladder, now: Now, note: Note) {
+        self.note(ladder, now, || What::Note(note));
+    }
+
+    /// An attempt, or the call, is over.
+    pub(crate) fn recorded(&self, ladder: &Ladder, now: Now, record: &Record) {
+        if let Record::Close(row) = record {
+            // A row can always be written; the outbox writes it in the same way.
+            self.note(ladder, now, || What::Row(postcard::to_allocvec(row).unwrap_or_default().into()));
+        }
+    }
+
+    /// The call has learnt something of a gateway.
+    pub(crate) fn learnt(&self, ladder: &Ladder, now: Now, (trunk, gateway): (&Arc<str>, &Arc<str>), outcome: Outcome) {
+        if let Some(fault) = Fault::of(outcome) {
+            self.note(ladder, now, || What::Gateway { trunk: Arc::clone(trunk), gateway: Arc::clone(gateway), fault });
+        }
+    }
+
+    /// Audio of a side is heard.
+    pub(crate) fn heard(&self, ladder: &Ladder, now: Now, side: MediaSide) {
+        self.note(ladder, now, || What::Heard(side));
+    }
+
+    /// The figures of the media are there.
+    pub(crate) fn figures(&self, ladder: &Ladder, now: Now, stats: &MediaStats) {
+        if stats.a.packets + stats.b.packets > 0 {
+            self.note(ladder, now, || What::Media(Box::new(*stats)));
+        }
+    }
+
+    /// The call came from another node.
+    pub(crate) fn came(&self, ladder: &Ladder, now: Now, from: NodeId, why: Why) {
+        self.note(ladder, now, || What::Came { from, why });
+    }
+
+    /// The call went to another node.
+    pub(crate) fn went(&self, ladder: &Ladder, now: Now, to: Option<NodeId>) {
+        self.note(ladder, now, || What::Went { to });
+    }
+
+    /// A party was asked to follow the call here.
+    pub(crate) fn followed(&self, ladder: &Ladder, now: Now, remote: std::net::SocketAddr, outcome: Moved) {
+        self.note(ladder, now, || What::Followed { remote, said: Said::of(outcome) });
+    }
+
+    /// The call is gone from here: what explains it is kept, if it was anybody's call.
+    pub(crate) fn over(&self, id: CallId, ladder: &Ladder, now: Instant) {
+        let rungs = ladder.0.lock().take();
+        if let Some(rungs) = rungs.filter(|rungs| rungs.is_recognised()) {
+            self.archive.keep(now, id, rungs);
+        }
+    }
+
+    /// The ladder of a call that is here.
+    #[must_use]
+    pub fn live(&self, place: &Place) -> Option<Shown> {
+        place.cell().ladder.0.lock().as_ref().map(|rungs| rungs.show())
+    }
+
+    /// The ladders of a call that was here: one for each time that it was.
+    #[must_use]
+    pub fn ended(&self, id: CallId) -> Vec<Shown> {
+        self.archive.find(id)
+    }
+
+    pub(crate) const fn hep(&self) -> Option<&hep::Queue> {
+        self.hep.as_ref()
+    }
+
+    /// Packs the ladder of a call if it is quiet; whether it did.
+    fn settle(&self, ladder: &Ladder, now: Instant) -> bool {
+        ladder.0.lock().as_mut().is_some_and(|rungs| rungs.settle(now, self.options.messages))
+    }
+}
+
+/// Reads the row of an [`What::Row`].
+#[must_use]
+pub fn row(written: &[u8]) -> Option<Row> {
+    postcard::from_bytes(written).ok()
+}

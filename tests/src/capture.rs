@@ -1,0 +1,132 @@
+//! Captures as tshark reads them, and a collector of HEP that writes down what comes.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::Lab;
+
+/// The port of a collector.
+pub const HEP_PORT: u16 = 9060;
+/// How often a collector looks whether it should end.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Whether tshark is there; tests that want it pass without having looked at anything where it is not, and say so.
+pub fn has_tshark() -> bool {
+    let found = Command::new("tshark").arg("--version").output().is_ok_and(|output| output.status.success());
+    if !found {
+        crate::process::report("tshark is not installed: the capture is not looked at");
+    }
+    found
+}
+
+/// What tshark finds in a file: the fields of each packet that passes the filter. Checksums are checked.
+#[track_caller]
+pub fn tshark(file: &Path, filter: &str, fields: &[&str]) -> Vec<Vec<String>> {
+    let mut command = Command::new("tshark");
+    command.arg("-n").arg("-r").arg(file);
+    for check in ["ip.check_checksum:TRUE", "udp.check_checksum:TRUE", "tcp.check_checksum:TRUE"] {
+        command.args(["-o", check]);
+    }
+    if !filter.is_empty() {
+        command.args(["-Y", filter]);
+    }
+    command.args(["-T", "fields", "-E", "separator=\t"]);
+    for field in fields {
+        command.args(["-e", field]);
+    }
+    let output = command.output().expect("tshark starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "tshark {filter}: {said}");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect()
+}
+
+/// A collector of HEP3.
+pub struct Collector {
+    address: SocketAddr,
+    packets: Arc<Mutex<Vec<Vec<u8>>>>,
+    ended: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What one packet says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hep {
+    /// Where its message came from.
+    pub from: Option<IpAddr>,
+    /// Of the capture agent.
+    pub agent: u32,
+    /// What it showed.
+    pub password: String,
+    /// The correlation id.
+    pub correlation: String,
+    /// The message.
+    pub payload: String,
+}
+
+impl Collector {
+    /// Listens at host number `host`.
+    pub fn start(lab: &Lab, host: u8) -> Self {
+        let socket = UdpSocket::bind((lab.host(host), HEP_PORT)).expect("the lab's addresses are free");
+        socket.set_read_timeout(Some(LOOK)).expect("a time-out can be set");
+        let address = socket.local_addr().expect("a bound socket has an address");
+        let (packets, ended) = (Arc::<Mutex<Vec<Vec<u8>>>>::default(), Arc::<AtomicBool>::default());
+        let (heard, stop) = (Arc::clone(&packets), Arc::clone(&ended));
+        let thread = std::thread::spawn(move || {
+            let mut buffer = vec![0; 65_536];
+            while !stop.load(Ordering::Relaxed) {
+                if let Ok(length) = socket.recv(&mut buffer) {
+                    heard.lock().expect("nobody panics with it").push(buffer[..length].to_vec());
+                }
+            }
+        });
+        Self { address, packets, ended, thread: Some(thread) }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Everything that has come.
+    #[track_caller]
+    pub fn heard(&self) -> Vec<Hep> {
+        self.packets.lock().expect("nobody panics with it").iter().map(|packet| read(packet)).collect()
+    }
+}
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+#[track_caller]
+fn read(packet: &[u8]) -> Hep {
+    assert!(packet.starts_with(b"HEP3"), "{packet:?}");
+    assert_eq!(usize::from(u16::from_be_bytes([packet[4], packet[5]])), packet.len());
+    let (mut hep, mut rest) = (Hep::default(), &packet[6..]);
+    while let [_, _, high, low, a, b, ..] = rest {
+        let (kind, length) = (u16::from_be_bytes([*high, *low]), usize::from(u16::from_be_bytes([*a, *b])));
+        let value = &rest[6..length];
+        let text = || String::from_utf8_lossy(value).into_owned();
+        match kind {
+            3 => hep.from = <[u8; 4]>::try_from(value).ok().map(IpAddr::from),
+            12 => hep.agent = value.try_into().map_or(0, u32::from_be_bytes),
+            14 => hep.password = text(),
+            15 => hep.payload = text(),
+            17 => hep.correlation = text(),
+            _ => {}
+        }
+        rest = &rest[length..];
+    }
+    hep
+}
