@@ -13,6 +13,7 @@ mod hostile;
 mod ladder;
 mod limits;
 mod load;
+mod logs;
 mod loss;
 mod media;
 mod metrics;

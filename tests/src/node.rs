@@ -51,7 +51,7 @@ impl<'lab> Node<'lab> {
     #[track_caller]
     fn start_as(lab: &'lab Lab, tables: &Tables, drain_seconds: u32, more: &str) -> Self {
         lab.write("node.toml", &format!("{}\n{more}", config(lab, drain_seconds)));
-        let mut node = Self { lab, process: spawn(lab) };
+        let mut node = Self { lab, process: spawn(lab, &[]) };
         node.wait_ready();
         node.apply(tables);
         node
@@ -60,7 +60,13 @@ impl<'lab> Node<'lab> {
     /// Starts it again on the same data, after [`Node::kill`].
     #[track_caller]
     pub fn restart(&mut self) {
-        self.process = spawn(self.lab);
+        self.restart_with(&[]);
+    }
+
+    /// The same with further words of its command line.
+    #[track_caller]
+    pub fn restart_with(&mut self, more: &[&str]) {
+        self.process = spawn(self.lab, more);
         self.wait_ready();
     }
 
@@ -194,9 +200,9 @@ pub fn finals(rows: &[Cdr]) -> HashMap<&str, &Cdr> {
     finals
 }
 
-fn spawn(lab: &Lab) -> Process {
+fn spawn(lab: &Lab, more: &[&str]) -> Process {
     let mut command = Command::new(executable());
-    command.arg("node").arg("-c").arg(lab.path("node.toml")).current_dir(lab.dir());
+    command.arg("node").arg("-c").arg(lab.path("node.toml")).args(more).current_dir(lab.dir());
     if std::env::var_os("RUST_LOG").is_none() {
         command.env("RUST_LOG", "info");
     }
