@@ -110,11 +110,9 @@ fn a_million_rows_come_back() {
     let (saved, bytes) = (began.elapsed(), fs::metadata(&path).expect("it is there").len());
     done(node.cli(&["rollback", &before.to_string()]));
     let began = Instant::now();
-    let said = done(node.cli(&["restore", &file, "--json"]));
+    let said = done(node.cli(&["restore", &file]));
     let restored = began.elapsed();
-    let answer: serde_json::Value = serde_json::from_str(&said).expect("JSON");
-    assert_eq!(answer["added"], 1_000_000, "{said}");
-    let revision = answer["revision"].as_u64().expect("a number");
-    cluster.wait_revision(revision, Duration::from_secs(60));
+    assert!(said.contains("1,000,000 change(s) made"), "{}", said.lines().last().unwrap_or_default());
+    cluster.wait_revision(node.own_revision(), Duration::from_secs(60));
     report(&format!("a million rates: {} MB in {saved:?}, and back in {restored:?}", bytes >> 20));
 }
