@@ -44,7 +44,8 @@ pub(crate) async fn empty(shell: Arc<Shell>, data_dir: PathBuf, patience: Durati
 /// Calls that are not over, those among them that have left and whose media still goes on here.
 pub(crate) fn calls(shell: &Shell) -> usize {
     let directory = &shell.calls.directory;
-    (0..directory.parts()).map(|part| directory.part(part).len()).sum()
+    let in_part = |part| directory.part(part).iter().filter(|(_, call)| call.cell.holds_any()).count();
+    (0..directory.parts()).map(in_part).sum()
 }
 
 /// Asks the others to take the calls and shards; whether there are others that do.

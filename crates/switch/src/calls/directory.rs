@@ -193,6 +193,11 @@ impl CallCell {
         self.channels.lock().push(Arc::clone(trunk));
     }
 
+    /// Whether its call is not over: one that has ended, and waits only for an ACK or a retransmission, has given everything back.
+    pub(crate) fn holds_any(&self) -> bool {
+        self.media.lock().is_some() || !self.channels.lock().is_empty()
+    }
+
     /// How many channels of a trunk it holds.
     pub(crate) fn holds(&self, trunk: &str) -> usize {
         self.channels.lock().iter().filter(|held| ***held == *trunk).count()
