@@ -16,6 +16,10 @@ const LIMIT: f64 = 24.0;
 /// Calls set up a second.
 const SETUP: u64 = 500;
 
+/// Until the last of the calls is as quiet as held calls are: their ladders are packed after ten seconds, and all of them are
+/// looked at within seven.
+const QUIET: Duration = Duration::from_secs(20);
+
 /// Sockets of a relayed call: RTP and RTCP of two legs.
 const SOCKETS: u64 = 4;
 
@@ -105,7 +109,7 @@ fn hold(process: &Process, calls: u64) -> Result<f64> {
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-    std::thread::sleep(Duration::from_secs(2));
+    std::thread::sleep(QUIET);
     let cost = process.pss_kb() - before;
     progress.stop();
     let Ok(report) = generator.join() else { bail!("the generator panicked") };

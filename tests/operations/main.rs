@@ -42,7 +42,10 @@ fn each_fault_fires_its_alert_and_every_panel_shows_something() {
     other.end();
 
     let since = Instant::now();
-    let refusing = Sipp::new(&lab, BETA, "callee_refuses").set("answer", "503 Service Unavailable").port(CARRIER_PORT).serve(100_000);
+    let refusing = Sipp::new(&lab, BETA, "callee_refuses")
+        .set("answer", "503 Service Unavailable")
+        .port(CARRIER_PORT)
+        .serve(100_000);
     let callers = Traffic::from_callers_to(&lab, &cluster, BETA);
     fires(
         &prometheus,

@@ -33,6 +33,9 @@ use std::sync::Arc;
 use std::time::Duration;
 pub(crate) use sweeper::spawn;
 
+/// Bytes of a row, mostly.
+const ROW: usize = 384;
+
 /// How much is kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Options {
@@ -128,7 +131,8 @@ impl Ladders {
     pub(crate) fn recorded(&self, ladder: &Ladder, now: Now, record: &Record) {
         if let Record::Close(row) = record {
             // A row can always be written; the outbox writes it in the same way.
-            self.note(ladder, now, || What::Row(postcard::to_allocvec(row).unwrap_or_default().into()));
+            let write = || postcard::to_extend(row, Vec::with_capacity(ROW)).unwrap_or_default();
+            self.note(ladder, now, || What::Row(write().into()));
         }
     }
 

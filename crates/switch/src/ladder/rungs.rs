@@ -1,6 +1,6 @@
 //! One call's ladder: bounded, and small while the call is quiet.
 //!
-//! New entries stand as they came. Once nothing has happened for two seconds they are packed into one compressed block:
+//! New entries stand as they came. Once nothing has happened for ten seconds they are packed into one compressed block:
 //! the messages of a call repeat each other, and most calls are quiet for most of their time. What comes too often falls out
 //! of the middle: the first entries say how the call began, the newest how it stands.
 
@@ -15,8 +15,11 @@ use std::time::Duration;
 const BYTES: usize = 48 << 10;
 /// Bytes of one message that are kept.
 const MESSAGE: usize = 6 << 10;
-/// A ladder is packed when nothing was added for so long.
-pub(super) const QUIET: Duration = Duration::from_secs(2);
+/// A ladder is packed when nothing was added for so long. Packing costs a fifth of what the signalling of a whole call does, so
+/// calls that are short are spared it, and no call is packed while it is set up.
+pub(super) const QUIET: Duration = Duration::from_secs(10);
+/// Bytes of a part that is written, before it is compressed, beside its messages.
+const WRITTEN: usize = 2 << 10;
 /// What a ladder takes beside its entries, roughly.
 const FRAME: usize = 256;
 
@@ -161,7 +164,15 @@ impl Rungs {
         if self.fresh.entries.is_empty() || still < QUIET {
             return false;
         }
-        let mut all = self.read();
+        let fresh = std::mem::take(&mut self.fresh);
+        let mut all = match &self.packed {
+            Some(packed) => {
+                let mut all = packed.read();
+                all.append(fresh);
+                all
+            }
+            None => fresh,
+        };
         let bytes = |part: &Part| part.message_bytes();
         // Room for the newest has to be left.
         while all.entries.len() > most * 3 / 4 || bytes(&all) > BYTES * 3 / 4 {
@@ -175,7 +186,7 @@ impl Rungs {
             echoes: Vec::new(),
             block: pack(&all),
         });
-        (self.fresh, self.fresh_bytes) = (Part::default(), 0);
+        self.fresh_bytes = 0;
         true
     }
 
@@ -217,7 +228,8 @@ impl Packed {
 
 fn pack(part: &Part) -> Box<[u8]> {
     // Plain values can always be written.
-    let written = postcard::to_allocvec(part).expect("a ladder can always be written");
+    let room = Vec::with_capacity(part.message_bytes() + WRITTEN);
+    let written = postcard::to_extend(part, room).expect("a ladder can always be written");
     lz4_flex::compress_prepend_size(&written).into_boxed_slice()
 }
 
@@ -287,26 +299,26 @@ mod tests {
         for ms in [500, 1_500] {
             rungs.message(at(ms), Way::In, hop(1), &message(1), MOST);
         }
-        assert!(!rungs.settle(at(3_000), MOST), "it is not quiet for long enough");
-        assert!(rungs.settle(at(3_500), MOST) && !rungs.settle(at(9_000), MOST), "once");
-        rungs.message(at(9_000), Way::Out, hop(2), &message(1), MOST);
-        rungs.message(at(9_001), Way::In, hop(3), &message(2), MOST);
+        assert!(!rungs.settle(at(11_000), MOST), "it is not quiet for long enough");
+        assert!(rungs.settle(at(11_500), MOST) && !rungs.settle(at(19_000), MOST), "once");
+        rungs.message(at(19_000), Way::Out, hop(2), &message(1), MOST);
+        rungs.message(at(19_001), Way::In, hop(3), &message(2), MOST);
         let expected = [("1".to_owned(), 2, Some(1)), ("1".to_owned(), 1, Some(2)), ("2".to_owned(), 0, Some(3))];
         assert_eq!(messages(&rungs), expected);
-        assert!(rungs.settle(at(12_000), MOST));
+        assert!(rungs.settle(at(30_000), MOST));
         assert_eq!(messages(&rungs), expected, "packing again changes nothing");
         let What::Passed(passed) = &rungs.show().entries[1].0.what else { panic!("a message") };
-        assert_eq!(passed.last.span(), Duration::from_millis(9_000));
+        assert_eq!(passed.last.span(), Duration::from_millis(19_000));
     }
 
     #[test]
     fn the_first_and_the_newest_stay_and_the_rest_is_counted() {
-        for pause in [0, 2_500] {
+        for pause in [0, 10_500] {
             let mut rungs = rungs();
             for number in 0..100 {
                 let now = at(number * pause);
                 rungs.message(now, Way::In, hop(1), &message(usize::try_from(number).expect("small")), MOST);
-                rungs.settle(at(number * pause + 2_000), MOST);
+                rungs.settle(at(number * pause + 10_000), MOST);
             }
             let left: Vec<usize> =
                 messages(&rungs).iter().map(|(number, ..)| number.parse().expect("a number")).collect();
@@ -354,7 +366,7 @@ mod tests {
                 rungs.message(at(0), way, hop(port), &text, 96);
             }
         }
-        assert!(rungs.settle(at(5_000), 96));
+        assert!(rungs.settle(at(15_000), 96));
         assert!(rungs.size() < 2_000, "{} of {whole}", rungs.size());
     }
 }
