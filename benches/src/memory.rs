@@ -16,8 +16,8 @@ const LIMIT: f64 = 24.0;
 /// Calls set up a second.
 const SETUP: u64 = 500;
 
-/// Until the last of the calls is as quiet as held calls are: their ladders are packed after ten seconds, and all of them are
-/// looked at within seven.
+/// Until the last of the calls is as quiet as held calls are: their ladders are packed after four seconds, and all of them are
+/// looked at within four.
 const QUIET: Duration = Duration::from_secs(20);
 
 /// Sockets of a relayed call: RTP and RTCP of two legs.

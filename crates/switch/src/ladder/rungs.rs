@@ -1,6 +1,6 @@
 //! One call's ladder: bounded, and small while the call is quiet.
 //!
-//! New entries stand as they came. Once nothing has happened for ten seconds they are packed into one compressed block:
+//! New entries stand as they came. Once nothing has happened for four seconds they are packed into one compressed block:
 //! the messages of a call repeat each other, and most calls are quiet for most of their time. What comes too often falls out
 //! of the middle: the first entries say how the call began, the newest how it stands.
 
@@ -16,8 +16,8 @@ const BYTES: usize = 48 << 10;
 /// Bytes of one message that are kept.
 const MESSAGE: usize = 6 << 10;
 /// A ladder is packed when nothing was added for so long. Packing costs a fifth of what the signalling of a whole call does, so
-/// calls that are short are spared it, and no call is packed while it is set up.
-pub(super) const QUIET: Duration = Duration::from_secs(10);
+/// calls that are short or fail are spared it; what waits longer is memory that comes back only in pieces.
+pub(super) const QUIET: Duration = Duration::from_secs(4);
 /// Bytes of a part that is written, before it is compressed, beside its messages.
 const WRITTEN: usize = 2 << 10;
 /// What a ladder takes beside its entries, roughly.
@@ -299,8 +299,8 @@ mod tests {
         for ms in [500, 1_500] {
             rungs.message(at(ms), Way::In, hop(1), &message(1), MOST);
         }
-        assert!(!rungs.settle(at(11_000), MOST), "it is not quiet for long enough");
-        assert!(rungs.settle(at(11_500), MOST) && !rungs.settle(at(19_000), MOST), "once");
+        assert!(!rungs.settle(at(5_000), MOST), "it is not quiet for long enough");
+        assert!(rungs.settle(at(5_500), MOST) && !rungs.settle(at(19_000), MOST), "once");
         rungs.message(at(19_000), Way::Out, hop(2), &message(1), MOST);
         rungs.message(at(19_001), Way::In, hop(3), &message(2), MOST);
         let expected = [("1".to_owned(), 2, Some(1)), ("1".to_owned(), 1, Some(2)), ("2".to_owned(), 0, Some(3))];
