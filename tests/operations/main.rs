@@ -32,7 +32,7 @@ fn each_fault_fires_its_alert_and_every_panel_shows_something() {
     let Some(program) = prometheus::installed() else {
         return report("prometheus is not here: alerts and dashboards were not tried (scripts/install test)");
     };
-    let lab = Lab::shared();
+    let lab = Lab::beside();
     let mut cluster = Cluster::serving(&lab);
     let prometheus = Prometheus::start(&program, &lab, &cluster);
     let began = Instant::now();

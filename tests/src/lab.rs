@@ -16,7 +16,7 @@ pub struct Lab {
     block: [u8; 2],
     dir: Option<TempDir>,
     _claim: UdpSocket,
-    _turn: File,
+    _turn: Option<File>,
 }
 
 impl Lab {
@@ -24,17 +24,22 @@ impl Lab {
     pub fn shared() -> Self {
         let turn = turn();
         turn.lock_shared().expect("the lock file can be locked");
-        Self::with_turn(turn)
+        Self::with_turn(Some(turn))
+    }
+
+    /// For a test of minutes that loads little and measures nothing closely: nobody waits for it, not even who wants to be alone.
+    pub fn beside() -> Self {
+        Self::with_turn(None)
     }
 
     /// For a test that measures or loads, and wants the machine for itself among these tests.
     pub fn alone() -> Self {
         let turn = turn();
         turn.lock().expect("the lock file can be locked");
-        Self::with_turn(turn)
+        Self::with_turn(Some(turn))
     }
 
-    fn with_turn(turn: File) -> Self {
+    fn with_turn(turn: Option<File>) -> Self {
         let (block, claim) = claim_block();
         let dir = tempfile::Builder::new().prefix("tandem-peers-").tempdir().expect("a temporary folder");
         Self { block, dir: Some(dir), _claim: claim, _turn: turn }
