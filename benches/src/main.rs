@@ -6,6 +6,7 @@
 
 mod figure;
 mod kamailio;
+mod ladder;
 mod media;
 mod memory;
 mod node;
@@ -29,6 +30,8 @@ enum What {
     Media,
     /// What a call's copy in another site costs.
     Protection,
+    /// What a call's ladder costs.
+    Ladder,
     /// Memory a held call.
     Memory,
     /// Look-up in, and loading of, a plan of a million prefixes.
@@ -94,6 +97,9 @@ fn main() -> Result<ExitCode> {
     }
     if wanted(What::Protection) {
         figures.extend(protection::measure(&options)?);
+    }
+    if wanted(What::Ladder) {
+        figures.extend(ladder::measure(&options)?);
     }
     if wanted(What::Memory) {
         figures.extend(memory::measure(&options)?);

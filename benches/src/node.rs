@@ -26,18 +26,28 @@ pub(crate) struct Node {
 impl Node {
     /// A node alone: writes its file into `folder`.
     pub(crate) fn new(binary: PathBuf, folder: &Path, core: usize) -> Result<Self> {
-        Self::at(binary, folder, core, 1)
+        Self::at(binary, folder, core, (1, false), "")
+    }
+
+    /// Another node alone, at an address of its own, that keeps no ladder of any call.
+    pub(crate) fn without_ladder(binary: PathBuf, folder: &Path, core: usize) -> Result<Self> {
+        Self::at(binary, folder, core, (2, false), "[ladder]\nmessages = 0\n")
+    }
+
+    /// Where it takes calls.
+    pub(crate) fn sip(&self) -> SocketAddr {
+        SocketAddr::new(self.http.ip(), 5060)
     }
 
     /// Three nodes in three sites, all on one core. They form a cluster as they are started, the first one first.
     pub(crate) fn sites(binary: &Path, folder: &Path, core: usize) -> Result<Vec<Self>> {
-        (1..=SITES).map(|number| Self::at(binary.to_owned(), folder, core, number)).collect()
+        (1..=SITES).map(|number| Self::at(binary.to_owned(), folder, core, (number, number > 1), "")).collect()
     }
 
-    fn at(binary: PathBuf, folder: &Path, core: usize, number: u8) -> Result<Self> {
+    fn at(binary: PathBuf, folder: &Path, core: usize, (number, joins): (u8, bool), more: &str) -> Result<Self> {
         let folder = folder.join(format!("node-{number}"));
         fs::create_dir_all(&folder)?;
-        fs::write(folder.join("node.toml"), node_toml(&folder.join("data"), number))?;
+        fs::write(folder.join("node.toml"), node_toml(&folder.join("data"), number, joins) + more)?;
         Ok(Self { binary, folder, core, http: SocketAddr::from((ip(number), 8060)) })
     }
 
@@ -174,9 +184,9 @@ fn ip(number: u8) -> Ipv4Addr {
     Ipv4Addr::new(127, 77, number, 1)
 }
 
-fn node_toml(data: &Path, number: u8) -> String {
+fn node_toml(data: &Path, number: u8, joins: bool) -> String {
     let (ip, data) = (ip(number), data.display());
-    let join = if number == 1 { String::new() } else { format!("\"{}:7060\"", self::ip(1)) };
+    let join = if joins { format!("\"{}:7060\"", self::ip(1)) } else { String::new() };
     format!(
         r#"[node]
 name = "bench-{number}"

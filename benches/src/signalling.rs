@@ -43,7 +43,7 @@ pub(crate) fn ends() -> (SocketAddr, SocketAddr) {
 
 impl Switch {
     /// Calls at `rate` for `seconds`: the CPU of a call in microseconds, and what the generator saw.
-    fn calls(&self, rate: f64, seconds: u64) -> Result<(f64, Report)> {
+    pub(crate) fn calls(&self, rate: f64, seconds: u64) -> Result<(f64, Report)> {
         let before = self.process.cpu_us();
         let report = Self::offer(self.address, rate, seconds)?;
         let cost = (self.process.cpu_us() - before) / report.offered.max(1) as f64;
