@@ -88,8 +88,9 @@ pub enum Notice {
         short: Option<Refusal>,
         /// The last question of the leader when it decided: a later one knows better what follows.
         round: u64,
-        /// More channels are held than the limit allows: those that become free are not to be used again.
-        over: bool,
+        /// More channels are held than the limit allows: those that become free are not to be used again. A leader that still counts
+        /// cannot tell.
+        over: Option<bool>,
     },
     /// The request has come and is not decided yet.
     Wait {
@@ -102,7 +103,7 @@ pub enum Notice {
         round: u64,
         /// Whatever is idle is to be returned with it.
         recall: bool,
-        /// As in `Answer`.
+        /// As in `Answer`; `false` where the leader cannot tell.
         over: bool,
     },
 }

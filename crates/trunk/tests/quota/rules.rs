@@ -45,7 +45,7 @@ fn hear(member: &mut Member, now: Instant, term: Term, notice: Notice) {
 
 fn answer(member: &mut Member, now: Instant, sequence: u64, granted: (u32, u32), short: Option<Refusal>) {
     let granted = Amount { channels: granted.0, starts: granted.1 };
-    hear(member, now, TERM, Notice::Answer { sequence, granted, short, round: 0, over: false });
+    hear(member, now, TERM, Notice::Answer { sequence, granted, short, round: 0, over: Some(false) });
 }
 
 /// Offers a call that has to wait, answers its request, and says what became of it.
@@ -498,6 +498,24 @@ fn what_an_adopted_call_frees_is_for_nobody_before_the_leader_has_counted_it() {
     answer(&mut member, T0, sequence, (2, 0), None);
     member.release(T0);
     assert_eq!(member.free(), 2);
+}
+
+#[test]
+fn what_a_leader_said_of_too_much_being_held_stands_until_the_next_one_has_counted() {
+    let mut member = member(TEN, WithoutLeader::Spend);
+    granted(&mut member, 4);
+    hear(&mut member, T0, TERM, Notice::Ask { round: 2, recall: false, over: true });
+    requests(&mut member);
+    (0..2).for_each(|_| member.adopt(T0));
+    let next = Term { epoch: TERM.epoch + 1, ..TERM };
+    member.handle_input(T0, member::Input::Leader { node: 9, term: next });
+    member.handle_timeout(T0 + SETTLE);
+    let sequence = requests(&mut member).pop().expect("it says what it holds").sequence;
+    let none = Amount::default();
+    let counts = Notice::Answer { sequence, granted: none, short: None, round: 1, over: None };
+    hear(&mut member, T0 + SETTLE, next, counts);
+    member.release(T0 + SETTLE);
+    assert!(matches!(member.try_acquire(T0 + SETTLE), Acquire::Ask(_)), "what becomes free is not its own yet");
 }
 
 #[test]

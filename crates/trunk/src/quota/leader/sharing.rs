@@ -121,7 +121,7 @@ impl Leader {
 
     fn answer(&mut self, now: Instant, verdict: &Verdict) {
         let Verdict { key, granted, short } = *verdict;
-        let (round, over) = (self.round, self.over);
+        let (round, over) = (self.round, (!self.counting).then_some(self.over));
         let Some(entry) = self.members.get_mut(&key) else { return };
         entry.held = entry.held.saturating_add(granted.channels);
         if let Some(bucket) = &mut self.bucket {

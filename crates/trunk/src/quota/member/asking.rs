@@ -33,8 +33,8 @@ impl Member {
         self.term = term;
         self.leader = Some(node);
         self.open = None;
+        // What the one before said of too much being held stands until this one has counted.
         self.round = 0;
-        self.over = false;
         self.starts = 0;
         self.heard(now);
         self.tell_by(now);
@@ -60,18 +60,18 @@ impl Member {
             Notice::Answer { sequence, granted, short, round, over } => {
                 let Some(open) = self.open.take_if(|open| open.request.sequence == sequence) else { return };
                 if round >= self.round {
-                    self.over = over;
+                    self.over = over.unwrap_or(self.over);
                 }
-                self.on_answer(now, &open, granted, short);
+                self.on_answer(now, &open, granted, (short, over.is_some()));
             }
             Notice::Wait { .. } => {}
             Notice::Ask { round, recall, over } => self.on_ask(now, round, recall, over),
         }
     }
 
-    fn on_answer(&mut self, now: Instant, open: &Open, granted: Amount, short: Option<Refusal>) {
+    fn on_answer(&mut self, now: Instant, open: &Open, granted: Amount, (short, has_counted): (Option<Refusal>, bool)) {
         self.granted = self.granted.saturating_add(granted.channels);
-        if self.granted <= open.request.held.channels.saturating_add(granted.channels) {
+        if has_counted && self.granted <= open.request.held.channels.saturating_add(granted.channels) {
             // The leader knows of every channel that is held, and has said whether they are too many.
             self.adopted = 0;
         }
