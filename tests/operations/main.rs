@@ -4,6 +4,7 @@
 
 mod dashboards;
 mod prometheus;
+mod rules;
 mod traffic;
 
 use prometheus::Prometheus;
