@@ -345,9 +345,11 @@ impl<'lab> Cluster<'lab> {
         self.members.iter().filter(|member| member.is_started()).map(Member::sip).collect()
     }
 
-    /// The last words of every node.
+    /// The last words of every node, and what has become of it.
     pub fn logs(&self) -> String {
-        self.members.iter().map(|member| format!("--- {}\n{}\n", member.name(), member.log())).collect()
+        let said =
+            self.members.iter().map(|member| format!("--- {}\n{}{}\n", member.name(), member.log(), member.state()));
+        said.collect()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Processes that a test starts, and waiting with a deadline.
 
 use std::fs::File;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -100,6 +101,26 @@ impl Process {
         let _ = Command::new("kill").args([&format!("-{name}"), &self.id().to_string()]).status();
     }
 
+    /// What became of it: how it ended, or what its threads do. To be read where it should have answered and has not.
+    pub fn state(&self) -> String {
+        let proc = PathBuf::from(format!("/proc/{}", self.id()));
+        let read = |path: PathBuf| std::fs::read_to_string(path).unwrap_or_default();
+        // Behind the name, which may hold anything: the state first, the status that its end left last.
+        let stat = read(proc.join("stat"));
+        let fields: Vec<&str> = stat.rsplit_once(')').map_or(Vec::new(), |(_, rest)| rest.split_whitespace().collect());
+        if fields.first().is_none_or(|state| *state == "Z") {
+            let status = fields.last().and_then(|code| code.parse().ok()).map(ExitStatus::from_raw);
+            return status.map_or_else(|| "is gone".to_owned(), |status| format!("has ended: {status}"));
+        }
+        let threads = std::fs::read_dir(proc.join("task")).into_iter().flatten().flatten();
+        let threads = threads.map(|thread| {
+            let stat = read(thread.path().join("stat"));
+            let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().next()).unwrap_or("?");
+            format!("{} {state} {}", read(thread.path().join("comm")).trim(), read(thread.path().join("wchan")).trim())
+        });
+        format!("runs: {}", threads.collect::<Vec<_>>().join("; "))
+    }
+
     /// The last part of what it wrote.
     pub fn output(&self) -> String {
         tail(&self.output, 6_000)
@@ -116,4 +137,19 @@ impl Drop for Process {
 pub fn tail(path: &Path, limit: usize) -> String {
     let bytes = std::fs::read(path).unwrap_or_default();
     String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(limit)..]).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_a_process_ended_is_told_from_one_that_hangs() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let process = Process::start(Command::new("sleep").arg("1000"), dir.path(), "sleep");
+        assert!(process.state().starts_with("runs: sleep S"), "{}", process.state());
+        process.signal("SEGV");
+        wait_until("it is dead", Duration::from_secs(10), || process.state().contains("has ended"));
+        assert!(process.state().contains("SIGSEGV"), "{}", process.state());
+    }
 }

@@ -15,6 +15,7 @@ mod machine;
 mod node_command;
 mod switchboard;
 mod top;
+mod watchdog;
 
 use clap::Parser;
 use std::process::ExitCode;

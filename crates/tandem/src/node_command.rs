@@ -5,6 +5,7 @@ use crate::limits;
 use crate::logging::{self, say};
 use crate::machine::Machine;
 use crate::switchboard::{self, Board};
+use crate::watchdog;
 use anyhow::Context as _;
 use clap::Args;
 use console::{Listener, Recorder};
@@ -135,6 +136,7 @@ async fn serve(config: &Config, http: console::Options) -> anyhow::Result<ExitCo
         let _ = stopped.await;
     }));
     let publishing = tokio::spawn(switchboard::publish(Arc::clone(node.shell())));
+    watchdog::start()?;
     tracing::info!(node = %config.node.name, site = %config.node.site, http = %address, "takes calls");
     let mut signals = Signals::new()?;
     tokio::select! {

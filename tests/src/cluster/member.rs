@@ -193,4 +193,9 @@ impl Member {
     pub fn log(&self) -> String {
         crate::process::tail(&self.dir.join(format!("{}.out", self.file)), 3_000)
     }
+
+    /// What its process does, or how it has ended.
+    pub fn state(&self) -> String {
+        self.process.as_ref().map_or_else(|| "was ended by the test".to_owned(), Process::state)
+    }
 }
