@@ -31,9 +31,9 @@ pub(crate) fn measure(options: &Options) -> Result<Vec<Figure>> {
         switches.push(Switch { name, process, address: node.sip() });
     }
     let mut samples = [Vec::new(), Vec::new()];
-    for _ in 0..options.repeat.max(1) * 2 {
+    for _ in 0..options.repeat.max(1) {
         for (switch, samples) in switches.iter().zip(&mut samples) {
-            let (cost, report) = switch.calls(RATE, options.seconds)?;
+            let (cost, report) = switch.warm(RATE, options.seconds)?;
             eprintln!("  {} at {RATE:.0}/s: {cost:.1} µs a call, clean: {}", switch.name, report.is_clean());
             samples.push(cost);
         }

@@ -10,7 +10,7 @@ use crate::Options;
 use crate::figure::{Figure, Limit, Spread};
 use crate::node::{self, Metrics, Node};
 use crate::process::Process;
-use crate::signalling::{Switch, ends};
+use crate::signalling::{self, ends};
 
 /// With checkpoints a call may cost so many times what it costs without.
 const LIMIT: f64 = 1.3;
@@ -67,11 +67,8 @@ impl Group {
 
     /// CPU of a call in microseconds, the idle cost taken off: on the node that it enters, and on the others.
     fn cost(&self, seconds: u64) -> Result<[f64; 2]> {
-        let (before, start) = (self.cpu_us(), Instant::now());
-        let report = Switch::offer(node::ADDRESS.parse()?, RATE, seconds)?;
-        let (after, elapsed) = (self.cpu_us(), start.elapsed().as_secs_f64());
-        let cost =
-            [0, 1].map(|who| (after[who] - before[who] - self.idle[who] * elapsed) / report.offered.max(1) as f64);
+        let (spent, report) = signalling::warm(node::ADDRESS.parse()?, RATE, seconds, || self.cpu_us())?;
+        let cost = [0, 1].map(|who| spent[who] - self.idle[who] / RATE);
         eprintln!(
             "  {} node(s) at {RATE:.0}/s: {:.1} + {:.1} µs a call, clean: {}",
             self.nodes.len(),
@@ -125,7 +122,7 @@ pub(crate) fn measure(options: &Options) -> Result<Vec<Figure>> {
 
 /// A quantile of the time until a state was confirmed, in seconds, between two scrapes; within a bucket as if evenly spread.
 fn quantile(before: &Metrics, after: &Metrics, quantile: f64) -> f64 {
-    const NAME: &str = "tandem_checkpoint_lag_seconds";
+    const NAME: &str = "tandem_checkpoint_wait_seconds";
     let (before, after) = (before.buckets(NAME), after.buckets(NAME));
     let earlier = |bound: f64| before.iter().find(|(known, _)| *known == bound).map_or(0.0, |(_, count)| *count);
     let counts: Vec<(f64, f64)> = after.iter().map(|(bound, count)| (*bound, count - earlier(*bound))).collect();

@@ -1,9 +1,10 @@
 //! CPU a call through the B2BUA, beside Kamailio's dialog-stateful proxy at the same rates in the same run.
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use load::{Progress, Report};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::figure::{Figure, Limit, Spread};
@@ -36,6 +37,10 @@ pub(crate) struct Switch {
     pub(crate) address: SocketAddr,
 }
 
+/// Seconds of calls before a cost is measured: longer than either switch keeps a call after its end, nine seconds here and five
+/// there. Until then each takes memory that it has never had before, and pays the system for clearing it.
+const WARM: u64 = 11;
+
 /// Where the calls come from and go to.
 pub(crate) fn ends() -> (SocketAddr, SocketAddr) {
     (SocketAddr::from(([127, 77, 9, 1], 5060)), SocketAddr::from(([127, 77, 9, 2], 5080)))
@@ -51,15 +56,27 @@ impl Switch {
         Ok((cost, report))
     }
 
+    /// The CPU of a call in microseconds once the switch has carried `rate` for longer than it remembers calls, over `seconds`, and
+    /// what the generator saw of all of them.
+    pub(crate) fn warm(&self, rate: f64, seconds: u64) -> Result<(f64, Report)> {
+        let (spent, report) = warm(self.address, rate, seconds, || [self.process.cpu_us(), 0.0])?;
+        std::thread::sleep(rest_after(&report));
+        Ok((spent[0], report))
+    }
+
     /// Calls at `rate` for `seconds` to a switch at `address`: what the generator saw.
     pub(crate) fn offer(address: SocketAddr, rate: f64, seconds: u64) -> Result<Report> {
+        Self::offer_seen(address, rate, seconds, &Progress::default())
+    }
+
+    fn offer_seen(address: SocketAddr, rate: f64, seconds: u64, progress: &Progress) -> Result<Report> {
         let (caller, callee) = ends();
         let mut options = load::Options::new(caller, Some(callee), address);
         options.rate = rate;
         options.duration = Duration::from_secs(seconds);
         options.hold = Duration::from_millis(500);
         options.max_in_flight = (rate * 4.0) as u64 + 100;
-        Ok(load::run(&options, &Progress::default())?)
+        Ok(load::run(&options, progress)?)
     }
 
     /// The highest rate without a failure or a retransmission in [`WINDOWS`] full windows: between it and the lowest
@@ -105,6 +122,31 @@ impl Switch {
         }
         Ok(report.is_clean())
     }
+}
+
+/// What grows by calls at `rate`, such as CPU in microseconds, over the `seconds` after the switch at `address` is warm: per call,
+/// and what the generator saw of all calls.
+pub(crate) fn warm(
+    address: SocketAddr,
+    rate: f64,
+    seconds: u64,
+    spent: impl Fn() -> [f64; 2],
+) -> Result<([f64; 2], Report)> {
+    let progress = Arc::new(Progress::default());
+    let shared = Arc::clone(&progress);
+    let calling = std::thread::spawn(move || Switch::offer_seen(address, rate, WARM + seconds, &shared));
+    // How many calls were offered by a moment, and what had been spent.
+    let at = |second: u64| {
+        let wanted = (rate * second as f64) as u64;
+        while progress.snapshot().offered < wanted && !calling.is_finished() {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        (progress.snapshot().offered as f64, spent())
+    };
+    let (begin, end) = (at(WARM), at(WARM + seconds));
+    let report = calling.join().map_err(|_| anyhow!("the generator failed"))??;
+    let calls = (end.0 - begin.0).max(1.0);
+    Ok(([0, 1].map(|who| (end.1[who] - begin.1[who]) / calls), report))
 }
 
 /// What was left over of a failed run must not spoil the next one: a proxy keeps the transactions of calls that it lost for
@@ -177,7 +219,7 @@ fn compare(options: &Options, ours: Option<&Switch>, peer: Option<&Switch>, name
     for _ in 0..options.repeat {
         for (switch, samples) in [ours, peer].into_iter().zip(&mut samples) {
             let Some(switch) = switch else { continue };
-            let (cost, report) = switch.calls(rate, options.seconds)?;
+            let (cost, report) = switch.warm(rate, options.seconds)?;
             eprintln!("  {} at {rate:.0}/s: {cost:.1} µs a call, clean: {}", switch.name, report.is_clean());
             samples.push(cost);
         }

@@ -103,6 +103,11 @@ const HISTOGRAMS: &[(&str, &str, &[f64])] = &[
         "Time until the backup acknowledged a checkpoint",
         &[0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0],
     ),
+    (
+        "tandem_checkpoint_wait_seconds",
+        "The same of checkpoints that a message waited for",
+        &[0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0],
+    ),
 ];
 
 /// The bounds of a histogram that is not listed: seconds of something quick.

@@ -10,6 +10,7 @@ mod entry;
 mod legs;
 mod mask;
 mod rungs;
+mod spool;
 mod sweeper;
 
 use crate::calls::directory::Place;
@@ -29,6 +30,7 @@ use rungs::Rungs;
 pub use rungs::Shown;
 use sip::Flow;
 use sip::clock::{Instant, Now};
+use spool::Spool;
 use std::sync::Arc;
 use std::time::Duration;
 pub(crate) use sweeper::spawn;
@@ -60,6 +62,8 @@ pub struct Ladder(Mutex<Option<Box<Rungs>>>);
 /// What all calls of a node share of it.
 pub struct Ladders {
     options: Options,
+    /// What is fresh, of calls that live and of those that have ended.
+    spool: Spool,
     archive: Archive,
     hep: Option<hep::Queue>,
 }
@@ -68,7 +72,8 @@ impl Ladders {
     /// With room for what `options` say, and a queue to a collector if there is one.
     #[must_use]
     pub fn new(options: Options, hep: Option<hep::Queue>) -> Self {
-        Self { archive: Archive::new(options.kept_bytes, options.kept_for), options, hep }
+        let (spool, archive) = (Spool::new(options.kept_bytes), Archive::new(options.kept_bytes / 2, options.kept_for));
+        Self { options, spool, archive, hep }
     }
 
     /// Whether any ladder is kept.
@@ -102,7 +107,7 @@ impl Ladders {
         if self.is_kept() {
             let mut rungs = ladder.0.lock();
             let rungs = rungs.get_or_insert_with(|| Box::new(Rungs::new(now)));
-            rungs.message(now.mono, way, Hop::of(flow), &bytes, self.options.messages);
+            rungs.message(&self.spool, now.mono, way, Hop::of(flow), &bytes, self.options.messages);
             let began = rungs.began();
             let since = u64::try_from(now.mono.since(began.mono).as_micros()).unwrap_or(u64::MAX);
             unix_us = began.wall.0.saturating_mul(1_000).saturating_add(since);
@@ -118,7 +123,7 @@ impl Ladders {
         if self.is_kept() {
             let mut rungs = ladder.0.lock();
             let rungs = rungs.get_or_insert_with(|| Box::new(Rungs::new(now)));
-            rungs.note(now.mono, what(), self.options.messages);
+            rungs.note(&self.spool, now.mono, &what(), self.options.messages);
         }
     }
 
@@ -172,31 +177,42 @@ impl Ladders {
 
     /// The call is gone from here: what explains it is kept, if it was anybody's call.
     pub(crate) fn over(&self, id: CallId, ladder: &Ladder, now: Instant) {
-        let rungs = ladder.0.lock().take();
-        if let Some(rungs) = rungs.filter(|rungs| rungs.is_recognised()) {
-            self.archive.keep(now, id, rungs);
+        let Some(mut rungs) = ladder.0.lock().take() else { return };
+        if rungs.is_recognised() {
+            self.archive.keep(&self.spool, now, id, rungs);
+        } else {
+            rungs.leave(&self.spool);
         }
     }
 
     /// The ladder of a call that is here.
     #[must_use]
     pub fn live(&self, place: &Place) -> Option<Shown> {
-        place.cell().ladder.0.lock().as_ref().map(|rungs| rungs.show())
+        place.cell().ladder.0.lock().as_ref().map(|rungs| rungs.show(&self.spool))
     }
 
     /// The ladders of a call that was here: one for each time that it was.
     #[must_use]
     pub fn ended(&self, id: CallId) -> Vec<Shown> {
-        self.archive.find(id)
+        self.archive.find(&self.spool, id)
     }
 
     pub(crate) const fn hep(&self) -> Option<&hep::Queue> {
         self.hep.as_ref()
     }
 
+    /// Forgets what is too old; answers the ladders that are kept, and the bytes that all of them take, those of live calls
+    /// included as far as these are not packed.
+    fn expire(&self, now: Instant) -> (usize, usize) {
+        self.archive.expire(&self.spool, now);
+        let (kept, bytes) = self.archive.size();
+        metrics::counter!("tandem_ladders_evicted_total", "reason" => "room").increment(self.spool.lost());
+        (kept, bytes + self.spool.size())
+    }
+
     /// Packs the ladder of a call if it is quiet; whether it did.
     fn settle(&self, ladder: &Ladder, now: Instant) -> bool {
-        ladder.0.lock().as_mut().is_some_and(|rungs| rungs.settle(now, self.options.messages))
+        ladder.0.lock().as_mut().is_some_and(|rungs| rungs.settle(&self.spool, now, self.options.messages))
     }
 }
 

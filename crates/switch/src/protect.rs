@@ -25,7 +25,7 @@ use bytes::Bytes;
 use drain::Drain;
 use guard::Wants;
 use heir::Heir;
-use lane::{Item, Lane, Sent};
+use lane::{Haste, Item, Lane, Sent};
 use mesh::{Kind, Reply};
 use parking_lot::Mutex;
 use records::Records;
@@ -146,7 +146,8 @@ impl Protect {
         if let Some(backup) = backup {
             self.write_spare(shell, id, (cell, whose.as_ref()), backup, (number, now.mono, &bytes));
             let what = Sent::State { number, written: now.mono, bytes };
-            self.lane(shell, backup.node).put(id, Item { whose, what, since: now.mono });
+            let haste = if guard::is_awaited(point) { Haste::AtOnce } else { Haste::Soon };
+            self.lane(shell, backup.node).put(id, Item { whose, what, since: now.mono, haste });
         }
     }
 
@@ -161,18 +162,18 @@ impl Protect {
     ) {
         let since = clock::now().mono;
         if let Some(former) = cell.guard.send_spare(backup.spare) {
-            self.lane(shell, former).put(id, Item { whose: None, what: Sent::Forget, since });
+            self.lane(shell, former).put(id, Item { whose: None, what: Sent::Forget, since, haste: Haste::Soon });
         }
         if let Some(spare) = backup.spare {
             let what = Sent::Spare { first: backup.node, number, written, bytes: bytes.clone() };
-            self.lane(shell, spare).put(id, Item { whose: whose.cloned(), what, since });
+            self.lane(shell, spare).put(id, Item { whose: whose.cloned(), what, since, haste: Haste::Soon });
         }
     }
 
     /// A call is over: whoever keeps it may forget it.
     pub(crate) fn release(&self, shell: &Arc<Shell>, id: CallId, cell: &CallCell) {
         for node in cell.guard.release().into_iter().flatten() {
-            let item = Item { whose: None, what: Sent::Forget, since: clock::now().mono };
+            let item = Item { whose: None, what: Sent::Forget, since: clock::now().mono, haste: Haste::Soon };
             self.lane(shell, node).put(id, item);
         }
     }
@@ -384,9 +385,9 @@ impl Protect {
             }
         };
         let is_kept = matches!(what, Sent::Alive);
-        self.lane(shell, node).put(id, Item { whose: Some(call.clone()), what, since: now });
+        self.lane(shell, node).put(id, Item { whose: Some(call.clone()), what, since: now, haste: Haste::Soon });
         if let Some(former) = former {
-            self.lane(shell, former).put(id, Item { whose: None, what: Sent::Forget, since: now });
+            self.lane(shell, former).put(id, Item { whose: None, what: Sent::Forget, since: now, haste: Haste::Soon });
         }
         is_kept
     }
@@ -396,12 +397,14 @@ impl Protect {
         let guard = &call.cell.guard;
         let Some(spare) = backup.spare else {
             if let Some(former) = guard.send_spare(None) {
-                self.lane(shell, former).put(id, Item { whose: None, what: Sent::Forget, since: now });
+                self.lane(shell, former)
+                    .put(id, Item { whose: None, what: Sent::Forget, since: now, haste: Haste::Soon });
             }
             return;
         };
         if guard.is_spared(spare) {
-            self.lane(shell, spare).put(id, Item { whose: Some(call.clone()), what: Sent::Alive, since: now });
+            self.lane(shell, spare)
+                .put(id, Item { whose: Some(call.clone()), what: Sent::Alive, since: now, haste: Haste::Soon });
         } else if let Wants::State(number, written) = guard.newest()
             && let Some((bytes, _)) = call.cell.remains.lock().checkpoint()
         {

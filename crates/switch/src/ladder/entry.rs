@@ -211,7 +211,7 @@ pub(super) struct Part {
 
 impl Part {
     /// The index of a way; one more than can be counted has none, and is not shown.
-    pub(super) fn hop(&mut self, hop: Hop) -> u8 {
+    fn hop(&mut self, hop: Hop) -> u8 {
         if let Some(at) = self.hops.iter().position(|known| *known == hop) {
             return u8::try_from(at).unwrap_or(u8::MAX);
         }
@@ -220,6 +220,14 @@ impl Part {
         }
         self.hops.push(hop);
         u8::try_from(self.hops.len() - 1).unwrap_or(u8::MAX)
+    }
+
+    /// Adds an entry, and the way that it went if it is a message.
+    pub(super) fn push(&mut self, mut entry: Entry, hop: Option<Hop>) {
+        if let (What::Passed(passed), Some(hop)) = (&mut entry.what, hop) {
+            passed.hop = self.hop(hop);
+        }
+        self.entries.push(entry);
     }
 
     pub(super) fn hop_of(&self, passed: &Passed) -> Option<Hop> {

@@ -1,13 +1,16 @@
 //! One call's ladder: bounded, and small while the call is quiet.
 //!
-//! New entries stand as they came. Once nothing has happened for four seconds they are packed into one compressed block:
-//! the messages of a call repeat each other, and most calls are quiet for most of their time. What comes too often falls out
-//! of the middle: the first entries say how the call began, the newest how it stands.
+//! New entries are written to the spool that all ladders share. Once nothing has happened for four seconds they are packed into
+//! one compressed block of the call's own: the messages of a call repeat each other, and most calls are quiet for most of their
+//! time. What comes too often falls out of the middle: the first entries say how the call began, the newest how it stands.
 
 use super::entry::{Entry, Hop, Part, Passed, Tick, Way, What};
+use super::spool::{Hold, Place, Spool};
 use bytes::Bytes;
 use rustc_hash::FxHasher;
+use serde::{Deserialize, Serialize};
 use sip::clock::{Instant, Now};
+use smallvec::SmallVec;
 use std::hash::Hasher;
 use std::time::Duration;
 
@@ -16,7 +19,7 @@ const BYTES: usize = 48 << 10;
 /// Bytes of one message that are kept.
 const MESSAGE: usize = 6 << 10;
 /// A ladder is packed when nothing was added for so long. Packing costs a fifth of what the signalling of a whole call does, so
-/// calls that are short or fail are spared it; what waits longer is memory that comes back only in pieces.
+/// calls that are short or fail are spared it.
 pub(super) const QUIET: Duration = Duration::from_secs(4);
 /// Bytes of a part that is written, before it is compressed, beside its messages.
 const WRITTEN: usize = 2 << 10;
@@ -29,20 +32,49 @@ struct Packed {
     block: Box<[u8]>,
     /// Entries in it.
     count: usize,
+    /// Which message each entry is; 0 for what is none.
+    marks: Box<[u32]>,
+    /// What came again since it was packed: which entry, how often, and when for the last time.
+    echoes: Vec<(u16, u16, Tick)>,
+}
+
+/// What was written to the spool since it was last packed.
+#[derive(Default)]
+struct Fresh {
+    newest: Option<Place>,
+    hold: Option<Hold>,
     /// Bytes of its messages.
     bytes: usize,
     /// Which message each entry is; 0 for what is none.
-    marks: Box<[u64]>,
-    /// What came again since it was packed: which entry, how often, and when for the last time.
-    echoes: Vec<(u16, u16, Tick)>,
+    marks: SmallVec<[u32; 20]>,
+}
+
+/// An entry as it lies in the spool.
+#[derive(Serialize, Deserialize)]
+enum Written<'a, W> {
+    Passed {
+        at: Tick,
+        way: Way,
+        hop: Hop,
+        length: u32,
+        bytes: &'a [u8],
+    },
+    /// A fresh message came again: which entry it is.
+    Again {
+        at: Tick,
+        nth: u16,
+    },
+    Noted {
+        at: Tick,
+        what: W,
+    },
 }
 
 /// See the module.
 pub(super) struct Rungs {
     began: Now,
-    packed: Option<Packed>,
-    fresh: Part,
-    fresh_bytes: usize,
+    packed: Option<Box<Packed>>,
+    fresh: Fresh,
     left_out: u32,
     touched: Tick,
     /// It is known who sends the call: only then anybody will ask for it.
@@ -62,15 +94,8 @@ pub struct Shown {
 
 impl Rungs {
     pub(super) fn new(now: Now) -> Self {
-        Self {
-            began: now,
-            packed: None,
-            fresh: Part::default(),
-            fresh_bytes: 0,
-            left_out: 0,
-            touched: Tick::default(),
-            recognised: false,
-        }
+        let (fresh, touched) = (Fresh::default(), Tick::default());
+        Self { began: now, packed: None, fresh, left_out: 0, touched, recognised: false }
     }
 
     pub(super) const fn began(&self) -> Now {
@@ -82,22 +107,31 @@ impl Rungs {
     }
 
     /// A message passed. One that passed before in the same way is counted there.
-    pub(super) fn message(&mut self, now: Instant, way: Way, hop: Hop, bytes: &Bytes, most: usize) {
+    pub(super) fn message(&mut self, spool: &Spool, now: Instant, way: Way, hop: Hop, bytes: &[u8], most: usize) {
         let at = self.touch(now);
-        if self.came_again(at, way, bytes) {
+        let mark = mark(way, bytes.len(), bytes);
+        if let Some(nth) = self.fresh.marks.iter().rposition(|known| *known == mark) {
+            let nth = u16::try_from(nth).unwrap_or(u16::MAX);
+            return self.write(spool, &Written::Again { at, nth });
+        }
+        if self.packed.as_mut().is_some_and(|packed| packed.came_again(at, mark)) {
             return;
         }
-        let hop = self.fresh.hop(hop);
         let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        let bytes = if bytes.len() > MESSAGE { Bytes::copy_from_slice(&bytes[..MESSAGE]) } else { bytes.clone() };
-        self.push(at, What::Passed(Passed { way, hop, repeats: 0, last: at, length, bytes }), most);
+        let bytes = &bytes[..bytes.len().min(MESSAGE)];
+        self.make_room(spool, bytes.len(), most);
+        self.fresh.bytes += bytes.len();
+        self.fresh.marks.push(mark);
+        self.write(spool, &Written::Passed { at, way, hop, length, bytes });
     }
 
     /// Anything else happened.
-    pub(super) fn note(&mut self, now: Instant, what: What, most: usize) {
+    pub(super) fn note(&mut self, spool: &Spool, now: Instant, what: &What, most: usize) {
         self.recognised |= !matches!(what, What::Note(::call::note::Note::TurnedAway { .. }));
         let at = self.touch(now);
-        self.push(at, what, most);
+        self.make_room(spool, 0, most);
+        self.fresh.marks.push(0);
+        self.write(spool, &Written::Noted { at, what });
     }
 
     fn touch(&mut self, now: Instant) -> Tick {
@@ -105,115 +139,130 @@ impl Rungs {
         self.touched
     }
 
-    /// Counts a message that is here already.
-    fn came_again(&mut self, at: Tick, way: Way, bytes: &Bytes) -> bool {
-        for entry in self.fresh.entries.iter_mut().rev() {
-            if let What::Passed(passed) = &mut entry.what
-                && passed.way == way
-                && passed.length as usize == bytes.len()
-                && passed.bytes[..] == bytes[..bytes.len().min(MESSAGE)]
-            {
-                passed.repeats = passed.repeats.saturating_add(1);
-                passed.last = at;
-                return true;
-            }
+    fn write(&mut self, spool: &Spool, entry: &Written<'_, &What>) {
+        let place = spool.append(self.fresh.newest, |room| Some(postcard::to_slice(entry, room).ok()?.len()));
+        if place.is_some() && self.fresh.newest.is_none() {
+            self.fresh.hold = place.map(Place::hold);
         }
-        let Some(packed) = &mut self.packed else { return false };
-        let mark = mark(way, bytes);
-        let Some(place) = packed.marks.iter().position(|known| *known == mark) else { return false };
-        let place = u16::try_from(place).unwrap_or(u16::MAX);
-        match packed.echoes.iter_mut().find(|(known, _, _)| *known == place) {
-            Some((_, count, last)) => (*count, *last) = (count.saturating_add(1), at),
-            None => packed.echoes.push((place, 1, at)),
-        }
-        true
-    }
-
-    fn push(&mut self, at: Tick, what: What, most: usize) {
-        if self.fresh.entries.capacity() == 0 {
-            self.fresh.entries.reserve_exact(if self.packed.is_some() { 4 } else { 20 });
-        }
-        let entry = Entry { at, what };
-        self.fresh_bytes += entry.message_bytes();
-        self.fresh.entries.push(entry);
-        self.trim(most);
+        // What fits into no block is not there; what is behind it does not know of it.
+        self.fresh.newest = place.or(self.fresh.newest);
     }
 
     fn count(&self) -> usize {
-        self.packed.as_ref().map_or(0, |packed| packed.count) + self.fresh.entries.len()
+        self.packed.as_ref().map_or(0, |packed| packed.count) + self.fresh.marks.len()
     }
 
-    /// Drops from the middle what is too much.
-    fn trim(&mut self, most: usize) {
-        let (packed, packed_bytes) = self.packed.as_ref().map_or((0, 0), |packed| (packed.count, packed.bytes));
-        while self.count() > most || packed_bytes + self.fresh_bytes > BYTES {
-            let first = (most / 2).saturating_sub(packed);
-            let last = self.fresh.entries.len() - 1;
-            let place = if first < last { first } else { 0 };
-            if place >= last {
-                return;
-            }
-            self.fresh_bytes -= self.fresh.entries.remove(place).message_bytes();
-            self.left_out = self.left_out.saturating_add(1);
+    /// Packs what there is, where it would be too much with so many bytes more: what is packed leaves room.
+    fn make_room(&mut self, spool: &Spool, bytes: usize, most: usize) {
+        if self.count() >= most || self.fresh.bytes + bytes > BYTES {
+            self.pack(spool, most);
         }
     }
 
-    /// Packs what is not packed yet, if nothing was added for a while; whether it did.
-    pub(super) fn settle(&mut self, now: Instant, most: usize) -> bool {
+    /// Packs what is not packed yet, if nothing was added for a while or the spool needs its room; whether it did.
+    pub(super) fn settle(&mut self, spool: &Spool, now: Instant, most: usize) -> bool {
+        let Some(hold) = &self.fresh.hold else { return false };
         let still = Tick::of(self.began.mono, now).span().saturating_sub(self.touched.span());
-        if self.fresh.entries.is_empty() || still < QUIET {
+        if still < QUIET && !spool.is_pressing(hold) {
             return false;
         }
-        let fresh = std::mem::take(&mut self.fresh);
-        let mut all = match &self.packed {
-            Some(packed) => {
-                let mut all = packed.read();
-                all.append(fresh);
-                all
-            }
-            None => fresh,
-        };
+        self.pack(spool, most);
+        true
+    }
+
+    fn pack(&mut self, spool: &Spool, most: usize) {
+        let (mut all, missing) = self.read(spool);
+        self.left_out = self.left_out.saturating_add(missing);
         let bytes = |part: &Part| part.message_bytes();
         // Room for the newest has to be left.
         while all.entries.len() > most * 3 / 4 || bytes(&all) > BYTES * 3 / 4 {
             all.entries.remove((most / 2).min(all.entries.len() - 1));
             self.left_out = self.left_out.saturating_add(1);
         }
-        self.packed = Some(Packed {
+        self.packed = Some(Box::new(Packed {
             count: all.entries.len(),
-            bytes: bytes(&all),
             marks: all.entries.iter().map(mark_of).collect(),
             echoes: Vec::new(),
             block: pack(&all),
-        });
-        self.fresh_bytes = 0;
-        true
+        }));
+        self.leave(spool);
     }
 
-    /// Everything, in order.
-    fn read(&self) -> Part {
-        let mut all = self.packed.as_ref().map(Packed::read).unwrap_or_default();
-        all.append(self.fresh.clone());
-        all
+    /// Lets go of what it has in the spool.
+    pub(super) fn leave(&mut self, spool: &Spool) {
+        if let Some(hold) = std::mem::take(&mut self.fresh).hold {
+            spool.leave(hold);
+        }
+    }
+
+    /// Whether nothing is left to be shown.
+    pub(super) fn is_hollow(&self, spool: &Spool) -> bool {
+        self.packed.is_none() && self.fresh.hold.as_ref().is_none_or(|hold| spool.has_lost(hold))
+    }
+
+    /// Everything, in order, and how many of the fresh entries are gone.
+    fn read(&self, spool: &Spool) -> (Part, u32) {
+        let mut all = self.packed.as_ref().map(|packed| packed.read()).unwrap_or_default();
+        let (fresh, missing) = self.fresh.read(spool);
+        all.append(fresh);
+        (all, missing)
     }
 
     /// To be shown.
-    pub(super) fn show(&self) -> Shown {
-        let all = self.read();
+    pub(super) fn show(&self, spool: &Spool) -> Shown {
+        let (all, missing) = self.read(spool);
         let hop = |entry: &Entry| if let What::Passed(passed) = &entry.what { all.hop_of(passed) } else { None };
         let entries = all.entries.iter().map(|entry| (entry.clone(), hop(entry))).collect();
-        Shown { began: self.began, entries, left_out: self.left_out }
+        Shown { began: self.began, entries, left_out: self.left_out.saturating_add(missing) }
     }
 
-    /// Bytes that it takes, roughly.
+    /// Bytes that it takes beside the spool, roughly.
     pub(super) fn size(&self) -> usize {
-        let packed =
-            self.packed.as_ref().map_or(0, |packed| packed.block.len() + packed.marks.len() * size_of::<u64>());
-        FRAME + packed + self.fresh_bytes + self.fresh.entries.capacity() * size_of::<Entry>()
+        FRAME + self.packed.as_ref().map_or(0, |packed| packed.block.len() + packed.marks.len() * size_of::<u32>())
+    }
+}
+
+impl Fresh {
+    /// What is still in the spool of it, and how many entries are not.
+    fn read(&self, spool: &Spool) -> (Part, u32) {
+        let (mut part, mut again) = (Part::default(), Vec::new());
+        let Some(newest) = self.newest else { return (part, 0) };
+        spool.walk(newest, |written| match postcard::from_bytes(written) {
+            Ok(Written::Passed { at, way, hop, length, bytes }) => {
+                let bytes = Bytes::copy_from_slice(bytes);
+                let passed = Passed { way, hop: 0, repeats: 0, last: at, length, bytes };
+                part.push(Entry { at, what: What::Passed(passed) }, Some(hop));
+            }
+            Ok(Written::Again { at, nth }) => again.push((at, nth)),
+            Ok(Written::Noted { at, what }) => part.push(Entry { at, what }, None),
+            // It was written here.
+            Err(_) => {}
+        });
+        part.entries.reverse();
+        let missing = self.marks.len().saturating_sub(part.entries.len());
+        for (at, nth) in again {
+            let entry = usize::from(nth).checked_sub(missing).and_then(|nth| part.entries.get_mut(nth));
+            if let Some(Entry { what: What::Passed(passed), .. }) = entry {
+                passed.repeats = passed.repeats.saturating_add(1);
+                passed.last = passed.last.max(at);
+            }
+        }
+        (part, u32::try_from(missing).unwrap_or(u32::MAX))
     }
 }
 
 impl Packed {
+    /// Counts a message that is here already.
+    fn came_again(&mut self, at: Tick, mark: u32) -> bool {
+        let Some(place) = self.marks.iter().position(|known| *known == mark) else { return false };
+        let place = u16::try_from(place).unwrap_or(u16::MAX);
+        match self.echoes.iter_mut().find(|(known, _, _)| *known == place) {
+            Some((_, count, last)) => (*count, *last) = (count.saturating_add(1), at),
+            None => self.echoes.push((place, 1, at)),
+        }
+        true
+    }
+
     fn read(&self) -> Part {
         let mut part = unpack(&self.block);
         for (place, count, last) in &self.echoes {
@@ -238,22 +287,19 @@ fn unpack(block: &[u8]) -> Part {
     postcard::from_bytes(&written).expect("it was packed here")
 }
 
-/// Names a message among those of a call, by what is kept of it.
-fn mark(way: Way, bytes: &[u8]) -> u64 {
+/// Names a message among those of a call, by what is kept of it; never 0.
+fn mark(way: Way, length: usize, bytes: &[u8]) -> u32 {
     let mut hasher = FxHasher::default();
     hasher.write_u8(way as u8);
-    hasher.write_usize(bytes.len());
+    hasher.write_usize(length);
     hasher.write(&bytes[..bytes.len().min(MESSAGE)]);
-    hasher.finish().max(1)
+    let hash = hasher.finish();
+    u32::try_from(hash >> 32).unwrap_or(0).max(1)
 }
 
-fn mark_of(entry: &Entry) -> u64 {
+fn mark_of(entry: &Entry) -> u32 {
     let What::Passed(passed) = &entry.what else { return 0 };
-    let mut hasher = FxHasher::default();
-    hasher.write_u8(passed.way as u8);
-    hasher.write_usize(passed.length as usize);
-    hasher.write(&passed.bytes);
-    hasher.finish().max(1)
+    mark(passed.way, passed.length as usize, &passed.bytes)
 }
 
 #[cfg(test)]
@@ -268,8 +314,25 @@ mod tests {
         Instant::from_micros(1_000_000 + ms * 1_000)
     }
 
-    fn rungs() -> Rungs {
-        Rungs::new(Now { mono: at(0), ..Now::default() })
+    /// A ladder with a spool of its own.
+    struct Alone(Rungs, Spool);
+
+    impl Alone {
+        fn message(&mut self, now: Instant, way: Way, hop: Hop, bytes: &[u8], most: usize) {
+            self.0.message(&self.1, now, way, hop, bytes, most);
+        }
+
+        fn settle(&mut self, now: Instant, most: usize) -> bool {
+            self.0.settle(&self.1, now, most)
+        }
+
+        fn show(&self) -> Shown {
+            self.0.show(&self.1)
+        }
+    }
+
+    fn rungs() -> Alone {
+        Alone(Rungs::new(Now { mono: at(0), ..Now::default() }), Spool::new(64 << 20))
     }
 
     fn hop(port: u16) -> Hop {
@@ -281,7 +344,7 @@ mod tests {
         Bytes::from(format!("INFO sip:h SIP/2.0\r\nCSeq: {number} INFO\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK\r\n\r\n"))
     }
 
-    fn messages(rungs: &Rungs) -> Vec<(String, u16, Option<u16>)> {
+    fn messages(rungs: &Alone) -> Vec<(String, u16, Option<u16>)> {
         let message = |(entry, hop): (Entry, Option<Hop>)| {
             let What::Passed(passed) = entry.what else { return None };
             let text = String::from_utf8(passed.bytes.to_vec()).expect("text");
@@ -325,7 +388,7 @@ mod tests {
             assert!(left.len() <= MOST && left.is_sorted(), "{left:?}");
             assert_eq!(left[..MOST / 2], (0..MOST / 2).collect::<Vec<_>>());
             assert_eq!(left[left.len() - 4..], [96, 97, 98, 99]);
-            assert_eq!(rungs.left_out as usize, 100 - left.len());
+            assert_eq!(rungs.0.left_out as usize, 100 - left.len());
         }
     }
 
@@ -336,7 +399,8 @@ mod tests {
             let body = "x".repeat(60_000);
             let large = Bytes::from(format!("INFO sip:h SIP/2.0\r\nCSeq: {number} INFO\r\n\r\n{body}"));
             rungs.message(at(number), Way::In, hop(1), &large, 96);
-            assert!(rungs.size() <= BYTES + MESSAGE + 96 * size_of::<Entry>() + FRAME, "{}", rungs.size());
+            assert!(rungs.0.fresh.bytes <= BYTES, "{}", rungs.0.fresh.bytes);
+            assert!(rungs.0.size() <= BYTES, "{}", rungs.0.size());
         }
         let shown = rungs.show();
         assert_eq!(shown.entries.len() + shown.left_out as usize, 200);
@@ -367,6 +431,38 @@ mod tests {
             }
         }
         assert!(rungs.settle(at(15_000), 96));
-        assert!(rungs.size() < 2_000, "{} of {whole}", rungs.size());
+        assert!(rungs.0.size() < 2_000, "{} of {whole}", rungs.0.size());
+        assert_eq!(rungs.1.size(), 256 << 10, "the spool has all its room again");
+    }
+
+    #[test]
+    fn what_the_spool_has_lost_is_counted_and_the_rest_is_shown_in_its_place() {
+        let mut rungs = Alone(Rungs::new(Now { mono: at(0), ..Now::default() }), Spool::new(0));
+        let large = |number: usize| {
+            let text = format!("INFO sip:h SIP/2.0\r\nCSeq: {number} INFO\r\n\r\n{}", "x".repeat(4_000));
+            Bytes::from(text)
+        };
+        rungs.message(at(0), Way::In, hop(1), &large(1), MOST);
+        let mut others = Rungs::new(Now { mono: at(0), ..Now::default() });
+        let mut fill = |rungs: &Alone, from: usize, count: usize| {
+            (from..from + count).for_each(|number| {
+                others.message(&rungs.1, at(0), Way::In, hop(9), &large(number), 1_000);
+                others.fresh.bytes = 0;
+            });
+        };
+        fill(&rungs, 1_000, 100);
+        rungs.message(at(1), Way::In, hop(1), &large(2), MOST);
+        rungs.message(at(2), Way::In, hop(1), &large(3), MOST);
+        fill(&rungs, 2_000, 40);
+        rungs.message(at(3), Way::In, hop(1), &large(3), MOST);
+        rungs.message(at(4), Way::In, hop(1), &large(4), MOST);
+        let left = rungs.show();
+        assert_eq!(
+            messages(&rungs),
+            [("2".to_owned(), 0, Some(1)), ("3".to_owned(), 1, Some(1)), ("4".to_owned(), 0, Some(1))]
+        );
+        assert_eq!(left.left_out, 1);
+        assert!(rungs.settle(at(5), MOST), "what is left is brought into safety before it is quiet");
+        assert_eq!((messages(&rungs).len(), rungs.show().left_out), (3, 1));
     }
 }

@@ -52,8 +52,7 @@ impl Actor for Sweeper {
 /// Looks at some parts from `next` on; answers where to go on.
 fn look(shell: &Shell, next: usize) -> usize {
     let (ladders, directory, now) = (&shell.ladders, &shell.calls.directory, clock::now().mono);
-    ladders.archive.expire(now);
-    publish(ladders.archive.size());
+    publish(ladders.expire(now));
     if !ladders.is_kept() {
         return next;
     }

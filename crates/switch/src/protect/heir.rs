@@ -4,7 +4,7 @@
 //! run out: so no call has two nodes. Its channels are counted at once, before the leader of a trunk forgets what the dead
 //! node held; its peers are written to when the pacer says so.
 
-use super::lane::{Item, Sent};
+use super::lane::{Haste, Item, Sent};
 use super::said::{Kept, Life, Piece, Said};
 use super::spares::Spares;
 use super::store::Entry;
@@ -308,5 +308,5 @@ async fn hand_on(shell: &Arc<Shell>, life: Life, owner: NodeId, calls: Vec<CallI
 /// What a new backup is given of a call that was just taken.
 pub(super) fn renewed(entry: &Entry, number: u32, now: Instant) -> Item {
     let what = Sent::State { number, written: entry.written, bytes: entry.bytes.clone() };
-    Item { whose: None, what, since: now }
+    Item { whose: None, what, since: now, haste: Haste::AtOnce }
 }

@@ -1,4 +1,5 @@
-//! The way of checkpoints to one backup: the newest state of each call, in batches, several of them on their way at a time.
+//! The way of checkpoints to one backup: the newest state of each call, in batches, several of them on their way at a time. What
+//! somebody waits for goes at once, and takes with it what is there; anything else is gathered for a moment.
 //!
 //! A slow backup costs memory for one state a call and nothing else: a newer state takes the place of one that waits.
 
@@ -31,6 +32,9 @@ const FLIGHTS: usize = 4;
 /// A backup that has not answered by then has not kept it, as far as we know.
 pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 
+/// What nobody waits for waits itself at the most so long: a batch costs a call on either side about as much as a state.
+const GATHER: Duration = Duration::from_millis(20);
+
 /// A flight that was lost keeps its place for so long.
 const AGAIN: Duration = Duration::from_millis(200);
 
@@ -47,6 +51,8 @@ pub(super) struct Lane {
 struct Waiting {
     items: FxHashMap<CallId, Item>,
     order: VecDeque<CallId>,
+    /// When it is time for a batch.
+    due: Option<Instant>,
 }
 
 /// What waits for one call.
@@ -57,6 +63,17 @@ pub(super) struct Item {
     pub(super) what: Sent,
     /// Since when it waits.
     pub(super) since: Instant,
+    /// How long it may wait.
+    pub(super) haste: Haste,
+}
+
+/// How soon a batch leaves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Haste {
+    /// At once: a message waits for it to be kept.
+    AtOnce,
+    /// Within [`GATHER`].
+    Soon,
 }
 
 /// What goes to a backup.
@@ -88,6 +105,10 @@ impl Lane {
     /// Puts something in; `false` if there is no room.
     pub(super) fn put(&self, call: CallId, item: Item) -> bool {
         let mut waiting = self.waiting.lock();
+        let due = match item.haste {
+            Haste::AtOnce => item.since,
+            Haste::Soon => item.since + GATHER,
+        };
         let known = waiting.items.get(&call);
         if known.is_some() && matches!(item.what, Sent::Alive) {
             return true;
@@ -100,9 +121,21 @@ impl Lane {
             waiting.order.push_back(call);
         }
         waiting.items.insert(call, item);
+        // Whoever waited for a state before this one waits for this one.
+        let is_sooner = waiting.due.is_none_or(|known| due < known);
+        if is_sooner {
+            waiting.due = Some(due);
+        }
         drop(waiting);
-        self.wake.notify_one();
+        if is_sooner {
+            self.wake.notify_one();
+        }
         true
+    }
+
+    /// When the next batch is due; never while nothing waits.
+    fn due(&self) -> Option<Instant> {
+        self.waiting.lock().due
     }
 
     /// Whether a batch was lost since the last time.
@@ -121,6 +154,9 @@ impl Lane {
             bytes += 24 + item.what.bytes();
             batch.push((call, item));
         }
+        if waiting.order.is_empty() {
+            waiting.due = None;
+        }
         batch
     }
 }
@@ -129,15 +165,15 @@ impl Lane {
 pub(super) async fn run(shell: Arc<Shell>, lane: Arc<Lane>) {
     let mut flights = JoinSet::new();
     loop {
-        if flights.len() < FLIGHTS {
-            let batch = lane.batch();
-            if !batch.is_empty() {
-                flights.spawn(carry(Arc::clone(&shell), Arc::clone(&lane), batch));
-                continue;
-            }
+        let is_free = flights.len() < FLIGHTS;
+        let left = lane.due().map(|due| due.since(clock::now().mono));
+        if is_free && left.is_some_and(|left| left.is_zero()) {
+            flights.spawn(carry(Arc::clone(&shell), Arc::clone(&lane), lane.batch()));
+            continue;
         }
         tokio::select! {
-            () = lane.wake.notified(), if flights.len() < FLIGHTS => {}
+            () = lane.wake.notified(), if is_free => {}
+            () = tokio::time::sleep(left.unwrap_or_default()), if is_free && left.is_some() => {}
             Some(_) = flights.join_next() => {}
         }
     }
@@ -151,9 +187,16 @@ async fn carry(shell: Arc<Shell>, lane: Arc<Lane>, batch: Vec<(CallId, Item)>) {
     let Some(Kept { not }) = answer.as_deref().and_then(Kept::decode) else {
         return lose(&shell, &lane, batch).await;
     };
-    if let Some(oldest) = batch.iter().map(|(_, item)| item.since).min() {
-        let lag = clock::now().mono.since(oldest);
-        metrics::histogram!("tandem_checkpoint_lag_seconds").record(lag.as_secs_f64());
+    let kept = clock::now().mono;
+    let oldest = |of: Option<Haste>| {
+        let items = batch.iter().map(|(_, item)| item).filter(|item| of.is_none_or(|haste| item.haste == haste));
+        items.map(|item| kept.since(item.since).as_secs_f64()).reduce(f64::max)
+    };
+    if let Some(lag) = oldest(None) {
+        metrics::histogram!("tandem_checkpoint_lag_seconds").record(lag);
+    }
+    if let Some(waited) = oldest(Some(Haste::AtOnce)) {
+        metrics::histogram!("tandem_checkpoint_wait_seconds").record(waited);
     }
     for (call, item) in batch {
         let Some(whose) = item.whose else { continue };
@@ -209,7 +252,7 @@ mod tests {
     }
 
     fn item(what: Sent) -> Item {
-        Item { whose: None, what, since: Instant::ORIGIN }
+        Item { whose: None, what, since: Instant::ORIGIN, haste: Haste::Soon }
     }
 
     fn state(number: u32, bytes: usize) -> Item {
@@ -229,6 +272,22 @@ mod tests {
         lane.put(id(1), state(3, 10));
         lane.put(id(1), item(Sent::Forget));
         assert!(matches!(lane.batch()[..], [(_, Item { what: Sent::Forget, .. })]), "an end is never taken back");
+    }
+
+    #[test]
+    fn what_somebody_waits_for_goes_at_once_and_takes_the_rest_along() {
+        let lane = Lane::new(2);
+        let at = |ms: u64| Instant::from_micros(ms * 1_000);
+        let put = |call, ms, haste| {
+            let what = Sent::State { number: 1, written: at(ms), bytes: Bytes::new() };
+            lane.put(id(call), Item { whose: None, what, since: at(ms), haste })
+        };
+        assert_eq!(lane.due(), None);
+        assert!(put(1, 0, Haste::Soon) && put(2, 5, Haste::Soon));
+        assert_eq!(lane.due(), Some(at(0) + GATHER), "the oldest decides");
+        assert!(put(3, 6, Haste::AtOnce) && put(3, 7, Haste::Soon));
+        assert_eq!(lane.due(), Some(at(6)), "a newer state of that call is waited for as much");
+        assert_eq!((lane.batch().len(), lane.due()), (3, None));
     }
 
     #[test]
