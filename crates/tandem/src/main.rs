@@ -3,6 +3,7 @@
 //! Exit codes: 0 done; 1 it ran and what it promised did not hold, or something stands in the way that may pass, such as a taken
 //! port; 2 wrong input, with one line on what, where and how to mend it.
 
+mod allocator;
 mod base64;
 mod cli;
 mod client;
@@ -22,7 +23,7 @@ use std::process::ExitCode;
 
 /// A call allocates from many threads and frees on others; glibc's arenas keep what it freed.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: allocator::Allocator = allocator::Allocator;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();

@@ -232,7 +232,7 @@ impl Outbox {
         }
         let rows: Vec<_> = ours.iter().map(|found| (&found.row, found.origin.as_ref())).collect();
         tracing::debug!(node, rows = rows.len(), "rows of a removed node");
-        self.append_all(batch, &rows)?;
+        self.append_all(batch, &rows, None)?;
         Ok(rows.len() as u64)
     }
 }

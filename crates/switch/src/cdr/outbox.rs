@@ -43,6 +43,10 @@ pub(super) struct Outbox {
     options: Options,
     /// The next sequence number. Held while a row is written, so that rows appear in the order of their numbers.
     next: Mutex<u64>,
+    /// Open rows that are finished: the sequence number of the finished row, and that of the open one. They are deleted with the
+    /// finished one, many at a time: one by one, each would be searched for in RocksDB's memory table. What a crash leaves of them
+    /// is known by its name ([`Outbox::drop_finished`]). Changed under the lock of `next`.
+    finished: Mutex<Vec<(u64, u64)>>,
     /// The open rows.
     open: Mutex<Open>,
     /// Open rows of calls that this process does not carry.
@@ -117,6 +121,7 @@ impl Outbox {
             is_disowned: AtomicBool::new(false),
             options,
             next: Mutex::new(0),
+            finished: Mutex::default(),
             open: Mutex::new(Open::default()),
             orphans: Mutex::default(),
             retaken: Mutex::default(),
@@ -126,8 +131,34 @@ impl Outbox {
             beaten: AtomicU64::new(0),
             exporting: Mutex::new(0),
         };
+        outbox.drop_finished()?;
         outbox.resume()?;
         Ok(outbox)
+    }
+
+    /// Deletes open rows that an earlier process has finished, of which the finished rows are still here.
+    fn drop_finished(&self) -> Result<(), Error> {
+        let rows = |kind: &'static [u8; 1]| {
+            let there =
+                self.db.from(kind).take_while(|entry| entry.as_ref().map_or(true, |(key, _)| key.starts_with(kind)));
+            // What cannot be read is set aside where it is asked for.
+            there.filter_map(|entry| match entry {
+                Ok((key, value)) => {
+                    postcard::take_from_bytes::<Row>(&value).ok().map(|(row, _)| Ok((name_of(&row), key)))
+                }
+                Err(error) => Some(Err(error)),
+            })
+        };
+        let open = rows(b"o").collect::<Result<FxHashMap<RowName, Box<[u8]>>, Error>>()?;
+        let mut batch = Changes::default();
+        if !open.is_empty() {
+            for entry in rows(b"r") {
+                if let Some(key) = open.get(&entry?.0) {
+                    batch.delete(key);
+                }
+            }
+        }
+        self.write(batch)
     }
 
     /// Finds the next sequence number and finishes a file that a crash interrupted.
@@ -256,12 +287,12 @@ impl Outbox {
         let name = name_of(row);
         let ends = row.is_final || row.answered.is_some();
         let closed = ends.then(|| self.open.lock().rows.get(&name).copied()).flatten();
-        if let Some(open) = closed {
-            batch.delete(open_key(open.sequence));
-        } else if let Some((sequence, open)) = self.after_attempt(row) {
+        if closed.is_none()
+            && let Some((sequence, open)) = self.after_attempt(row)
+        {
             batch.put(open_key(sequence), postcard::to_allocvec(&open).map_err(failed)?);
         }
-        self.append(batch, row)?;
+        self.append_all(batch, &[(row, None)], closed.map(|open| open.sequence))?;
         // Not before the row is kept: a disk that refused it leaves the open row to whoever starts next.
         if closed.is_some() {
             self.open.lock().rows.remove(&name);
@@ -271,11 +302,16 @@ impl Outbox {
 
     /// Writes a finished row of this node and what goes with it.
     pub(super) fn append(&self, batch: Changes, row: &Row) -> Result<(), Error> {
-        self.append_all(batch, &[(row, None)])
+        self.append_all(batch, &[(row, None)], None)
     }
 
-    /// Writes finished rows and what goes with them.
-    pub(super) fn append_all(&self, mut batch: Changes, rows: &[(&Row, Option<&Origin>)]) -> Result<(), Error> {
+    /// Writes finished rows and what goes with them; the first of them finishes this open row.
+    pub(super) fn append_all(
+        &self,
+        mut batch: Changes,
+        rows: &[(&Row, Option<&Origin>)],
+        open: Option<u64>,
+    ) -> Result<(), Error> {
         let values = rows.iter().map(|(row, origin)| Finished::bytes(row, *origin)).collect::<Result<Vec<_>, _>>()?;
         let (mut next, count) = (self.next.lock(), rows.len() as u64);
         for ((row, _), (sequence, bytes)) in rows.iter().zip((*next..).zip(values)) {
@@ -286,6 +322,7 @@ impl Outbox {
         }
         let appended = (count > 0).then_some(Rows { first: *next, count });
         self.log.write(&self.db, batch, appended)?;
+        self.finished.lock().extend(open.map(|open| (*next, open)));
         *next += count;
         // Counted under the lock: an export that already sees the row must not subtract it first.
         self.pending.fetch_add(count, Ordering::Relaxed);
@@ -424,13 +461,23 @@ impl Outbox {
         Ok(batch)
     }
 
-    /// Deletes the rows of a file that has its name: one mark for them all.
+    /// Deletes the rows of a file that has its name, one mark for them all, and the open ones that they have finished.
     fn forget(&self, first: u64, last: u64) -> Result<(), Error> {
         let mut batch = Changes::default();
         batch.delete_range(row_key(first), row_key(last + 1));
         batch.delete(FILE_KEY);
         batch.put(NEXT_KEY, postcard::to_allocvec(&(last + 1)).map_err(failed)?);
-        self.write(batch)
+        // Whoever has written a row up to here has noted under this lock what it has finished.
+        let next = self.next.lock();
+        let mut open: Vec<u64> = Vec::new();
+        open.extend(self.finished.lock().iter().filter(|(row, _)| *row <= last).map(|(_, open)| *open));
+        drop(next);
+        // In their order each lies behind the one before.
+        open.sort_unstable();
+        open.into_iter().for_each(|sequence| batch.delete(open_key(sequence)));
+        self.write(batch)?;
+        self.finished.lock().retain(|(row, _)| *row > last);
+        Ok(())
     }
 }
 

@@ -75,9 +75,41 @@ fn a_final_row_closes_the_open_one() {
     let outbox = Outbox::open(options(dir.path())).expect("opens");
     outbox.put_open(&row(1, 1)).expect("kept");
     outbox.put_closed(&row(1, 1)).expect("kept");
-    assert_eq!(close_orphans(&outbox), 0);
-    assert_eq!((outbox.pending(), outbox.export(Pace::hurried()).expect("exports"), outbox.pending()), (1, 1, 0));
+    assert_eq!((outbox.pending(), outbox.size()), (1, 1));
+    assert_eq!((outbox.export(Pace::hurried()).expect("exports"), outbox.pending()), (1, 0));
     assert_eq!(all(dir.path()).len(), 1);
+    assert_eq!(
+        (close_orphans(&outbox), outbox.db().from(b"o").count()),
+        (0, 0),
+        "the open row is gone with the finished one"
+    );
+}
+
+#[test]
+fn a_crash_at_any_moment_leaves_no_open_row_of_a_call_that_is_finished() {
+    for moment in ["before the export", "after naming the file", "after the export"] {
+        let dir = tempfile::tempdir().expect("a folder");
+        let outbox = Outbox::open(options(dir.path())).expect("opens");
+        for call in 0..6 {
+            outbox.put_open(&row(call, 1)).expect("kept");
+        }
+        // In another order than they began; two go on.
+        for call in [3, 0, 5, 1] {
+            outbox.put_closed(&row(call, 1)).expect("kept");
+        }
+        match moment {
+            "before the export" => {}
+            "after naming the file" => outbox.stop_after_naming().expect("stops"),
+            _ => assert_eq!(outbox.export(Pace::hurried()).expect("exports"), 4),
+        }
+        drop(outbox);
+        let outbox = Outbox::open(options(dir.path())).expect("opens again");
+        assert_eq!(close_orphans(&outbox), 2, "{moment}");
+        outbox.export(Pace::hurried()).expect("exports");
+        let mut ids: Vec<String> = all(dir.path()).iter().map(|row| row["id"].clone()).collect();
+        ids.sort_unstable();
+        assert_eq!(ids, (0..6).map(|call| format!("7.1.{call}-1")).collect::<Vec<_>>(), "{moment}");
+    }
 }
 
 #[test]
