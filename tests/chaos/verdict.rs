@@ -22,8 +22,8 @@ pub(crate) struct Verdict {
     heard: Report,
     /// The callers' Call-IDs that have a final record. One that heard 503 somewhere has one of each node that it tried.
     callers: BTreeSet<String>,
-    /// Final records by call.
-    finals: BTreeMap<String, usize>,
+    /// Final records by call, as text.
+    finals: BTreeMap<String, Vec<String>>,
     answered: usize,
     /// Final records of calls that were refused, as text.
     refused: Vec<String>,
@@ -44,8 +44,8 @@ impl Verdict {
                 let (call, code, why) = (&row.call_id, row.sip_code.unwrap_or(0), &row.reason);
                 self.refused.push(format!("{call} {code} `{why}` {} to {}", row.started, row.ended));
             }
+            self.finals.entry(row.call_id.clone()).or_default().push(format!("{row:?}"));
             self.callers.insert(row.ingress_call_id);
-            *self.finals.entry(row.call_id).or_default() += 1;
         }
     }
 
@@ -61,7 +61,13 @@ impl Verdict {
     }
 
     fn doubled(&self) -> usize {
-        self.finals.values().filter(|count| **count > 1).count()
+        self.finals.values().filter(|rows| rows.len() > 1).count()
+    }
+
+    /// The records of calls that have more than one.
+    fn twins(&self) -> String {
+        let twins = self.finals.values().filter(|rows| rows.len() > 1).flatten();
+        twins.map(|row| format!("{row}\n")).collect()
     }
 
     fn lost(&self) -> u64 {
@@ -107,7 +113,8 @@ impl Verdict {
         let heard = &self.heard;
         let why = || {
             let (failures, callees, refused) = (&heard.failures, &heard.callee.failures, self.refused.join("\n"));
-            format!("{}: {failures:?}, {callees:?}\n{heard}\n{refused}\n{}", self.name, cluster.logs())
+            let twins = self.twins();
+            format!("{}: {failures:?}, {callees:?}\n{heard}\n{refused}\n{twins}{}", self.name, cluster.logs())
         };
         let doomed = self.met.doomed;
         assert!(heard.answered > 0 && heard.still_open <= doomed, "{}", why());
