@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use tests::cluster::{PBX, row};
+use tests::cluster::{Links, PBX, row};
 use tests::process::{holds_within, report, wait_until};
 use tests::{Agent, Cluster, Lab};
+use topology::{Link, Target};
 
 const WAIT: Duration = Duration::from_secs(4);
 /// The phone's host number, and its number of the tables.
@@ -101,4 +102,38 @@ fn a_node_that_is_started_again_at_once_has_its_registrations_back() {
         assert!(rang, "called through {node} after {owner}, the owner, was started again\n{}", cluster.logs());
     }
     report(&format!("called through all {:?} after the owner answered again", began.elapsed()));
+}
+
+#[test]
+fn a_backup_that_could_not_be_reached_hears_later_who_has_registered() {
+    if !Links::can_be_cut() {
+        return report("links cannot be cut here (that takes root and nft): not tried");
+    }
+    let lab = Lab::shared();
+    let mut cluster = Cluster::serving(&lab);
+    let (pbx, first, phone) =
+        (Agent::bind(&lab, PBX, 5060), Agent::bind(&lab, PHONE, 5060), Agent::bind(&lab, PHONE + 1, 5060));
+    assert_eq!(first.register(&cluster.member("lon-1").sip(), "alice", "alice-secret"), 200);
+    let owner = owner(&cluster);
+    let held = |name: &str| cluster.member(name).metric("tandem_registrations", "");
+    let others = cluster.members().iter().map(|member| member.name().to_owned()).filter(|name| *name != owner);
+    let (backup, third): (Vec<String>, Vec<String>) = others.partition(|name| held(name) > 0.0);
+    let ([backup], [third]) = (&backup[..], &third[..]) else {
+        panic!("one node backs it up: {backup:?} and not {third:?}")
+    };
+    let lacking = |cluster: &Cluster<'_>| cluster.member(&owner).metric("tandem_registrations_lacking", "");
+
+    let link = Link { one: Target::Node(owner.clone()), other: Target::Node(backup.clone()) };
+    cluster.set_cut(&link, true);
+    assert_eq!(phone.register(&cluster.member(third).sip(), "alice", "alice-secret"), 200, "it does not wait for ever");
+    assert!(lacking(&cluster) > 0.0, "the backup has heard of it through a link that is cut");
+    cluster.set_cut(&link, false);
+    wait_until("the backup has heard of it", BACK, || lacking(&cluster) == 0.0);
+
+    cluster.kill(&owner);
+    // The first phone has gone without a word.
+    drop(first);
+    let node = cluster.member(third).sip();
+    let rang = holds_within(BACK, || rings(&pbx, &phone, &node) == Ok(()));
+    assert!(rang, "called through {third} after {owner}, the owner, was killed\n{}", cluster.logs());
 }

@@ -147,7 +147,7 @@ mod tests {
     fn how_a_process_ended_is_told_from_one_that_hangs() {
         let dir = tempfile::tempdir().expect("a folder");
         let process = Process::start(Command::new("sleep").arg("1000"), dir.path(), "sleep");
-        assert!(process.state().starts_with("runs: sleep S"), "{}", process.state());
+        wait_until("it sleeps", Duration::from_secs(10), || process.state().starts_with("runs: sleep S"));
         process.signal("KILL");
         wait_until("it is dead", Duration::from_secs(10), || process.state().contains("has ended"));
         assert!(process.state().contains("SIGKILL"), "{}", process.state());

@@ -48,6 +48,7 @@ const GAUGES: &[(&str, &str)] = &[
     ("tandem_relay_free_port_pairs", "Pairs of media ports that are free"),
     ("tandem_relay_sessions", "Media sessions on the relay"),
     ("tandem_registrations", "Contacts that are registered"),
+    ("tandem_registrations_lacking", "Addresses of which the backup has not heard what they hold now"),
     (
         "tandem_overload_level",
         "Share of new calls that is refused because of overload; always 0, for this version never does",

@@ -116,11 +116,12 @@ impl Registrations {
                 if contacts.adopt(&copies, now).is_ok() {
                     reply.send(Bytes::new());
                 }
+                contacts.publish();
             }
             (Said::Fetch { shards, after }, Some(reply)) => {
                 reply.send(contacts.page(&shards, after.as_deref(), now).encode());
             }
-            (Said::Lookup(aor), Some(reply)) => reply.send(contacts.copy(&aor, now).encode()),
+            (Said::Lookup(aor), Some(reply)) => reply.send(contacts.copies([&*aor], now).encode()),
             (Said::Copy(_) | Said::Fetch { .. } | Said::Lookup(_), None) => return false,
         }
         true

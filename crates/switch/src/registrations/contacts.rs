@@ -11,13 +11,15 @@ use parking_lot::Mutex;
 use routing::cluster::{self, shard_of};
 use sip::clock::{Now, Wall};
 use sip::uri::Uri;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Sleeping rows a shard.
 const ROWS: usize = 250_000;
+/// Addresses that wait for their backup to hear of them; those beyond have it at their next REGISTER.
+const LACKING: usize = 100_000;
 
 /// The rows of this node.
 #[derive(Clone)]
@@ -26,6 +28,9 @@ pub struct Contacts {
     hasher: RandomState,
     /// How many nodes have still to say what they have of a shard of the cluster.
     arriving: Arc<Vec<AtomicU32>>,
+    /// Addresses of which the backup of their shard has not heard the last, each with a number that rises with what it has not
+    /// heard.
+    lacking: Arc<Mutex<BTreeMap<Box<str>, u64>>>,
 }
 
 impl Default for Contacts {
@@ -33,7 +38,12 @@ impl Default for Contacts {
         let now = steady(clock::now());
         let shards = (0..SHARDS).map(|_| Mutex::new(Registrar::new(now, ROWS))).collect();
         let arriving = (0..cluster::SHARDS).map(|_| AtomicU32::new(0)).collect();
-        Self { shards: Arc::new(shards), hasher: RandomState::new(), arriving: Arc::new(arriving) }
+        Self {
+            shards: Arc::new(shards),
+            hasher: RandomState::new(),
+            arriving: Arc::new(arriving),
+            lacking: Arc::default(),
+        }
     }
 }
 
@@ -98,6 +108,29 @@ impl Contacts {
         self.arriving[usize::from(shard % cluster::SHARDS)].load(Ordering::Relaxed) > 0
     }
 
+    /// The backup of this address has not heard what it holds now; it is told as soon as it can be reached.
+    pub(super) fn lacks_copy(&self, aor: &str) {
+        let mut lacking = self.lacking.lock();
+        if let Some(number) = lacking.get_mut(aor) {
+            *number += 1;
+        } else if lacking.len() < LACKING {
+            lacking.insert(aor.into(), 0);
+        }
+    }
+
+    /// The addresses whose backup has to be told.
+    pub(super) fn lacking(&self) -> BTreeMap<Box<str>, u64> {
+        self.lacking.lock().clone()
+    }
+
+    /// The backup has heard of an address, or need not, unless there was something new since.
+    pub(super) fn lacks_nothing(&self, aor: &str, number: u64) {
+        let mut lacking = self.lacking.lock();
+        if lacking.get(aor) == Some(&number) {
+            lacking.remove(aor);
+        }
+    }
+
     /// The bindings of `aor` as a machine to work on.
     pub(super) fn wake(&self, aor: &Arc<str>, now: Now) -> Aor {
         self.rows(aor).lock().peek(steady(now), aor).unwrap_or_else(|| Aor::new(Arc::clone(aor)))
@@ -119,11 +152,12 @@ impl Contacts {
         while rows.poll_effect().is_some() {}
     }
 
-    /// What `aor` holds, for another node.
-    pub(super) fn copy(&self, aor: &str, now: Now) -> Copies {
+    /// What these addresses hold, for another node.
+    pub(super) fn copies<'a>(&self, aors: impl IntoIterator<Item = &'a str>, now: Now) -> Copies {
         let now = steady(now);
-        let row = self.rows(aor).lock().peek(now, aor).and_then(|aor| aor.checkpoint(now));
-        Copies { at: now.wall, rows: vec![(aor.into(), row)], more: false }
+        let row = |aor: &str| self.rows(aor).lock().peek(now, aor).and_then(|aor| aor.checkpoint(now));
+        let rows = aors.into_iter().map(|aor| (Box::from(aor), row(aor))).collect();
+        Copies { at: now.wall, rows, more: false }
     }
 
     /// Takes over what another node has sent. What is registered here since then stays.
@@ -177,6 +211,8 @@ impl Contacts {
     pub(super) fn publish(&self) {
         #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
         metrics::gauge!("tandem_registrations").set(self.len() as f64);
+        #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
+        metrics::gauge!("tandem_registrations_lacking").set(self.lacking.lock().len() as f64);
     }
 
     /// AORs with a binding, those that this node backs up included.

@@ -1,19 +1,22 @@
-//! Keeps registrations where their shards are: whoever takes a shard over fetches what others have of it, and a new backup is
-//! given a copy of all.
+//! Keeps registrations where their shards are: whoever takes a shard over fetches what others have of it, a new backup is
+//! given a copy of all, and one that could not be reached is told later what it has missed.
 
 use super::said::{Copies, Said};
 use crate::clock;
 use crate::shell::Shell;
 use mesh::Kind;
 use parking_lot::Mutex;
-use routing::cluster::{Cluster, Liveness, NodeId, SHARDS};
+use routing::cluster::{Cluster, Liveness, NodeId, SHARDS, shard_of};
 use sip::clock::Instant;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// How long another node may take for one page.
 const PAGE: Duration = Duration::from_secs(2);
+/// Addresses in one page of what a backup has missed.
+const MISSED: usize = 256;
 /// How often a page is asked for before it is given up and counted.
 const TRIES: usize = 3;
 /// How long a node that is not heard may keep what it has of a shard: a node that has just started hears nobody yet.
@@ -25,6 +28,8 @@ pub(super) struct Keeper {
     seen: Mutex<Seen>,
     /// One at a time: what changes meanwhile is seen by the next look.
     working: tokio::sync::Mutex<()>,
+    /// Backups are being told what they have missed.
+    is_telling: AtomicBool,
 }
 
 #[derive(Default)]
@@ -47,9 +52,13 @@ struct Moves {
     copy: BTreeMap<NodeId, Vec<u16>>,
 }
 
+/// Addresses of which a backup that is up has missed the last, each with the number that it has in [`super::Contacts`].
+type Missed = BTreeMap<NodeId, Vec<(Box<str>, u64)>>;
+
 impl Keeper {
     /// Looks whether shards have moved, and moves their rows in the background.
     pub(super) fn follow(self: &Arc<Self>, shell: &Arc<Shell>) {
+        self.tell(shell);
         let moves = self.seen.lock().look(shell);
         if moves == Moves::default() {
             return;
@@ -63,6 +72,29 @@ impl Keeper {
                 let shard = replicated.shard(number);
                 shard.owner == Some(me) || shard.backup == Some(me) || shard.past.iter().any(|(_, node)| *node == me)
             });
+        });
+    }
+}
+
+impl Keeper {
+    /// Tells backups what they have missed, one after the other.
+    fn tell(self: &Arc<Self>, shell: &Arc<Shell>) {
+        let missed = missed(shell);
+        if missed.is_empty() || self.is_telling.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (keeper, shell) = (Arc::clone(self), Arc::clone(shell));
+        tokio::spawn(async move {
+            for (node, aors) in missed {
+                for page in aors.chunks(MISSED) {
+                    let copies = shell.contacts.copies(page.iter().map(|(aor, _)| &**aor), clock::now());
+                    if ask(&shell, node, &Said::Copy(copies)).await.is_some() {
+                        page.iter().for_each(|(aor, number)| shell.contacts.lacks_nothing(aor, *number));
+                    }
+                }
+            }
+            shell.contacts.publish();
+            keeper.is_telling.store(false, Ordering::Release);
         });
     }
 }
@@ -116,6 +148,21 @@ fn moves(before: &[(Option<NodeId>, Option<NodeId>)], now: &Cluster, me: NodeId)
         }
     }
     moves
+}
+
+/// What can be told now. An address that is not this node's any more, or has no backup, is nothing to tell: whoever becomes its
+/// owner or its backup is given everything.
+fn missed(shell: &Shell) -> Missed {
+    let (mut missed, replicated) = (Missed::new(), shell.cluster.replicated());
+    for (aor, number) in shell.contacts.lacking() {
+        let shard = replicated.shard(shard_of(&aor));
+        match shard.backup.filter(|_| shard.owner == Some(shell.cluster.me())) {
+            Some(backup) if shell.cluster.is_up(backup) => missed.entry(backup).or_default().push((aor, number)),
+            Some(_) => {}
+            None => shell.contacts.lacks_nothing(&aor, number),
+        }
+    }
+    missed
 }
 
 fn add(to: &mut BTreeMap<NodeId, Vec<u16>>, node: NodeId, shard: u16) {

@@ -72,13 +72,14 @@ pub(super) fn absolute(cluster: &Cluster, flow: Flow) -> Flow {
 }
 
 /// Has the backup keep what an address holds now. Without a backup, or without its word in time, the registration stands all
-/// the same and is counted: it would not survive this node.
+/// the same and is counted: it would not survive this node. The keeper tells the backup once it can be reached.
 pub(super) async fn protect(shell: &Shell, aor: &str) {
     let Some(backup) = backup_of(&shell.cluster, aor) else { return };
-    let copies = Said::Copy(shell.contacts.copy(aor, clock::now())).encode();
+    let copies = Said::Copy(shell.contacts.copies([aor], clock::now())).encode();
     if shell.cluster.ask(backup, Kind::Registration, copies, COPY).await.is_none() {
         tracing::debug!(backup, "a registration stands without a copy");
         metrics::counter!("tandem_registrations_unprotected_total").increment(1);
+        shell.contacts.lacks_copy(aor);
     }
 }
 

@@ -190,7 +190,7 @@ fn a_copy_keeps_what_is_left_of_a_binding_on_another_nodes_clock() {
     let now = clock::now();
     owner.store(&bound("sip:a@user.invalid", now), now).expect("room");
     let sent = Now { mono: now.mono + Duration::from_secs(20), wall: now.wall };
-    let copies = owner.copy("sip:a@user.invalid", sent);
+    let copies = owner.copies(["sip:a@user.invalid"], sent);
     let there = Now { mono: now.mono + Duration::from_secs(7_200), wall: Wall(1_000) };
     backup.adopt(&copies, there).expect("room");
     let after = |seconds| Now { mono: there.mono + Duration::from_secs(seconds), ..there };
