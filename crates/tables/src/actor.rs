@@ -1,6 +1,7 @@
 //! The actor that stands before Raft: it starts and stops it, mends it after a failed write, and hands it the proposals one
 //! batch after the other. What blocks runs on a blocking thread: no call waits for it.
 
+use crate::calm::Calm;
 use crate::command::RequestId;
 use crate::front::Parts;
 use crate::identity;
@@ -312,7 +313,11 @@ pub(crate) async fn blocking<T: Send + 'static>(
     if !replica.engine.blocks() {
         return job();
     }
-    match tokio::task::spawn_blocking(job).await {
+    let calmly = move || {
+        let _calm = Calm::begin();
+        job()
+    };
+    match tokio::task::spawn_blocking(calmly).await {
         Ok(result) => result,
         Err(stopped) => Err(Error::Fault(stopped.to_string())),
     }

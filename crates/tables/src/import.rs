@@ -1,12 +1,15 @@
 //! Many rows at once: they travel in pieces beside the tables, and become one revision when all are there.
 
 use crate::ask::{Ask, Done};
+use crate::calm::Calm;
 use crate::command::RequestId;
 use crate::{Error, Handle, Revision, Signature, front};
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
 use routing::{Row, RowKey};
 use std::sync::Arc;
+use tokio::sync::mpsc;
 
 /// How an import meets the rows that are there.
 #[derive(Clone, Debug, Default)]
@@ -42,7 +45,7 @@ impl Handle {
     /// As [`Handle::propose`]. [`Error::Busy`] too when as many imports are open as may be.
     pub async fn import(
         &self,
-        batches: impl Iterator<Item = Vec<Row>> + Send,
+        batches: impl Iterator<Item = Vec<Row>> + Send + 'static,
         import: Import,
         mut progress: impl FnMut(Progress) + Send,
     ) -> Result<Revision, Error> {
@@ -66,16 +69,16 @@ impl Handle {
     async fn stage(
         &self,
         import: RequestId,
-        batches: impl Iterator<Item = Vec<Row>> + Send,
+        batches: impl Iterator<Item = Vec<Row>> + Send + 'static,
         progress: &mut (impl FnMut(Progress) + Send),
     ) -> Result<(u32, u64), Error> {
-        let pieces = Pieces { rows: batches.flatten(), number: 0 };
+        let pieces = written(Pieces { rows: batches.flatten(), number: 0 }, self.shared.core.replica.engine.blocks());
         let asks = pieces.map(|piece| async move {
             let (piece, body, rows) = piece?;
             front::ask(&self.shared, Ask::Stage { import, piece, body }, None).await?;
             Ok::<_, Error>(rows)
         });
-        let mut under_way = stream::iter(asks).buffer_unordered(UNDER_WAY);
+        let mut under_way = asks.buffer_unordered(UNDER_WAY);
         let (mut count, mut staged) = (0, 0);
         while let Some(rows) = under_way.next().await {
             count += 1;
@@ -96,6 +99,26 @@ impl Handle {
     }
 }
 
+/// A [`routing::Change`] as JSON: its number, itself, and how many rows are in it.
+type Piece = Result<(u32, Bytes, u64), Error>;
+
+/// The pieces as they are written: apart, since each takes milliseconds that no message should wait for; in memory, where nothing
+/// blocks, when they are asked for.
+fn written(mut pieces: impl Iterator<Item = Piece> + Send + 'static, apart: bool) -> BoxStream<'static, Piece> {
+    if !apart {
+        return stream::iter(pieces).boxed();
+    }
+    let (sender, receiver) = mpsc::channel(UNDER_WAY);
+    tokio::task::spawn_blocking(move || {
+        let _calm = Calm::begin();
+        // Nobody waits for the rest of an import that has failed.
+        while let Some(piece) = pieces.next()
+            && sender.blocking_send(piece).is_ok()
+        {}
+    });
+    stream::unfold(receiver, |mut receiver| async move { Some((receiver.recv().await?, receiver)) }).boxed()
+}
+
 /// Rows as pieces of bounded size.
 struct Pieces<I> {
     rows: I,
@@ -103,8 +126,7 @@ struct Pieces<I> {
 }
 
 impl<I: Iterator<Item = Row>> Iterator for Pieces<I> {
-    /// Its number, a [`routing::Change`] as JSON, and how many rows are in it.
-    type Item = Result<(u32, Bytes, u64), Error>;
+    type Item = Piece;
 
     fn next(&mut self) -> Option<Self::Item> {
         let (mut body, mut rows) = (b"{\"put\":[".to_vec(), 0);

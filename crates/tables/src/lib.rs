@@ -8,6 +8,7 @@
 mod actor;
 mod ask;
 pub mod backup;
+mod calm;
 mod command;
 mod delta;
 mod error;
@@ -28,6 +29,7 @@ mod sweep;
 mod transport;
 
 pub use actor::{Message, Tables};
+pub use calm::Calm;
 pub use error::Error;
 pub use handle::Handle;
 pub use history::{Revision, RevisionInfo};

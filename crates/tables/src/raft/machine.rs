@@ -2,6 +2,7 @@
 
 use super::{Entry, Id, Members, Types};
 use crate::Error;
+use crate::calm::Calm;
 use crate::command::Answer;
 use crate::replica::{Load, Received, Replica};
 use futures_util::{Stream, StreamExt};
@@ -50,7 +51,11 @@ pub(super) async fn on_blocking<T: Send + 'static>(
     if !replica.engine.blocks() {
         return job().map_err(io::Error::other);
     }
-    tokio::task::spawn_blocking(job).await.map_err(io::Error::other)?.map_err(io::Error::other)
+    let calmly = move || {
+        let _calm = Calm::begin();
+        job()
+    };
+    tokio::task::spawn_blocking(calmly).await.map_err(io::Error::other)?.map_err(io::Error::other)
 }
 
 impl RaftStateMachine<Types> for Machine {

@@ -3,7 +3,7 @@
 use super::restore;
 use console::{Import, ImportOf, Problem, Progress, Upload, api};
 use routing::import::{List, NumberList, Numbers, Ported, PortedList, RateList, RateOptions, Rates};
-use routing::{Change, Error, RowKey, View};
+use routing::{Change, Error, Row, RowKey, View};
 use std::path::Path;
 use std::sync::Arc;
 use tables::{Handle, Proposal, Signature};
@@ -37,6 +37,7 @@ pub(super) async fn run(tables: Handle, import: Import) -> Result<api::Imported,
     let expect = expect.unwrap_or(view.revision);
     let reading = Arc::clone(&progress);
     let job = move || {
+        let _calm = tables::Calm::begin();
         let weigher = Weigher { view: &view, progress: &reading, replace, dry_run };
         read(&what, Path::new(&file), upload, &weigher)
     };
@@ -49,6 +50,17 @@ pub(super) async fn run(tables: Handle, import: Import) -> Result<api::Imported,
     Ok(answer)
 }
 
+/// The rows of a list in order, some at a time, as whoever puts them takes them: made on a thread that may block, which owns the list.
+fn apart(list: impl List + Send + 'static) -> impl Iterator<Item = Vec<Row>> + Send + 'static {
+    let (sender, batches) = std::sync::mpsc::sync_channel(1);
+    tokio::task::spawn_blocking(move || {
+        let _calm = tables::Calm::begin();
+        // It ends early when an import fails.
+        list.batches(BATCH).all(|batch| sender.send(batch).is_ok())
+    });
+    batches.into_iter()
+}
+
 /// Puts the rows into the tables as one revision; that after it.
 async fn put(tables: &Handle, rows: Rows, by: Signature, expect: u64, progress: &Progress) -> Result<u64, Problem> {
     let told = |state: tables::Progress| progress.written(state.staged);
@@ -57,10 +69,10 @@ async fn put(tables: &Handle, rows: Rows, by: Signature, expect: u64, progress: 
         Rows::Nothing => return Ok(tables.revision()),
         Rows::Rates(list, replaces) => {
             import.replace.extend(replaces.then(|| RowKey::Deck(list.deck().clone())));
-            tables.import(list.batches(BATCH), import, told).await
+            tables.import(apart(list), import, told).await
         }
-        Rows::Numbers(list) => tables.import(list.batches(BATCH), import, told).await,
-        Rows::Ported(list) => tables.import(list.batches(BATCH), import, told).await,
+        Rows::Numbers(list) => tables.import(apart(list), import, told).await,
+        Rows::Ported(list) => tables.import(apart(list), import, told).await,
         Rows::Change(change) => tables.propose(Proposal { change, by: import.by, expect: import.expect }).await,
     };
     Ok(revision?)

@@ -23,6 +23,7 @@ pub(super) async fn run(tables: Handle, import: Import) -> Result<api::Imported,
     let expect = expect.unwrap_or(view.revision);
     let reading = Arc::clone(&progress);
     let job = move || {
+        let _calm = tables::Calm::begin();
         let mut reader = Reader::default();
         feed(upload, |bytes| {
             reader.feed(bytes);
