@@ -34,9 +34,13 @@ struct Packed {
     count: usize,
     /// Which message each entry is; 0 for what is none.
     marks: Box<[u32]>,
-    /// What came again since it was packed: which entry, how often, and when for the last time.
-    echoes: Vec<(u16, u16, Tick)>,
+    /// What came again since it was packed.
+    echoes: Echoes,
 }
+
+/// What came again, at the most once for each entry however often that was: which entry, how often, and when for the last time.
+#[derive(Default)]
+struct Echoes(Vec<(u16, u16, Tick)>);
 
 /// What was written to the spool since it was last packed.
 #[derive(Default)]
@@ -47,27 +51,14 @@ struct Fresh {
     bytes: usize,
     /// Which message each entry is; 0 for what is none.
     marks: SmallVec<[u32; 20]>,
+    echoes: Echoes,
 }
 
 /// An entry as it lies in the spool.
 #[derive(Serialize, Deserialize)]
 enum Written<'a, W> {
-    Passed {
-        at: Tick,
-        way: Way,
-        hop: Hop,
-        length: u32,
-        bytes: &'a [u8],
-    },
-    /// A fresh message came again: which entry it is.
-    Again {
-        at: Tick,
-        nth: u16,
-    },
-    Noted {
-        at: Tick,
-        what: W,
-    },
+    Passed { at: Tick, way: Way, hop: Hop, length: u32, bytes: &'a [u8] },
+    Noted { at: Tick, what: W },
 }
 
 /// See the module.
@@ -110,11 +101,10 @@ impl Rungs {
     pub(super) fn message(&mut self, spool: &Spool, now: Instant, way: Way, hop: Hop, bytes: &[u8], most: usize) {
         let at = self.touch(now);
         let mark = mark(way, bytes.len(), bytes);
-        if let Some(nth) = self.fresh.marks.iter().rposition(|known| *known == mark) {
-            let nth = u16::try_from(nth).unwrap_or(u16::MAX);
-            return self.write(spool, &Written::Again { at, nth });
-        }
-        if self.packed.as_mut().is_some_and(|packed| packed.came_again(at, mark)) {
+        let (fresh, packed) = (&mut self.fresh, self.packed.as_deref_mut());
+        if fresh.echoes.hears(&fresh.marks, mark, at)
+            || packed.is_some_and(|packed| packed.echoes.hears(&packed.marks, mark, at))
+        {
             return;
         }
         let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
@@ -182,7 +172,7 @@ impl Rungs {
         self.packed = Some(Box::new(Packed {
             count: all.entries.len(),
             marks: all.entries.iter().map(mark_of).collect(),
-            echoes: Vec::new(),
+            echoes: Echoes::default(),
             block: pack(&all),
         }));
         self.leave(spool);
@@ -225,7 +215,7 @@ impl Rungs {
 impl Fresh {
     /// What is still in the spool of it, and how many entries are not.
     fn read(&self, spool: &Spool) -> (Part, u32) {
-        let (mut part, mut again) = (Part::default(), Vec::new());
+        let mut part = Part::default();
         let Some(newest) = self.newest else { return (part, 0) };
         spool.walk(newest, |written| match postcard::from_bytes(written) {
             Ok(Written::Passed { at, way, hop, length, bytes }) => {
@@ -233,44 +223,45 @@ impl Fresh {
                 let passed = Passed { way, hop: 0, repeats: 0, last: at, length, bytes };
                 part.push(Entry { at, what: What::Passed(passed) }, Some(hop));
             }
-            Ok(Written::Again { at, nth }) => again.push((at, nth)),
             Ok(Written::Noted { at, what }) => part.push(Entry { at, what }, None),
             // It was written here.
             Err(_) => {}
         });
         part.entries.reverse();
         let missing = self.marks.len().saturating_sub(part.entries.len());
-        for (at, nth) in again {
-            let entry = usize::from(nth).checked_sub(missing).and_then(|nth| part.entries.get_mut(nth));
-            if let Some(Entry { what: What::Passed(passed), .. }) = entry {
-                passed.repeats = passed.repeats.saturating_add(1);
-                passed.last = passed.last.max(at);
-            }
-        }
+        self.echoes.count_in(&mut part, missing);
         (part, u32::try_from(missing).unwrap_or(u32::MAX))
     }
 }
 
-impl Packed {
-    /// Counts a message that is here already.
-    fn came_again(&mut self, at: Tick, mark: u32) -> bool {
-        let Some(place) = self.marks.iter().position(|known| *known == mark) else { return false };
+impl Echoes {
+    /// Counts a message if it is one of those with these marks; whether it is.
+    fn hears(&mut self, marks: &[u32], mark: u32, at: Tick) -> bool {
+        let Some(place) = marks.iter().position(|known| *known == mark) else { return false };
         let place = u16::try_from(place).unwrap_or(u16::MAX);
-        match self.echoes.iter_mut().find(|(known, _, _)| *known == place) {
+        match self.0.iter_mut().find(|(known, _, _)| *known == place) {
             Some((_, count, last)) => (*count, *last) = (count.saturating_add(1), at),
-            None => self.echoes.push((place, 1, at)),
+            None => self.0.push((place, 1, at)),
         }
         true
     }
 
-    fn read(&self) -> Part {
-        let mut part = unpack(&self.block);
-        for (place, count, last) in &self.echoes {
-            if let Some(Entry { what: What::Passed(passed), .. }) = part.entries.get_mut(usize::from(*place)) {
+    /// Tells the entries of a part, of which the first `missing` are gone.
+    fn count_in(&self, part: &mut Part, missing: usize) {
+        for (place, count, last) in &self.0 {
+            let entry = usize::from(*place).checked_sub(missing).and_then(|place| part.entries.get_mut(place));
+            if let Some(Entry { what: What::Passed(passed), .. }) = entry {
                 passed.repeats = passed.repeats.saturating_add(*count);
                 passed.last = *last;
             }
         }
+    }
+}
+
+impl Packed {
+    fn read(&self) -> Part {
+        let mut part = unpack(&self.block);
+        self.echoes.count_in(&mut part, 0);
         part
     }
 }
@@ -433,6 +424,14 @@ mod tests {
         assert!(rungs.settle(at(15_000), 96));
         assert!(rungs.0.size() < 2_000, "{} of {whole}", rungs.0.size());
         assert_eq!(rungs.1.size(), 256 << 10, "the spool has all its room again");
+    }
+
+    #[test]
+    fn a_flood_of_one_message_takes_no_room() {
+        let mut rungs = rungs();
+        (0..100_000).for_each(|ms| rungs.message(at(ms), Way::In, hop(1), &message(1), MOST));
+        assert_eq!((rungs.1.size(), rungs.0.fresh.marks.len()), (256 << 10, 1));
+        assert_eq!(messages(&rungs), [("1".to_owned(), u16::MAX, Some(1))]);
     }
 
     #[test]

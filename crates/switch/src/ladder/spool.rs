@@ -75,7 +75,7 @@ impl Spool {
                 && let Some((head, body)) = block.bytes[block.used..].split_at_mut_checked(HEAD)
                 && let Some(length) = write(body)
             {
-                // A first entry points at its own block's end, where none can be.
+                // A first entry points to where none will ever be.
                 head[..8].copy_from_slice(&last.map_or(u64::MAX, |place| place.0).to_le_bytes());
                 head[8..].copy_from_slice(&u32::try_from(length).ok()?.to_le_bytes());
                 let at = (number - 1) * BLOCK as u64 + block.used as u64;
