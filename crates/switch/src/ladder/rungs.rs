@@ -5,7 +5,7 @@
 //! time. What comes too often falls out of the middle: the first entries say how the call began, the newest how it stands.
 
 use super::entry::{Entry, Hop, Part, Passed, Tick, Way, What};
-use super::spool::{Hold, Place, Spool};
+use super::spool::{Origin, Place, Spool};
 use bytes::Bytes;
 use rustc_hash::FxHasher;
 use serde::{Deserialize, Serialize};
@@ -46,7 +46,7 @@ struct Echoes(Vec<(u16, u16, Tick)>);
 #[derive(Default)]
 struct Fresh {
     newest: Option<Place>,
-    hold: Option<Hold>,
+    origin: Option<Origin>,
     /// Bytes of its messages.
     bytes: usize,
     /// Which message each entry is; 0 for what is none.
@@ -132,7 +132,7 @@ impl Rungs {
     fn write(&mut self, spool: &Spool, entry: &Written<'_, &What>) {
         let place = spool.append(self.fresh.newest, |room| Some(postcard::to_slice(entry, room).ok()?.len()));
         if place.is_some() && self.fresh.newest.is_none() {
-            self.fresh.hold = place.map(Place::hold);
+            self.fresh.origin = place.map(Place::origin);
         }
         // What fits into no block is not there; what is behind it does not know of it.
         self.fresh.newest = place.or(self.fresh.newest);
@@ -151,9 +151,9 @@ impl Rungs {
 
     /// Packs what is not packed yet, if nothing was added for a while or the spool needs its room; whether it did.
     pub(super) fn settle(&mut self, spool: &Spool, now: Instant, most: usize) -> bool {
-        let Some(hold) = &self.fresh.hold else { return false };
+        let Some(origin) = &self.fresh.origin else { return false };
         let still = Tick::of(self.began.mono, now).span().saturating_sub(self.touched.span());
-        if still < QUIET && !spool.is_pressing(hold) {
+        if still < QUIET && !spool.is_pressing(origin) {
             return false;
         }
         self.pack(spool, most);
@@ -180,14 +180,14 @@ impl Rungs {
 
     /// Lets go of what it has in the spool.
     pub(super) fn leave(&mut self, spool: &Spool) {
-        if let Some(hold) = std::mem::take(&mut self.fresh).hold {
-            spool.leave(hold);
+        if let Some(newest) = std::mem::take(&mut self.fresh).newest {
+            spool.leave(newest);
         }
     }
 
     /// Whether nothing is left to be shown.
     pub(super) fn is_hollow(&self, spool: &Spool) -> bool {
-        self.packed.is_none() && self.fresh.hold.as_ref().is_none_or(|hold| spool.has_lost(hold))
+        self.packed.is_none() && self.fresh.origin.as_ref().is_none_or(|origin| spool.has_lost(origin))
     }
 
     /// Everything, in order, and how many of the fresh entries are gone.
