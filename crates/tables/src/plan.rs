@@ -17,6 +17,10 @@ use std::time::SystemTime;
 /// Rows and keys that go into one entry; a change of more travels in pieces.
 const LARGE: usize = 1000;
 
+/// Lines of an answer, and their bytes: the whole of a large change is what nobody reads, and no message may be of 4 MB.
+const LINES: usize = 10_000;
+const LINES_BYTES: usize = 1 << 20;
+
 /// What becomes of one proposal.
 pub(crate) enum Planned {
     /// It is done already, or there is nothing to do.
@@ -63,7 +67,7 @@ pub(crate) fn plan(replica: &Replica, asks: &[(RequestId, Arc<Ask>)]) -> Result<
     let mut rows = 0;
     for ((id, ask), told) in asks.iter().zip(known) {
         if let Some(Told::Revision(revision)) = told {
-            planned.push(Planned::Done(draft.told(revision)?));
+            planned.push(Planned::Done(draft.told(ask, revision)?));
             continue;
         }
         let alone = ask.stands_alone();
@@ -89,13 +93,15 @@ pub(crate) fn plan(replica: &Replica, asks: &[(RequestId, Arc<Ask>)]) -> Result<
 
 impl Draft<'_> {
     /// Somebody asks again for what was done.
-    fn told(&self, revision: Revision) -> Result<Done, Error> {
-        let lines = match self.replica.show(revision) {
-            Ok(lines) => lines,
-            Err(Error::NoRevision { .. }) => Vec::new(),
-            Err(error) => return Err(error),
-        };
-        Ok(Done::Revision { revision, lines })
+    fn told(&self, ask: &Ask, revision: Revision) -> Result<Done, Error> {
+        if !matches!(ask, Ask::Apply { .. } | Ask::Rollback { .. }) {
+            return Ok(Done::Revision { revision, lines: Vec::new() });
+        }
+        match self.replica.change(revision) {
+            Ok((before, change)) => Ok(Done::Revision { revision, lines: lines(&change, &before) }),
+            Err(Error::NoRevision { .. }) => Ok(Done::Revision { revision, lines: Vec::new() }),
+            Err(error) => Err(error),
+        }
     }
 
     fn one(&mut self, id: RequestId, ask: &Ask) -> Result<Planned, Error> {
@@ -107,13 +113,13 @@ impl Draft<'_> {
             Ask::Apply { document, prune, by, expect } => {
                 self.expect(*expect)?;
                 let change = change_of(&self.tables, document, *prune)?;
-                let lines = change.lines(&self.tables);
+                let lines = lines(&change, &self.tables);
                 self.make(id, &change, by, None, lines)
             }
             Ask::Rollback { to, by } => {
                 let target = self.replica.tables_at(&self.tables, self.revision, *to)?;
                 let change = self.tables.diff(&target);
-                let lines = change.lines(&self.tables);
+                let lines = lines(&change, &self.tables);
                 self.make(id, &change, by, Some(*to), lines)
             }
             Ask::Commit { import, pieces, replace, by, expect } => {
@@ -235,11 +241,16 @@ fn without_stale_bodies(before: &Tables, document: &Document, change: &mut Chang
 
 /// A change in pieces of bounded size, each as it is staged.
 pub(crate) fn in_pieces(change: &Change) -> Result<Vec<Vec<u8>>, Error> {
-    /// Rows a piece: some hundred kilobytes.
-    const ROWS: usize = 1000;
+    /// Rows a piece: some ten kilobytes, as in an import.
+    const ROWS: usize = 500;
     let puts = change.put.chunks(ROWS).map(|rows| Change { put: rows.to_vec(), delete: Vec::new() });
     let deletes = change.delete.chunks(ROWS).map(|keys| Change { put: Vec::new(), delete: keys.to_vec() });
     puts.chain(deletes).map(|piece| store::encode(&piece)).collect()
+}
+
+/// What is told of a change, as much of it as goes into one answer.
+fn lines(change: &Change, before: &Tables) -> Vec<String> {
+    change.first_lines(before, LINES, LINES_BYTES)
 }
 
 fn size(change: &Change) -> usize {

@@ -22,7 +22,7 @@ use answers::Answers;
 use imports::Imports;
 use parking_lot::{Mutex, MutexGuard};
 use routing::cluster::{Cluster, NodeId};
-use routing::{Tables, View};
+use routing::{Change, Tables, View};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -119,12 +119,18 @@ impl Replica {
 
     /// What a revision of the past changed, as lines.
     pub(crate) fn show(&self, revision: Revision) -> Result<Vec<String>, Error> {
+        let (before, change) = self.change(revision)?;
+        Ok(change.lines(&before))
+    }
+
+    /// A revision of the past, and the tables that it changed.
+    pub(crate) fn change(&self, revision: Revision) -> Result<(Tables, Change), Error> {
         let now = self.publisher.view();
         // The first state has no change that led to it.
-        let Some(previous) = revision.checked_sub(1) else { return Ok(Vec::new()) };
+        let Some(previous) = revision.checked_sub(1) else { return Ok(Default::default()) };
         let before = self.tables_at(now.tables(), now.revision, previous)?;
         self.known(revision, now.revision)?;
-        Ok(store::change(&self.engine, revision)?.lines(&before))
+        Ok((before, store::change(&self.engine, revision)?))
     }
 
     /// The tables as they were at `to`, of those of `newest`.

@@ -10,7 +10,28 @@ impl Change {
     /// `before` are the tables that it is applied to.
     #[must_use]
     pub fn lines(&self, before: &Tables) -> Vec<String> {
-        let deleted = self.delete.iter().map(|key| match key {
+        self.each_line(before).collect()
+    }
+
+    /// The first of [`Change::lines`], so many and of so many bytes together; one more counts the rest.
+    #[must_use]
+    pub fn first_lines(&self, before: &Tables, most: usize, bytes: usize) -> Vec<String> {
+        let mut room = bytes;
+        let fits = |line: &String| {
+            let fits = line.len() <= room;
+            room = room.saturating_sub(line.len());
+            fits
+        };
+        let mut lines: Vec<String> = self.each_line(before).take(most).take_while(fits).collect();
+        let rest = self.delete.len() + self.put.len() - lines.len();
+        if rest > 0 {
+            lines.push(format!("and {rest} more"));
+        }
+        lines
+    }
+
+    fn each_line(&self, before: &Tables) -> impl Iterator<Item = String> {
+        let deleted = self.delete.iter().map(move |key| match key {
             RowKey::Plan(name) => {
                 with_count(key, before.plans().get(name).map_or(0, |plan| plan.iter().count()), "route")
             }
@@ -18,8 +39,8 @@ impl Change {
             RowKey::Rate { .. } | RowKey::Route { .. } | RowKey::Account(_) | RowKey::Trunk(_) => format!("- {key}"),
             RowKey::Number(_) | RowKey::User(_) | RowKey::Ported(_) | RowKey::Screen(_) => format!("- {key}"),
         });
-        let put = self.put.iter().map(|row| put_line(before, row));
-        deleted.chain(put).collect()
+        let put = self.put.iter().map(move |row| put_line(before, row));
+        deleted.chain(put)
     }
 }
 

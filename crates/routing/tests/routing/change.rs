@@ -24,6 +24,17 @@ fn a_document_declares_the_tables_that_it_names() {
 }
 
 #[test]
+fn the_first_lines_are_so_many_and_so_long_and_the_rest_is_counted() {
+    let other = |name: &str| USER.replace("\"u\"", &format!("\"{name}\""));
+    let tables = tables_of(&format!("{ACCOUNT}{USER}{}{}", other("v"), other("w")));
+    let change = change_of(&tables, "user = []\n", Scope::Declare);
+    let all = ["- user u", "- user v", "- user w"];
+    assert_eq!(change.first_lines(&tables, 3, 24), all);
+    assert_eq!(change.first_lines(&tables, 2, 24), ["- user u", "- user v", "and 1 more"]);
+    assert_eq!(change.first_lines(&tables, 3, 15), ["- user u", "and 2 more"]);
+}
+
+#[test]
 fn a_deck_written_without_rates_keeps_them() {
     let deck = "[[deck]]\nname = \"d\"\ncurrency = \"EUR\"\n";
     let rate = "[[deck.rate]]\nprefix = \"44\"\nrate = \"1\"\n";

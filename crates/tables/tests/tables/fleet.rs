@@ -36,6 +36,9 @@ struct Plug {
     me: Arc<Mutex<NodeId>>,
 }
 
+/// Bytes of a message at most, as between real nodes.
+const MESSAGE: usize = 4 << 20;
+
 impl Transport for Plug {
     fn call(&self, to: NodeId, address: &str, call: RaftCall, body: Bytes, patience: Duration) -> Answering {
         let (net, me, address) = (self.net.clone(), *self.me.lock(), address.to_owned());
@@ -44,7 +47,7 @@ impl Transport for Plug {
             let half = *net.0.round_trip.lock() / 2;
             let found = net.0.nodes.lock().get(&address).cloned();
             let Some((there, handle)) = found else { return Err(away()) };
-            if net.is_cut(me, there) {
+            if net.is_cut(me, there) || body.len() > MESSAGE {
                 // As a network does: nothing comes back.
                 tokio::time::sleep(patience.min(Duration::from_millis(300))).await;
                 return Err(away());
@@ -52,6 +55,7 @@ impl Transport for Plug {
             tokio::time::sleep(half).await;
             let answer = handle.serve(me, call, body).await.map_err(|error| Unreachable(error.to_string()));
             tokio::time::sleep(half).await;
+            let answer = answer.and_then(|bytes| if bytes.len() > MESSAGE { Err(away()) } else { Ok(bytes) });
             if net.is_cut(there, me) || net.loses(me, call) { Err(away()) } else { answer }
         })
     }
