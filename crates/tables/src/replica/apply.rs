@@ -98,7 +98,7 @@ impl Replica {
             Command::Change { base, revisions } => changes(state, effects, base, revisions),
             Command::Cluster { id, change } => cluster(state, effects, id, &change),
             Command::Stage { import, piece, body, .. } => {
-                let taken = state.imports.stage(&self.engine, &mut effects.batch, import, piece, &body)?;
+                let taken = state.imports.stage(&mut effects.batch, import, piece, &body);
                 Ok(if taken { Answer::Nothing } else { Answer::Crowded })
             }
             Command::CommitStaged { id, import, pieces, base, info } => {
@@ -176,7 +176,7 @@ fn staged(
     if state.revision != base {
         return Ok(Answer::Moved(state.revision));
     }
-    let there = state.imports.open().get(&import).map_or(0, |staging| staging.pieces);
+    let there = state.imports.open().get(&import).map_or(0, |staging| staging.pieces());
     if there != expected {
         return Ok(Answer::Incomplete { there });
     }

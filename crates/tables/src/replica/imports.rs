@@ -4,7 +4,7 @@ use crate::Error;
 use crate::command::RequestId;
 use crate::store::{Batch, Engine, Family};
 use routing::Change;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How many may be open at once.
 const OPEN: usize = 8;
@@ -16,18 +16,26 @@ pub(crate) struct Imports {
 }
 
 /// One of them.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Staging {
+    /// The numbers of the pieces that are there. One may come twice, be it in the same batch, when its answer was lost.
+    numbers: BTreeSet<u32>,
+}
+
+impl Staging {
     /// Pieces that are there.
-    pub(crate) pieces: u32,
+    pub(crate) fn pieces(&self) -> u32 {
+        u32::try_from(self.numbers.len()).unwrap_or(u32::MAX)
+    }
 }
 
 impl Imports {
     pub(super) fn load(engine: &Engine) -> Result<Self, Error> {
         let mut imports = Self::default();
         engine.scan(Family::Staged, &[], |key, _| {
-            let import = of_key(key).ok_or_else(|| engine.broken(format!("a piece has the key {key:02x?}")))?;
-            imports.open.entry(import).or_default().pieces += 1;
+            let (import, piece) =
+                of_key(key).ok_or_else(|| engine.broken(format!("a piece has the key {key:02x?}")))?;
+            imports.open.entry(import).or_default().numbers.insert(piece);
             Ok(true)
         })?;
         Ok(imports)
@@ -35,7 +43,7 @@ impl Imports {
 
     /// Each open import, and how many pieces of it are there.
     pub(super) fn list(&self) -> Vec<(RequestId, u32)> {
-        self.open.iter().map(|(import, staging)| (*import, staging.pieces)).collect()
+        self.open.iter().map(|(import, staging)| (*import, staging.pieces())).collect()
     }
 
     pub(crate) const fn open(&self) -> &BTreeMap<RequestId, Staging> {
@@ -43,24 +51,13 @@ impl Imports {
     }
 
     /// Takes a piece; a piece that is there already is not counted again.
-    pub(super) fn stage(
-        &mut self,
-        engine: &Engine,
-        batch: &mut Batch,
-        import: RequestId,
-        piece: u32,
-        body: &[u8],
-    ) -> Result<bool, Error> {
+    pub(super) fn stage(&mut self, batch: &mut Batch, import: RequestId, piece: u32, body: &[u8]) -> bool {
         if !self.open.contains_key(&import) && self.open.len() >= OPEN {
-            return Ok(false);
+            return false;
         }
-        let key = key(import, piece);
-        // The pieces of one batch differ: the same one comes again only much later, when its answer was lost.
-        if engine.get(Family::Staged, &key)?.is_none() {
-            self.open.entry(import).or_default().pieces += 1;
-        }
-        batch.put(Family::Staged, key, body.to_vec());
-        Ok(true)
+        self.open.entry(import).or_default().numbers.insert(piece);
+        batch.put(Family::Staged, key(import, piece), body.to_vec());
+        true
     }
 
     /// Forgets an import and its pieces.
@@ -75,7 +72,7 @@ impl Imports {
 pub(crate) fn pieces(engine: &Engine, import: RequestId) -> Result<(u32, Change), Error> {
     let (mut there, mut all) = (0, Change::default());
     engine.scan(Family::Staged, &key(import, 0), |key, value| {
-        if of_key(key) != Some(import) {
+        if of_key(key).is_none_or(|(of, _)| of != import) {
             return Ok(false);
         }
         let piece: Change =
@@ -95,8 +92,29 @@ fn key(import: RequestId, piece: u32) -> Vec<u8> {
     key
 }
 
-fn of_key(key: &[u8]) -> Option<RequestId> {
+fn of_key(key: &[u8]) -> Option<(RequestId, u32)> {
     let (process, rest) = key.split_first_chunk::<8>()?;
-    let (number, rest) = rest.split_first_chunk::<8>()?;
-    (rest.len() == 4).then(|| RequestId { process: u64::from_be_bytes(*process), number: u64::from_be_bytes(*number) })
+    let (number, piece) = rest.split_first_chunk::<8>()?;
+    let import = RequestId { process: u64::from_be_bytes(*process), number: u64::from_be_bytes(*number) };
+    Some((import, u32::from_be_bytes(piece.try_into().ok()?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Storage;
+
+    #[test]
+    fn a_piece_that_comes_twice_counts_once_in_one_batch_and_after_a_start() {
+        let engine = Engine::open(&Storage::Memory).expect("memory");
+        let (mut imports, mut batch) = (Imports::default(), Batch::default());
+        let import = RequestId { process: 7, number: 1 };
+        for piece in [0, 1, 1, 0] {
+            assert!(imports.stage(&mut batch, import, piece, b"{\"put\":[],\"delete\":[]}"));
+        }
+        assert_eq!(imports.list(), [(import, 2)]);
+        engine.write(batch, true).expect("memory");
+        assert_eq!(Imports::load(&engine).expect("it reads").list(), [(import, 2)]);
+        assert_eq!(pieces(&engine, import).expect("it reads").0, 2);
+    }
 }
