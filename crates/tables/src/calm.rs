@@ -1,13 +1,21 @@
 //! Work that takes the processor only when calls leave it: on a thread that may block, at a lower priority while it lasts.
 //!
 //! A million rates cost each node seconds of work. At the same priority a message that has just come waits for the time slice of
-//! that work to end, and on few cores for several of them.
+//! that work to end, and on few cores for several of them. A lower one alone does not help with the first: whoever runs may use up its
+//! slice. So such work asks for the longest one there is, which the scheduler (since Linux 6.12) takes as leave to interrupt it at
+//! any time for whoever has a shorter one, as everybody else has.
 
-use rustix::process::{getpriority_process, setpriority_process};
+#![allow(unsafe_code, reason = "sched_setattr has no safe form in the library")]
+
+use rustix::process::{Pid, getpriority_process};
 use std::sync::OnceLock;
 
 /// The nice value of such work (setpriority(2)); anything else has 0, or what the process was started with.
 const NICE: i32 = 10;
+/// The slice of such work in nanoseconds, the longest that sched_setattr(2) grants.
+const SLICE: u64 = 100_000_000;
+/// As long as everybody's.
+const USUAL: u64 = 0;
 
 /// This thread is calm until it is dropped.
 #[derive(Debug)]
@@ -37,28 +45,89 @@ impl Drop for Calm {
 /// Answers what it was before; nothing if it is as low already, or cannot be changed. On Linux it is of the calling thread alone.
 fn lower() -> Option<i32> {
     let before = getpriority_process(None).ok().filter(|before| *before < NICE)?;
-    setpriority_process(None, NICE).ok().map(|()| before)
+    set(0, NICE, SLICE).then_some(before)
 }
 
 fn raise(to: i32) -> bool {
-    setpriority_process(None, to).is_ok()
+    set(0, to, USUAL)
+}
+
+/// Makes the threads calm that RocksDB keeps for all databases of the process. Records are written to memory first, and their writer
+/// waits for these threads only when what is in memory fills up faster than they flush it.
+pub(crate) fn calm_rocksdb() {
+    let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    for thread in threads {
+        let name = std::fs::read_to_string(thread.path().join("comm")).unwrap_or_default();
+        let id = thread.file_name().to_str().and_then(|id| id.parse().ok());
+        if let Some(id) = id.filter(|_| name.starts_with("rocksdb:"))
+            && let Ok(before) = getpriority_process(Pid::from_raw(id))
+        {
+            set(id, before.max(NICE), SLICE);
+        }
+    }
+}
+
+/// Of the thread with this id, 0 for the calling one; whether the system lets it.
+fn set(thread: libc::pid_t, nice: i32, slice: u64) -> bool {
+    // SAFETY: plain numbers, of which all zeros is a value.
+    let mut attributes: libc::sched_attr = unsafe { std::mem::zeroed() };
+    attributes.size = size_of::<libc::sched_attr>() as u32;
+    attributes.sched_flags = libc::SCHED_FLAG_KEEP_POLICY as u64;
+    attributes.sched_nice = nice;
+    attributes.sched_runtime = slice;
+    // SAFETY: the kernel reads as much of the attributes as their size says.
+    unsafe { libc::syscall(libc::SYS_sched_setattr, thread, &raw const attributes, 0) == 0 }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn nice() -> i32 {
+        getpriority_process(None).expect("it can be read")
+    }
+
+    /// Nanoseconds; 0 with a kernel that knows none.
+    fn slice(thread: libc::pid_t) -> u64 {
+        // SAFETY: plain numbers, of which all zeros is a value, written by the kernel as far as their size says.
+        unsafe {
+            let mut attributes: libc::sched_attr = std::mem::zeroed();
+            let size = size_of::<libc::sched_attr>();
+            assert_eq!(libc::syscall(libc::SYS_sched_getattr, thread, &raw mut attributes, size, 0), 0);
+            attributes.sched_runtime
+        }
+    }
+
     #[test]
     fn a_thread_is_calm_as_long_as_it_says_and_not_longer() {
-        let nice = || getpriority_process(None).expect("it can be read");
-        let before = nice();
+        let before = (nice(), slice(0));
         {
             let _calm = Calm::begin();
             // Where the system lets nobody raise it again, it stays as it is.
-            let may_return = std::thread::spawn(move || setpriority_process(None, NICE).is_ok() && raise(before));
-            let expected = if may_return.join().expect("it ends") { before.max(NICE) } else { before };
+            let may_return = std::thread::spawn(move || set(0, NICE, SLICE) && raise(before.0));
+            let expected = if may_return.join().expect("it ends") { before.0.max(NICE) } else { before.0 };
             assert_eq!(nice(), expected);
+            if expected > before.0 && before.1 > 0 {
+                assert_eq!(slice(0), SLICE);
+            }
         }
-        assert_eq!(nice(), before);
+        assert_eq!((nice(), slice(0)), before);
+    }
+
+    #[test]
+    fn what_rocksdb_does_in_the_background_is_interrupted() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let _db = rocksdb::DB::open_default(folder.path()).expect("it opens");
+        calm_rocksdb();
+        let mut found = 0;
+        for thread in std::fs::read_dir("/proc/self/task").expect("proc is there").flatten() {
+            let name = std::fs::read_to_string(thread.path().join("comm")).unwrap_or_default();
+            let id: i32 = thread.file_name().to_str().and_then(|id| id.parse().ok()).expect("a number");
+            if name.starts_with("rocksdb:") && slice(0) > 0 {
+                found += 1;
+                assert_eq!(slice(id), SLICE, "{name}");
+            }
+        }
+        assert!(found > 0 || slice(0) == 0, "RocksDB names its threads otherwise now");
     }
 }

@@ -5,11 +5,13 @@ use crate::calm::Calm;
 use crate::command::RequestId;
 use crate::{Error, Handle, Revision, Signature, front};
 use bytes::Bytes;
-use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
+use futures_util::{Stream, StreamExt};
 use routing::{Row, RowKey};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
 
 /// How an import meets the rows that are there.
 #[derive(Clone, Debug, Default)]
@@ -32,10 +34,12 @@ pub struct Progress {
     pub committing: bool,
 }
 
-/// Bytes of a piece.
-const PIECE: usize = 400 << 10;
-/// Pieces that are under way at once.
-const UNDER_WAY: usize = 4;
+/// Bytes of a piece: what costs each node well under a millisecond, since messages of calls wait for it on the same threads.
+const PIECE: usize = 64 << 10;
+/// Pieces that are under way at once: between sites far from each other an answer takes long.
+const UNDER_WAY: usize = 24;
+/// From one piece to the next, so that calls come between them: a million rates in five seconds.
+const PACE: Duration = Duration::from_millis(5);
 
 impl Handle {
     /// Puts many rows as one revision, from any node. They travel in pieces beside the tables; nobody sees any of them
@@ -73,7 +77,7 @@ impl Handle {
         progress: &mut (impl FnMut(Progress) + Send),
     ) -> Result<(u32, u64), Error> {
         let pieces = written(Pieces { rows: batches.flatten(), number: 0 }, self.shared.core.replica.engine.blocks());
-        let asks = pieces.map(|piece| async move {
+        let asks = paced(pieces).map(|piece| async move {
             let (piece, body, rows) = piece?;
             front::ask(&self.shared, Ask::Stage { import, piece, body }, None).await?;
             Ok::<_, Error>(rows)
@@ -117,6 +121,18 @@ fn written(mut pieces: impl Iterator<Item = Piece> + Send + 'static, apart: bool
         {}
     });
     stream::unfold(receiver, |mut receiver| async move { Some((receiver.recv().await?, receiver)) }).boxed()
+}
+
+/// Each of `items` a while after the one before, at the soonest.
+pub(crate) fn paced<T: Send + 'static>(items: impl Stream<Item = T> + Send + Unpin + 'static) -> BoxStream<'static, T> {
+    let mut pace = tokio::time::interval(PACE);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    stream::unfold((items, pace), |(mut items, mut pace)| async move {
+        let item = items.next().await?;
+        pace.tick().await;
+        Some((item, (items, pace)))
+    })
+    .boxed()
 }
 
 /// Rows as pieces of bounded size.

@@ -4,6 +4,7 @@ use crate::actor::{Message, Request, Shared, blocking};
 use crate::ask::{Ask, Done, Refusal, Reply};
 use crate::command::{Answer, Command, Made, RequestId};
 use crate::history::RevisionInfo;
+use crate::import::paced;
 use crate::plan::{Plan, Planned, in_pieces, plan};
 use crate::raft::Running;
 use crate::{Error, store};
@@ -20,7 +21,7 @@ const PENDING: Duration = Duration::from_secs(2);
 /// How often a batch is planned again because the tables have moved.
 const PLANS: usize = 8;
 /// Pieces of a change that are under way at once.
-const PIECES: usize = 4;
+const PIECES: usize = 24;
 
 /// The answer to something that waits in the queue.
 pub(crate) type Answered = Option<Result<Reply, Refusal>>;
@@ -237,7 +238,7 @@ async fn large_one(
 async fn stage_all(running: &Running, import: RequestId, change: &Change) -> Result<u32, Refusal> {
     let pieces = in_pieces(change)?;
     let count = u32::try_from(pieces.len()).map_err(|error| Refusal::Fault(error.to_string()))?;
-    stream::iter((0..count).zip(pieces))
+    paced(stream::iter((0..count).zip(pieces)))
         .map(|(piece, body)| stage(running, import, piece, body.into()))
         .buffer_unordered(PIECES)
         .try_for_each(|_| async { Ok(()) })

@@ -23,7 +23,7 @@ const PURGED_KEY: &[u8] = b"purged";
 /// Bytes of entries kept in memory, besides those that are not written yet.
 const CACHED: usize = 32 << 20;
 /// Bytes of entries that go to another node together, if there are several.
-const TOGETHER: usize = 1 << 20;
+const TOGETHER: usize = 192 << 10;
 
 /// The log; a clone is the same.
 #[derive(Clone)]

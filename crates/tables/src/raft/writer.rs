@@ -1,6 +1,7 @@
 //! The thread that writes the log: what waits is written together, with one sync.
 
 use super::Types;
+use crate::calm::Calm;
 use crate::store::{Batch, Engine};
 use openraft::storage::IOFlushed;
 use std::io;
@@ -12,6 +13,9 @@ use tokio::sync::{mpsc, oneshot};
 const WAITING: usize = 1024;
 /// Bytes that are written together at most.
 const TOGETHER: usize = 16 << 20;
+
+/// Bytes that may take a while.
+const LONG: usize = 32 << 10;
 
 /// Something to write, and who wants to know.
 pub(super) struct Job {
@@ -50,6 +54,8 @@ fn run(engine: &Weak<Engine>, mut jobs: mpsc::Receiver<Job>) {
             waiting.push(job.done);
             next = if stop || batch.size() > TOGETHER { None } else { jobs.try_recv().ok() };
         }
+        // Only the pieces of large changes are so long.
+        let _calm = (batch.size() > LONG).then(Calm::begin);
         let written = match engine.upgrade() {
             Some(engine) => engine.write(batch, sync).map_err(|error| error.to_string()),
             None => Err("the store is closed".to_owned()),

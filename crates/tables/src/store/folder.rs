@@ -6,6 +6,7 @@
 use super::engine::{Batch, Family, rocks_batch};
 use super::{FORMAT_KEY, HEAD_KEY, Head, encode};
 use crate::Error;
+use crate::calm::calm_rocksdb;
 use rocksdb::{ColumnFamilyDescriptor, DB, DBRecoveryMode, LogLevel, Options, WriteOptions};
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::os::unix::fs::DirBuilderExt;
@@ -65,6 +66,7 @@ impl Folder {
         let descriptors = families.iter().map(|name| ColumnFamilyDescriptor::new(name, Options::default()));
         let db = DB::open_cf_descriptors(&options, &path, descriptors);
         let db = db.map_err(|error| self.not_opened(error))?;
+        calm_rocksdb();
         self.check_format(&db)?;
         let snapshots = self.dir.join(SNAPSHOT);
         if snapshots.exists() {

@@ -3,7 +3,7 @@
 use crate::fleet::{Fleet, size_of, until};
 use routing::{Row, RowKey};
 use std::time::{Duration, Instant};
-use tables::{Error, Import, Progress, Signature};
+use tables::{Error, Import, Progress, RaftCall, Signature};
 
 const DECK: &str = "[[deck]]\nname = \"buy\"\ncurrency = \"EUR\"\n";
 
@@ -73,6 +73,30 @@ async fn an_import_is_one_revision_and_can_be_rolled_back() {
     fleet.stop(2).await;
     fleet.start(2).await;
     fleet.agree().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_told_of_a_large_change_fits_into_a_message_however_often_it_is_asked() {
+    const RATES: u32 = 90_000;
+    let fleet = Fleet::new(3, false).await;
+    let asker = fleet.follower().await;
+    let rows = std::iter::once(vec![deck()]).chain(rates(RATES, "0.0100"));
+    asker.handle.import(rows, Import::default(), |_| ()).await.unwrap();
+    let (net, id) = (fleet.net.clone(), asker.id);
+    let last = move |progress: Progress| {
+        if progress.committing {
+            net.lose_answers(id, RaftCall::Forward, 1);
+        }
+    };
+    let revision = asker.handle.import(rates(RATES, "0.0200"), Import::default(), last).await.unwrap();
+    assert_eq!(revision, 2);
+    fleet.net.lose_answers(id, RaftCall::Forward, 1);
+    let applied = asker.handle.rollback(1, Signature::default(), false).await.unwrap();
+    assert_eq!((applied.revision, applied.lines.len()), (3, 10_001));
+    let last = applied.lines.last().map(String::as_str);
+    assert_eq!(last, Some(format!("and {} more", RATES - 10_000).as_str()));
+    assert_eq!(applied.lines[0], "~ rate buy \"1000000000\": rate \"0.0200\" -> \"0.0100\"");
+    assert_eq!(asker.handle.show(3).await.unwrap().len(), RATES as usize, "all of it is there to be looked at");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
