@@ -7,7 +7,7 @@
 
 #![allow(unsafe_code, reason = "sched_setattr has no safe form in the library")]
 
-use rustix::process::{Pid, getpriority_process};
+use rustix::process::{Pid, getpriority_process, setpriority_process};
 use std::sync::OnceLock;
 
 /// The nice value of such work (setpriority(2)); anything else has 0, or what the process was started with.
@@ -67,8 +67,13 @@ pub(crate) fn calm_rocksdb() {
     }
 }
 
-/// Of the thread with this id, 0 for the calling one; whether the system lets it.
+/// Of the thread with this id, 0 for the calling one; whether the system lets it. A filter of system calls may let pass the nice value
+/// alone.
 fn set(thread: libc::pid_t, nice: i32, slice: u64) -> bool {
+    set_both(thread, nice, slice) || setpriority_process(Pid::from_raw(thread), nice).is_ok()
+}
+
+fn set_both(thread: libc::pid_t, nice: i32, slice: u64) -> bool {
     // SAFETY: plain numbers, of which all zeros is a value.
     let mut attributes: libc::sched_attr = unsafe { std::mem::zeroed() };
     attributes.size = size_of::<libc::sched_attr>() as u32;

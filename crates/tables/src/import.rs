@@ -163,3 +163,17 @@ impl<I: Iterator<Item = Row>> Iterator for Pieces<I> {
         (rows > 0).then(|| Ok((number, body.into(), rows)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::Instant;
+
+    #[tokio::test]
+    async fn each_piece_comes_a_while_after_the_one_before() {
+        let began = Instant::now();
+        let items: Vec<u32> = paced(stream::iter(0..5)).collect().await;
+        assert_eq!(items, [0, 1, 2, 3, 4]);
+        assert!(began.elapsed() >= PACE * 4, "{:?}", began.elapsed());
+    }
+}

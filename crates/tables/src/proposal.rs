@@ -45,6 +45,7 @@ pub struct Apply {
 pub struct Applied {
     /// The revision after it. That of before, if nothing changed or it was a dry run.
     pub revision: Revision,
-    /// The difference, a line a row; see [`Change::lines`]. Empty: nothing to change.
+    /// The difference, a line a row; see [`Change::lines`]. Empty: nothing to change. Of what was made the first 10,000, and how many
+    /// more there are.
     pub lines: Vec<String>,
 }
