@@ -2,7 +2,8 @@
 
 use crate::prometheus::Prometheus;
 use serde_json::Value;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 /// Panels that show nothing while nothing of their kind has happened; whether a query of them is answered at all is tried all the same.
@@ -40,6 +41,18 @@ pub(crate) fn empty_panels(prometheus: &Prometheus<'_>, span: Duration) -> Vec<S
     }
     assert!(asked > 50, "only {asked} queries were found");
     empty
+}
+
+/// Lays the dashboards out as pages in `folder`, by the same queries.
+pub(crate) fn draw(prometheus: &Prometheus<'_>, span: Duration, folder: &Path) {
+    let program = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../deploy/grafana/picture.py");
+    let minutes = (span.as_secs_f64() / 60.0).to_string();
+    let mut command = Command::new(program);
+    command.arg(prometheus.url()).args(["--minutes", &minutes, "--to"]).arg(folder);
+    let output = command.output().expect("python3 is there");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let drawn = String::from_utf8_lossy(&output.stdout).lines().count();
+    assert_eq!(drawn, 5, "a page a dashboard");
 }
 
 /// With everything that may be chosen above a dashboard chosen.

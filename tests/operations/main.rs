@@ -8,6 +8,7 @@ mod rules;
 mod traffic;
 
 use prometheus::Prometheus;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tests::cluster::{ALPHA, BETA, CARRIER_PORT};
 use tests::process::{report, sleep_until};
@@ -79,6 +80,12 @@ fn each_fault_fires_its_alert_and_every_panel_shows_something() {
     // What a call comes to is counted at its end.
     sleep_until(Instant::now() + traffic::HOLD + prometheus::SCRAPE * 2);
     well.end();
+    if let Some(missing) = cluster.missing() {
+        panic!("nobody else was to die: {missing}\n{}", cluster.logs());
+    }
+    // For people to look at; that it can draw what Prometheus answers is tried each time.
+    let pictures = std::env::var_os("TANDEM_PICTURES").map_or_else(|| lab.path("pictures"), PathBuf::from);
+    dashboards::draw(&prometheus, began.elapsed(), &pictures);
     let empty = dashboards::empty_panels(&prometheus, began.elapsed());
     assert!(empty.is_empty(), "panels without data:\n{}", empty.join("\n"));
 }

@@ -65,6 +65,11 @@ impl<'lab> Prometheus<'lab> {
         prometheus
     }
 
+    /// Where it answers.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     fn get(&self, path: &str) -> Option<Value> {
         let mut answer = ureq::get(format!("{}{path}", self.url)).call().ok()?;
         serde_json::from_str(&answer.body_mut().read_to_string().ok()?).ok()
