@@ -4,6 +4,7 @@
 
 mod faults;
 mod foreign;
+mod mass;
 mod partners;
 mod verdict;
 
@@ -96,4 +97,10 @@ fn full_size_cut() {
 #[ignore = "takes minutes and the whole machine: make failover"]
 fn full_size_rolling_restart() {
     faults::survive(FULL, Fault::Rolling);
+}
+
+#[test]
+#[ignore = "takes two minutes and the whole machine: make failover"]
+fn full_size_storm_of_ten_thousand() {
+    mass::storm();
 }
