@@ -149,7 +149,7 @@ CALLS_BY_SITE = lines(
 TAKEOVERS = lines(
     "Calls taken over, since the nodes started",
     "short",
-    "By result. kept: both parties followed. ended: the party said that the call was over. silent: it did not answer. ended_elsewhere, "
+    "By result. kept: both parties followed. ringing: it was not answered yet. ended: the party said that the call was over. silent: it did not answer. ended_elsewhere, "
     "stale: there was nothing to take any more. refused, unreadable: it could not be taken.",
     ("{{site}} {{result}}", or_none(f"sum by (site, result) (tandem_takeover_calls_total{{{AT_SITE}}})", "result")),
     low=0,

@@ -6,6 +6,7 @@ use crate::faults::{Fault, Met};
 use crate::partners::Size;
 use load::Report;
 use tests::Cluster;
+use tests::cluster::Member;
 use tests::process::report;
 
 /// The pauses that are allowed, at the median and at p99, in milliseconds.
@@ -136,6 +137,11 @@ impl Verdict {
                 let allowed = if size.exact { ringing * (100 - RESCUED) / 100 } else { ringing / 5 + 1 };
                 assert!(heard.failed_ringing <= allowed, "{ringing} rang: {}", why());
                 assert!(self.met.carried == 0 || heard.moved > 0, "nothing moved: {}", why());
+                let led = |member: &Member| member.metric("tandem_takeover_calls_total", "result=\"ringing\"");
+                let led: f64 = cluster.members().iter().map(led).sum();
+                // The second of two nodes that die takes its count along.
+                let known = matches!(fault, Fault::KillFollower | Fault::KillLeader);
+                assert!(!known || led >= heard.rescued as f64, "{led} of {} were counted: {}", heard.rescued, why());
             }
         }
         if size.exact {

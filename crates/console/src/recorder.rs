@@ -190,7 +190,7 @@ const BEGUN: &[&str] = &[
 ];
 
 /// What can come of a call that is taken over.
-const TAKEN: &[&str] = &["kept", "ended", "ended_elsewhere", "silent", "refused", "stale", "unreadable"];
+const TAKEN: &[&str] = &["kept", "ringing", "ended", "ended_elsewhere", "silent", "refused", "stale", "unreadable"];
 
 fn describe() {
     for (name, meaning) in COUNTERS {

@@ -230,6 +230,7 @@ impl Heir {
                 let due = heir.waiting.lock().due(now);
                 for orphan in due {
                     let Orphan { id, call, cell, alive } = orphan;
+                    let is_ringing = !call.is_answered();
                     if let Err(cell) = shell.calls.adopt(&shell, id, cell, call, alive) {
                         metrics::counter!("tandem_takeover_calls_total", "result" => "refused").increment(1);
                         if shell.calls.directory.find(id).is_some() {
@@ -238,6 +239,9 @@ impl Heir {
                         } else {
                             shell.forget(id, &cell);
                         }
+                    } else if is_ringing {
+                        // No re-INVITE says how it went on: its record does.
+                        metrics::counter!("tandem_takeover_calls_total", "result" => "ringing").increment(1);
                     }
                     heir.names.lock().remove(&id);
                 }
