@@ -1,10 +1,12 @@
-//! `tandem top`: the cluster live on a terminal: its nodes, its trunks with what goes over them, and down to one trunk and its calls.
+//! `tandem top`: the cluster live on a terminal: its nodes, its trunks with what goes over them, and down to one trunk, its calls
+//! and the ladder of one of them.
 //!
 //! It asks one node, which asks all others. What it shows follows from what that node said and from the keys ([`view`]); how it looks
 //! is [`draw`]; neither knows of a terminal or of HTTP.
 
 mod ask;
 mod draw;
+mod ladder;
 mod rates;
 mod screen;
 mod view;
@@ -65,7 +67,11 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
 fn live(terminal: &mut ratatui::DefaultTerminal, view: &mut View, asker: Asker) -> anyhow::Result<()> {
     loop {
-        terminal.draw(|frame| draw::draw(view, Instant::now(), frame.area(), frame.buffer_mut()))?;
+        terminal.draw(|frame| {
+            let (columns, rows) = draw::inner(frame.area());
+            view.fit(columns, rows);
+            draw::draw(view, Instant::now(), frame.area(), frame.buffer_mut());
+        })?;
         if event::poll(LOOK)?
             && let Event::Key(pressed) = event::read()?
             && let Some(key) = key(pressed)
@@ -95,6 +101,8 @@ fn key(pressed: KeyEvent) -> Option<Key> {
         KeyCode::Down | KeyCode::Char('j') => Some(Key::Down),
         KeyCode::PageUp => Some(Key::PageUp),
         KeyCode::PageDown => Some(Key::PageDown),
+        KeyCode::Home => Some(Key::Home),
+        KeyCode::End => Some(Key::End),
         KeyCode::Enter | KeyCode::Right => Some(Key::Enter),
         KeyCode::Esc | KeyCode::Left | KeyCode::Backspace => Some(Key::Back),
         _ => None,

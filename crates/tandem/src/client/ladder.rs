@@ -2,6 +2,7 @@
 
 mod drawing;
 mod pcap;
+mod row;
 
 use super::text_table::{harmless, terminal};
 use super::{Client, escape};
@@ -9,7 +10,9 @@ use crate::logging::say;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use console::api;
-use drawing::{Drawing, Paint};
+pub(crate) use drawing::{Drawing, wrapped};
+use row::Paint;
+pub(crate) use row::{Colour, Row};
 use serde_json::{Value, json};
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
@@ -17,9 +20,6 @@ use std::process::ExitCode;
 
 /// Columns where standard output is no terminal.
 const USUAL: usize = 80;
-/// Lines longer than this are no easier to read.
-const WIDEST: usize = 140;
-const NARROWEST: usize = 60;
 
 /// `tandem calls show ID`
 #[derive(Args)]
@@ -41,7 +41,7 @@ pub(crate) struct Show {
 pub(crate) fn show(client: &Client, asked: &Show) -> anyhow::Result<ExitCode> {
     let Show { id, messages, pcap } = asked;
     let with = if *messages || pcap.is_some() { "?messages=true" } else { "" };
-    let answer = client.get(&format!("calls/{}{with}", escape(id)))?;
+    let answer = client.get(&format!("{}{with}", resource(id)))?;
     if let Some(path) = pcap {
         return capture(client, &read(answer)?, path);
     }
@@ -50,14 +50,26 @@ pub(crate) fn show(client: &Client, asked: &Show) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let call = read(answer)?;
-    let width = Some(terminal()).filter(|width| *width < usize::MAX).unwrap_or(USUAL).clamp(NARROWEST, WIDEST);
+    let width = Some(terminal()).filter(|width| *width < usize::MAX).unwrap_or(USUAL);
     let paint =
         Paint::new(std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty()));
-    Drawing::new(&call, width, paint).lines().iter().for_each(|line| say(line));
+    Drawing::new(&call, width).rows().iter().for_each(|row| say(&paint.text(row)));
     if *messages {
         call.ladder.iter().for_each(say_whole);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// One call with its ladder, live or ended, as all nodes that had a part of it tell it; without the text of its messages.
+///
+/// # Errors
+/// The node cannot be reached or refuses, or no node knows the call any more.
+pub(crate) fn fetch(client: &Client, id: &str) -> anyhow::Result<api::Call> {
+    read(client.get(&resource(id))?)
+}
+
+fn resource(id: &str) -> String {
+    format!("calls/{}", escape(id))
 }
 
 fn read(answer: Value) -> anyhow::Result<api::Call> {

@@ -1,8 +1,10 @@
 //! How the view looks: lines of text, wide or narrow, that fill the area and no more.
 
+use super::ladder::Ladder;
 use super::rates::Figures;
 use super::screen::Screen;
 use super::view::{View, ids};
+use crate::client::ladder::{Colour, Row};
 use console::api;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -14,6 +16,9 @@ use std::time::Instant;
 /// The columns of the trunks but for the last.
 const TRUNKS: &str = "CALLS  LIMIT   IN/s   ASR  MOS  OUT/s   ASR   PDD  MOS  GATEWAYS";
 
+/// Rows above and below what a screen shows.
+const FRAME: u16 = 3;
+
 /// From so many columns on the whole id of a call is shown.
 const WIDE: usize = 100;
 
@@ -22,27 +27,33 @@ pub(super) fn draw(view: &View, now: Instant, area: Rect, buffer: &mut Buffer) {
     if area.height < 4 {
         return;
     }
-    let (width, room) = (usize::from(area.width), usize::from(area.height) - 3);
+    let (width, room) = inner(area);
     let mut lines = vec![title(view), total(view)];
     let body = if view.help { help() } else { body(view, width, room) };
     lines.extend(body.into_iter().take(room));
     lines.resize(usize::from(area.height) - 1, Line::default());
-    lines.push(footer(view, now));
+    lines.push(footer(view, now, width, room));
     for (line, y) in lines.into_iter().zip(area.top()..area.bottom()) {
         line.render(Rect { y, height: 1, ..area }, buffer);
     }
 }
 
+/// Columns and rows of what a screen shows within this area.
+pub(super) fn inner(area: Rect) -> (usize, usize) {
+    (usize::from(area.width), usize::from(area.height.saturating_sub(FRAME)))
+}
+
 /// As many lines as show everything.
 pub(super) fn height(view: &View) -> u16 {
-    u16::try_from(body(view, 200, usize::from(u16::MAX)).len() + 3).unwrap_or(u16::MAX)
+    let lines = body(view, 200, usize::from(u16::MAX)).len();
+    u16::try_from(lines).unwrap_or(u16::MAX).saturating_add(FRAME)
 }
 
 fn body(view: &View, width: usize, room: usize) -> Vec<Line<'static>> {
     match &view.screen {
         Screen::Overview => overview(view, width, room),
         Screen::Trunk(name) => of_trunk(view, name, width, room),
-        Screen::Call(id) => of_call(view, id),
+        Screen::Call(_) => of_call(&view.ladder, width, room),
     }
 }
 
@@ -72,7 +83,7 @@ fn total(view: &View) -> Line<'static> {
     ))
 }
 
-fn footer(view: &View, now: Instant) -> Line<'static> {
+fn footer(view: &View, now: Instant, width: usize, room: usize) -> Line<'static> {
     if let Some((since, why)) = &view.silent {
         let text = format!(" no answer for {} s: {}", now.duration_since(*since).as_secs(), first_line(why));
         return Line::from(text).red().bold();
@@ -84,16 +95,30 @@ fn footer(view: &View, now: Instant) -> Line<'static> {
     let keys = match view.screen {
         _ if view.help => " any key goes back",
         Screen::Overview => " ↑↓ choose  Enter trunk  ? help  q quit",
-        Screen::Trunk(_) => " ↑↓ choose  Enter call  Esc back  ? help  q quit",
-        Screen::Call(_) => " Esc back  ? help  q quit",
+        Screen::Trunk(_) => " ↑↓ choose  Enter ladder  Esc back  ? help  q quit",
+        Screen::Call(_) => {
+            let keys = " ↑↓ PgUp PgDn Home End scroll  Esc back  ? help  q quit";
+            return Line::from(format!("{keys}  {}", position(&view.ladder, width, room))).dark_gray();
+        }
     };
     Line::from(keys).dark_gray()
 }
 
+/// Which part of a ladder is seen.
+fn position(ladder: &Ladder, width: usize, room: usize) -> String {
+    let (above, rows) = ladder.rows(width);
+    let window = ladder.window(rows.len(), room.saturating_sub(above.len()));
+    if window.len() == rows.len() {
+        return String::new();
+    }
+    let end = if ladder.follows() { ", the end" } else { "" };
+    format!("{}–{} of {}{end}", window.start + 1, window.end, rows.len())
+}
+
 fn help() -> Vec<Line<'static>> {
     let text = "
- ↑ ↓ PgUp PgDn   choose a row
- Enter           into a trunk, and from there into a call
+ ↑ ↓ PgUp PgDn   choose a row; in a ladder go up and down, with Home and End too
+ Enter           into a trunk, and from there into the ladder of a call
  Esc             back
  q               quit
 
@@ -104,6 +129,7 @@ fn help() -> Vec<Line<'static>> {
  MOS    listening quality of what it sends, of calls that have ended
  LEASE  until the node may not act for its shards any more; renewed all the time
 
+ A ladder is followed at its end until you go up, and again from End on.
  Calls a second are of the last ten seconds; ASR, PDD and MOS of the last five
  minutes, or since the nodes started where nothing came since.
 ";
@@ -256,30 +282,24 @@ fn call_line(call: &api::Call, id: usize) -> Line<'static> {
     ))
 }
 
-/// One call. The ladder of its messages goes below what stands here.
-fn of_call(view: &View, id: &str) -> Vec<Line<'static>> {
-    let call = match view.call_named(id) {
-        None => return vec![Line::default(), Line::from(" …").dark_gray()],
-        Some(None) => return vec![Line::default(), Line::from(format!(" {id} has ended"))],
-        Some(Some(call)) => call,
+/// One call with its ladder.
+fn of_call(ladder: &Ladder, width: usize, room: usize) -> Vec<Line<'static>> {
+    let (above, rows) = ladder.rows(width);
+    let window = ladder.window(rows.len(), room.saturating_sub(above.len()));
+    above.iter().chain(rows.get(window).unwrap_or_default()).map(row).collect()
+}
+
+/// A row of a ladder as it stands in `tandem calls show`.
+fn row(row: &Row) -> Line<'static> {
+    let style = |colour| match colour {
+        Colour::Plain => Style::new(),
+        Colour::Bold => Style::new().bold(),
+        Colour::Dim => Style::new().dim(),
+        Colour::Green => Style::new().green(),
+        Colour::Yellow => Style::new().yellow(),
+        Colour::Red => Style::new().red(),
     };
-    let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
-    let rows = [
-        ("call", call.id.clone()),
-        ("state", call.state.clone()),
-        ("at", format!("{} ({})", call.node, call.site)),
-        ("from", format!("{} {}", call.ingress_trunk, call.caller)),
-        ("to", format!("{} {}", call.egress_trunk, call.called)),
-        ("started", text(&call.started)),
-        ("answered", text(&call.answered)),
-        ("seconds", call.seconds.to_string()),
-        ("codec", call.codec.clone()),
-        ("attempts", call.attempts.to_string()),
-    ];
-    let line = |(name, value): (&str, String)| {
-        Line::from(vec![Span::from(format!(" {name:<10}")).dark_gray(), Span::from(value)])
-    };
-    std::iter::once(Line::default()).chain(rows.map(line)).collect()
+    row.pieces().map(|(colour, text)| Span::styled(text.to_owned(), style(colour))).collect()
 }
 
 fn head(text: &str) -> Line<'static> {

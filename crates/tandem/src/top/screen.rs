@@ -8,7 +8,7 @@ pub(super) enum Screen {
     Overview,
     /// One trunk: its nodes, gateways and calls.
     Trunk(String),
-    /// One call.
+    /// One call with its ladder.
     Call(String),
 }
 

@@ -1,6 +1,7 @@
 //! What is shown, as it follows from the answers and the keys. Pure.
 
 use super::ask::{Answer, Wanted};
+use super::ladder::Ladder;
 use super::rates::Rates;
 use super::screen::{Mark, Screen};
 use console::api;
@@ -17,10 +18,14 @@ pub(super) enum Key {
     Up,
     /// A row down.
     Down,
-    /// Ten rows up.
+    /// Ten rows up; in a ladder as many as are seen.
     PageUp,
-    /// Ten rows down.
+    /// As many down.
     PageDown,
+    /// To the first row.
+    Home,
+    /// To the last one.
+    End,
     /// Into the row that is marked.
     Enter,
     /// Out of it.
@@ -46,14 +51,26 @@ pub(super) struct View {
     pub(super) screen: Screen,
     pub(super) trunk: Mark,
     pub(super) call: Mark,
+    /// Of the call that is on the screen.
+    pub(super) ladder: Ladder,
+    /// Columns and rows of a screen, without what stands above and below each.
+    size: (usize, usize),
 }
 
 impl View {
+    /// How large a screen is from now on: by this a ladder is scrolled.
+    pub(super) const fn fit(&mut self, columns: usize, rows: usize) {
+        self.size = (columns, rows);
+    }
+
     /// What the node said, or why it did not.
     pub(super) fn hear(&mut self, now: Instant, heard: Result<Answer, String>) {
         match heard {
             Ok(answer) => {
                 self.rates.take(now, &answer.trunks.trunks);
+                if let Some((id, told)) = &answer.call {
+                    self.ladder.hear(id, told);
+                }
                 self.silent = None;
                 self.answer = answer;
             }
@@ -86,8 +103,10 @@ impl View {
         match key {
             Key::Up => self.step(-1),
             Key::Down => self.step(1),
-            Key::PageUp => self.step(-PAGE),
-            Key::PageDown => self.step(PAGE),
+            Key::PageUp => self.step(-self.page()),
+            Key::PageDown => self.step(self.page()),
+            Key::Home => self.step(isize::MIN),
+            Key::End => self.step(isize::MAX),
             Key::Enter => self.enter(),
             Key::Back => self.screen = self.below.pop().unwrap_or_default(),
             Key::Help => self.help = true,
@@ -123,11 +142,6 @@ impl View {
         self.answer.calls.as_ref().filter(|(of, _)| of == trunk).map(|(_, calls)| calls)
     }
 
-    /// One call: absent before the node has told, and absent within when it is over.
-    pub(super) fn call_named(&self, id: &str) -> Option<Option<&api::Call>> {
-        self.answer.call.as_ref().filter(|(of, _)| of == id).map(|(_, call)| call.as_ref())
-    }
-
     fn step(&mut self, by: isize) {
         match &self.screen {
             Screen::Overview => {
@@ -141,8 +155,25 @@ impl View {
                 mark.step(&ids, by);
                 self.call = mark;
             }
-            Screen::Call(_) => {}
+            Screen::Call(_) => {
+                let (rows, room) = self.ladder_size();
+                self.ladder.scroll(by, rows, room);
+            }
         }
+    }
+
+    /// Rows of a page. In a ladder one stays in sight.
+    fn page(&self) -> isize {
+        match self.screen {
+            Screen::Overview | Screen::Trunk(_) => PAGE,
+            Screen::Call(_) => isize::try_from(self.ladder_size().1).map_or(PAGE, |room| (room - 1).max(1)),
+        }
+    }
+
+    /// Rows of the ladder that are scrolled, and for how many there is room.
+    fn ladder_size(&self) -> (usize, usize) {
+        let (above, rows) = self.ladder.rows(self.size.0);
+        (rows.len(), self.size.1.saturating_sub(above.len()))
     }
 
     fn enter(&mut self) {
@@ -152,12 +183,14 @@ impl View {
                 let ids = self.calls_of(name).map(ids).unwrap_or_default();
                 self.call.name(&ids).map(|id| Screen::Call(id.to_owned()))
             }
-            // The ladder of the call would be the next screen.
+            // Nothing is below the ladder of a call.
             Screen::Call(_) => None,
         };
         if let Some(next) = next {
-            if let Screen::Trunk(_) = next {
-                self.call = Mark::default();
+            match &next {
+                Screen::Overview => {}
+                Screen::Trunk(_) => self.call = Mark::default(),
+                Screen::Call(id) => self.ladder = Ladder::of(id),
             }
             self.below.push(std::mem::replace(&mut self.screen, next));
         }

@@ -2,46 +2,19 @@
 //! decision, and how it sounded. It decides nothing; what it shows was said by the nodes.
 
 use super::super::text_table::harmless;
+use super::row::{Colour, Row};
 use console::api::{Call, MediaSide, Step};
 
+/// Lines longer than this are no easier to read.
+const WIDEST: usize = 140;
+/// Lifelines need so many columns.
+const NARROWEST: usize = 60;
 /// Columns of the time, with a gap behind.
 const TIME: usize = 9;
 /// Room for half a name beside the outer lifelines.
 const MARGIN: usize = 9;
 /// Between lifelines; where more would be needed all attempts share one.
 const GAP_LEAST: usize = 17;
-
-/// Whether there are colours.
-#[derive(Clone, Copy)]
-pub(super) struct Paint(bool);
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Colour {
-    Plain,
-    Bold,
-    Dim,
-    Green,
-    Yellow,
-    Red,
-}
-
-impl Paint {
-    pub(super) const fn new(on: bool) -> Self {
-        Self(on)
-    }
-
-    fn on(self, colour: Colour, text: &str) -> String {
-        let code = match colour {
-            Colour::Plain => return text.to_owned(),
-            Colour::Bold => 1,
-            Colour::Dim => 2,
-            Colour::Green => 32,
-            Colour::Yellow => 33,
-            Colour::Red => 31,
-        };
-        if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
-    }
-}
 
 /// One lifeline.
 struct Lane {
@@ -52,37 +25,39 @@ struct Lane {
 }
 
 /// See the module.
-pub(super) struct Drawing<'a> {
+pub(crate) struct Drawing<'a> {
     call: &'a Call,
     width: usize,
-    paint: Paint,
     /// The caller, the node, then the attempts.
     lanes: Vec<Lane>,
     began_us: u64,
 }
 
 impl<'a> Drawing<'a> {
-    pub(super) fn new(call: &'a Call, width: usize, paint: Paint) -> Self {
+    /// For so many columns: no fewer than [`NARROWEST`] are used, and no more than [`WIDEST`].
+    pub(crate) fn new(call: &'a Call, columns: usize) -> Self {
         let began_us = call.ladder.first().map_or(0, |step| step.unix_us);
-        Self { call, width, paint, lanes: lanes(call, width), began_us }
+        let width = columns.clamp(NARROWEST, WIDEST);
+        Self { call, width, lanes: lanes(call, width), began_us }
     }
 
-    pub(super) fn lines(&self) -> Vec<String> {
-        let mut lines = self.summary();
+    /// The whole of it, from the top to the bottom.
+    pub(crate) fn rows(&self) -> Vec<Row> {
+        let mut rows = self.summary();
         if self.call.ladder.is_empty() {
-            lines.push("no ladder is kept of it: [ladder] messages = 0, or the node forgot it".to_owned());
+            rows.push("no ladder is kept of it: [ladder] messages = 0, or the node forgot it".to_owned().into());
         } else {
-            self.rungs(&mut lines);
+            self.rungs(&mut rows);
         }
-        lines.extend(self.media());
-        lines.extend(self.not_shown());
-        lines
+        rows.extend(self.media().into_iter().chain(self.not_shown()).map(Row::from));
+        rows
     }
 
-    fn summary(&self) -> Vec<String> {
+    fn summary(&self) -> Vec<Row> {
         let call = self.call;
         let place = if call.site.is_empty() { call.node.clone() } else { format!("{} ({})", call.node, call.site) };
-        let mut lines = vec![self.paint.on(Colour::Bold, &format!("call {}, {} at {place}", call.id, call.state))];
+        let title = Row::default().and(Colour::Bold, format!("call {}, {} at {place}", call.id, call.state));
+        let mut lines = Vec::new();
         let named = |name: &str| if name.is_empty() { "a line".to_owned() } else { harmless(name) };
         if !call.caller.is_empty() || !call.called.is_empty() {
             lines.push(format!("  from     {}  {}", named(&call.ingress_trunk), harmless(&call.caller)));
@@ -100,7 +75,7 @@ impl<'a> Drawing<'a> {
         if !call.codec.is_empty() {
             lines.push(format!("  codec    {}", harmless(&call.codec)));
         }
-        lines
+        std::iter::once(title).chain(lines.into_iter().map(Row::from)).collect()
     }
 
     /// What belongs behind a time.
@@ -121,17 +96,17 @@ impl<'a> Drawing<'a> {
         }
     }
 
-    fn rungs(&self, lines: &mut Vec<String>) {
+    fn rungs(&self, rows: &mut Vec<Row>) {
         let mut node = None;
         for step in &self.call.ladder {
             let is_note = step.way == "note";
             if !is_note && node != Some(&step.node) {
-                lines.extend(self.heading(&step.node));
+                rows.extend(self.heading(&step.node));
                 node = Some(&step.node);
             }
-            if is_note { self.note(lines, step) } else { lines.push(self.arrow(step)) }
+            if is_note { self.note(rows, step) } else { rows.push(self.arrow(step)) }
         }
-        lines.push(self.lifelines(""));
+        rows.push(self.lifelines("").into());
     }
 
     /// Milliseconds since the call began.
@@ -143,17 +118,17 @@ impl<'a> Drawing<'a> {
     }
 
     /// Names and addresses above the lifelines.
-    fn heading(&self, node: &str) -> Vec<String> {
+    fn heading(&self, node: &str) -> [Row; 4] {
         let name = |lane: &Lane| if lane.leg == "node" { node.to_owned() } else { lane.name.clone() };
         let names = self.row(|lane| name(lane));
         let addresses = self.row(|lane| lane.address.clone());
         let mut ms = format!("{:>width$}", "ms", width = TIME - 2);
         ms.push_str(names.get(TIME - 2..).unwrap_or_default());
-        vec![
-            String::new(),
-            self.paint.on(Colour::Bold, ms.trim_end()),
-            self.paint.on(Colour::Dim, &addresses),
-            self.lifelines(""),
+        [
+            Row::default(),
+            Row::default().and(Colour::Bold, ms.trim_end()),
+            Row::default().and(Colour::Dim, addresses),
+            self.lifelines("").into(),
         ]
     }
 
@@ -183,7 +158,7 @@ impl<'a> Drawing<'a> {
     }
 
     /// A decision, between the lifelines.
-    fn note(&self, lines: &mut Vec<String>, step: &Step) {
+    fn note(&self, rows: &mut Vec<Row>, step: &Step) {
         let (sign, colour) = match step.kind.as_deref() {
             Some("attempt") => ("▸ ", Colour::Bold),
             Some("failed") => ("✗ ", Colour::Red),
@@ -196,7 +171,7 @@ impl<'a> Drawing<'a> {
         let text = if self.is_other(&step.node) { format!("{}: {}", step.node, step.what) } else { step.what.clone() };
         for (index, part) in wrapped(&harmless(&text), room).into_iter().enumerate() {
             let sign = if index == 0 { sign } else { "  " };
-            lines.push(format!("{first}{}", self.paint.on(colour, &format!("{sign}{part}"))));
+            rows.push(Row::from(first).and(colour, format!("{sign}{part}")));
             first = " ".repeat(TIME);
         }
     }
@@ -207,10 +182,10 @@ impl<'a> Drawing<'a> {
     }
 
     /// One message.
-    fn arrow(&self, step: &Step) -> String {
+    fn arrow(&self, step: &Step) -> Row {
         let Some(lane) = self.lane_of(&step.leg) else {
-            let peer = step.remote.as_deref().unwrap_or("?");
-            return format!("{}{} {} {peer}, of no leg that is known", self.time(step), harmless(&step.what), step.way);
+            let (what, way, peer) = (harmless(&step.what), &step.way, step.remote.as_deref().unwrap_or("?"));
+            return format!("{}{what} {way} {peer}, of no leg that is known", self.time(step)).into();
         };
         let node = &self.lanes[1];
         let (left, right) = (lane.column.min(node.column), lane.column.max(node.column));
@@ -237,8 +212,8 @@ impl<'a> Drawing<'a> {
         let (before, rest) = row.split_at(left + 1);
         let (middle, after) = rest.split_at(right - left - 1);
         let text = |part: &[char]| part.iter().collect::<String>();
-        let line = format!("{}{}{}", text(before), self.paint.on(colour_of(step), &text(middle)), text(after));
-        line.trim_end().to_owned()
+        // At the end of the arrow stands a lifeline, so nothing but blanks behind it is cut.
+        Row::from(text(before)).and(colour_of(step), text(middle)).and(Colour::Plain, text(after).trim_end())
     }
 
     fn lane_of(&self, leg: &str) -> Option<&Lane> {
@@ -350,7 +325,7 @@ fn cut(text: &str, most: usize) -> String {
 }
 
 /// The text in lines of at most so many characters, parted between words.
-fn wrapped(text: &str, most: usize) -> Vec<String> {
+pub(crate) fn wrapped(text: &str, most: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ') {
         match lines.last_mut() {
@@ -366,6 +341,7 @@ fn wrapped(text: &str, most: usize) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::row::Paint;
     use super::*;
 
     fn step(ms: u64, leg: &str, way: &str, what: &str) -> Step {
@@ -397,8 +373,12 @@ mod tests {
         }
     }
 
+    fn text(call: &Call, width: usize, paint: Paint) -> Vec<String> {
+        Drawing::new(call, width).rows().iter().map(|row| paint.text(row)).collect()
+    }
+
     fn drawn(call: &Call, width: usize) -> Vec<String> {
-        let lines = Drawing::new(call, width, Paint::new(false)).lines();
+        let lines = text(call, width, Paint::new(false));
         assert!(lines.iter().all(|line| line.chars().count() <= width), "wider than {width}:\n{}", lines.join("\n"));
         lines
     }
@@ -483,7 +463,7 @@ mod tests {
         let mut call = rerouted();
         call.ladder[0].what = "INV\u{1b}[2JITE".to_owned();
         assert!(!drawn(&call, 80).join("").contains('\u{1b}'));
-        let painted = Drawing::new(&call, 80, Paint::new(true)).lines().join("\n");
+        let painted = text(&call, 80, Paint::new(true)).join("\n");
         assert!(painted.contains("\u{1b}[31m") && !painted.contains("\u{1b}[2J"));
     }
 
