@@ -1,6 +1,6 @@
 //! What the switch asks of a worker, and the bounded queue on which it waits.
 
-use crate::event::Events;
+use crate::event::{Events, Tap};
 use crate::port_pool::Pair;
 use crate::sys::Wakeup;
 use crate::{Error, SessionId, Update};
@@ -26,6 +26,7 @@ pub(crate) struct Opening {
     pub(crate) id: SessionId,
     pub(crate) endpoints: Endpoints,
     pub(crate) events: Events,
+    pub(crate) tap: Option<Tap>,
 }
 
 pub(crate) enum Command {

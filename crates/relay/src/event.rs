@@ -1,8 +1,10 @@
-//! What a session tells its call: that media has begun, that it has stopped, and the figures at the end.
+//! What a session tells its call: that media has begun, that it has stopped, and the figures at the end; and the RTCP that it
+//! passes on, where somebody wants to see it.
 
 use crate::{Drops, Side};
 use sip::clock::Instant;
 use smallvec::SmallVec;
+use std::net::SocketAddr;
 
 /// Something that a call should know of its media.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +30,22 @@ pub enum Event {
 
 /// Where a session's events go. It is called on the packet thread: it must hand over and return at once.
 pub type Events = Box<dyn Fn(Event) + Send + Sync>;
+
+/// RTCP that was taken from a party and passed on, as it came. The lengths of its packets add up (RFC 3550 §6); what they say
+/// is the party's word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rtcp<'a> {
+    /// Whom it came from.
+    pub from: SocketAddr,
+    /// Our socket that it came to.
+    pub to: SocketAddr,
+    /// The compound packet, at most 2,047 bytes.
+    pub packet: &'a [u8],
+}
+
+/// Where copies of a session's RTCP go. It is called on the packet thread: it must copy what it wants, hand over and return at
+/// once, whether anybody takes it or not.
+pub type Tap = Box<dyn Fn(Rtcp<'_>) + Send + Sync>;
 
 /// The figures of a session at its end.
 #[derive(Clone, Debug, Default, PartialEq)]

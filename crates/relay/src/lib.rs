@@ -4,8 +4,8 @@
 //! and no clock. The workers own the sockets and only obey it. The switch holds a [`Handle`]: it reserves ports, says
 //! what the SDP of each side negotiated, and gets the statistics back when the call ends.
 //!
-//! A packet never passes an actor, a lock or an allocation. What this crate never does: read SDP, transcode, or know
-//! what a call is.
+//! A packet never passes an actor, a lock or an allocation; RTCP of a session that is tapped costs what its taker does.
+//! What this crate never does: read SDP, transcode, or know what a call is.
 
 mod command;
 mod counters;
@@ -27,7 +27,7 @@ mod worker;
 
 pub use counters::Gauges;
 pub use error::Error;
-pub use event::{Event, Events, SideStats, Stats};
+pub use event::{Event, Events, Rtcp, SideStats, Stats, Tap};
 pub use handle::{Allocation, Handle};
 pub use media::{Component, Payload, PayloadKind, SessionId, Side, Update};
 pub use options::{Options, monotonic};

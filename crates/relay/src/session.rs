@@ -30,6 +30,8 @@ pub enum Verdict {
         component: Component,
         /// Where to.
         to: SocketAddr,
+        /// It is RTCP, on whichever port it came.
+        is_rtcp: bool,
     },
     /// Do not send it; it is counted already.
     Drop(Reason),

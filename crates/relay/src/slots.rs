@@ -1,7 +1,7 @@
 //! The sessions of one worker, found by the token that epoll gives back for a socket.
 
 use crate::command::Endpoints;
-use crate::event::Events;
+use crate::event::{Events, Tap};
 use crate::session::Session;
 use crate::{Component, SessionId, Side};
 use rustc_hash::FxHashMap;
@@ -13,6 +13,8 @@ pub(crate) struct Slot {
     pub(crate) session: Session,
     pub(crate) endpoints: Endpoints,
     pub(crate) events: Events,
+    /// Who wants copies of its RTCP.
+    pub(crate) tap: Option<Tap>,
     /// For each RTP and RTCP socket the low bits of the round in which it was last ready: see the worker.
     pub(crate) ready: SmallVec<[[[u16; 2]; 2]; 1]>,
 }

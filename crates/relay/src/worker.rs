@@ -6,7 +6,7 @@
 //! empty would cost more than epoll's own look. A socket that was ready in the round before as well is read on, up to a
 //! limit that keeps a flooded port from starving the others.
 //!
-//! It never logs a packet and never allocates for one.
+//! It never logs a packet and never allocates for one; whoever taps a session's RTCP does that for himself.
 
 use crate::command::{Command, Endpoints, Opening};
 use crate::counters::Tally;
@@ -14,7 +14,7 @@ use crate::handle::{Handle, ShardState};
 use crate::session::{Session, Verdict};
 use crate::slots::{Slot, Slots, Token};
 use crate::sys::{Poller, Ready, thread_cpu};
-use crate::{Component, Event, Events, Reason, SessionId, Side, Stats, Update};
+use crate::{Component, Event, Events, Reason, Rtcp, SessionId, Side, Stats, Update};
 use sip::clock::Instant;
 use smallvec::smallvec;
 use std::collections::VecDeque;
@@ -139,10 +139,10 @@ impl Worker {
         if self.slots.is_empty() {
             self.next_tick = now + self.tick();
         }
-        let Opening { id, endpoints, events } = opening;
+        let Opening { id, endpoints, events, tap } = opening;
         let session = Session::new(now, endpoints.len(), self.handle.shared.options.silence);
         let ready = smallvec![[[0; 2]; 2]; endpoints.len()];
-        let index = self.slots.insert(Box::new(Slot { id, session, endpoints, events, ready }));
+        let index = self.slots.insert(Box::new(Slot { id, session, endpoints, events, tap, ready }));
         if let Err(error) = self.watch(index) {
             tracing::error!(%error, "a media session could not be watched");
             if let Some(slot) = self.slots.remove(id) {
@@ -229,7 +229,7 @@ impl Slot {
     fn pass(&mut self, now: Instant, token: Token, source: SocketAddr, packet: &[u8], tally: &mut Tally) {
         let Token { stream, side, component, .. } = token;
         match self.session.handle_packet(now, side, stream, component, source, packet) {
-            Verdict::Forward { component, to } => {
+            Verdict::Forward { component, to, is_rtcp } => {
                 let from = &self.endpoints[usize::from(stream)][side.other().index()];
                 if from.sockets[component as usize].send_to(packet, to).is_ok() {
                     tally.forwarded(packet.len());
@@ -237,11 +237,23 @@ impl Slot {
                     self.session.handle_drop(side, stream, Reason::Send);
                     tally.dropped(Reason::Send);
                 }
+                if is_rtcp {
+                    self.tell(token, source, packet);
+                }
             }
             Verdict::Drop(reason) => tally.dropped(reason),
         }
         if let Some(event) = self.session.poll_event() {
             (self.events)(event);
+        }
+    }
+
+    /// Copies RTCP to whoever wants it, under the addresses with which it came.
+    fn tell(&self, token: Token, from: SocketAddr, packet: &[u8]) {
+        let Some(tap) = &self.tap else { return };
+        let endpoint = &self.endpoints[usize::from(token.stream)][token.side.index()];
+        if let Ok(to) = endpoint.sockets[token.component as usize].local_addr() {
+            tap(Rtcp { from, to, packet });
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The relay on real sockets: audio passes, ports come back, silence is noticed, a stranger is not heard.
 
-use relay::{Error, Event, Options, Reason, Relay, Side, Update};
+use relay::{Error, Event, Options, Reason, Relay, Rtcp, Side, Tap, Update};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
@@ -37,9 +37,13 @@ struct Call {
 }
 
 fn call(relay: &Relay) -> Call {
+    tapped(relay, None)
+}
+
+fn tapped(relay: &Relay, tap: Option<Tap>) -> Call {
     let (sender, events) = channel();
     let sink = move |event| sender.send(event).expect("the test listens");
-    let allocation = relay.handle().allocate(1, Box::new(sink)).expect("ports");
+    let allocation = relay.handle().allocate_tapped(1, Box::new(sink), tap).expect("ports");
     let parties = [party(), party()];
     for side in Side::BOTH {
         let remote = parties[side.index()].local_addr().expect("bound");
@@ -107,6 +111,36 @@ fn what_is_longer_than_a_packet_can_be_is_not_passed_on_cut_off() {
     call.parties[0].send_to(&rtp(1, &[0x55; 3000]), call.local[0]).expect("sent");
     assert_eq!(call.say(Side::A, &rtp(2, b"next")).0, rtp(2, b"next"));
     until("it is counted", || relay.handle().gauges().dropped(Reason::Malformed) == 1);
+}
+
+#[test]
+fn rtcp_is_copied_to_whoever_taps_a_session_and_nothing_else_is() {
+    let relay = Relay::start(options(11, 30000..=30099)).expect("started");
+    let (sender, copies) = channel();
+    let tap = move |rtcp: Rtcp<'_>| {
+        sender.send((rtcp.from, rtcp.to, rtcp.packet.to_vec())).expect("the test listens");
+    };
+    let call = tapped(&relay, Some(Box::new(tap)));
+    // Side A puts both on one port.
+    let mut muxed = Update::new(0, Side::A, Some(call.parties[0].local_addr().expect("bound")));
+    muxed.rtcp_mux = true;
+    relay.handle().update(call.id, muxed).expect("queued");
+    call.say(Side::A, &rtp(1, b"audio"));
+    call.say(Side::B, &rtp(1, b"audio"));
+    let report = |ssrc: u8| [0x80, 201, 0, 1, 0, 0, 0, ssrc];
+    let beside = |address: SocketAddr| SocketAddr::new(address.ip(), address.port() + 1);
+    call.parties[0].send_to(&[0x80, 201, 0, 9, 0, 0, 0, 7], call.local[0]).expect("sent");
+    call.parties[0].send_to(&report(7), call.local[0]).expect("sent");
+    let copy = copies.recv_timeout(PATIENCE).expect("the report of A");
+    assert_eq!(copy, (call.parties[0].local_addr().expect("bound"), call.local[0], report(7).to_vec()));
+    call.parties[1].send_to(&[0xff; 40], beside(call.local[1])).expect("sent");
+    call.parties[1].send_to(&report(8), beside(call.local[1])).expect("sent");
+    let copy = copies.recv_timeout(PATIENCE).expect("the report of B");
+    assert_eq!(copy, (call.parties[1].local_addr().expect("bound"), beside(call.local[1]), report(8).to_vec()));
+    until("both pieces of junk are counted", || relay.handle().gauges().dropped(Reason::Malformed) == 2);
+    relay.handle().release(call.id);
+    while !matches!(call.event(), Event::Released(_)) {}
+    assert!(copies.recv_timeout(PATIENCE).is_err(), "no audio and no junk, and the tap goes with its session");
 }
 
 #[test]

@@ -148,7 +148,7 @@ impl Party {
             return Err(Reason::Held);
         }
         let to = to.rtp.destination().ok_or(Reason::NoRemote)?;
-        Ok(Verdict::Forward { component: Component::Rtp, to })
+        Ok(Verdict::Forward { component: Component::Rtp, to, is_rtcp: false })
     }
 
     /// RTCP passes on hold too (RFC 3264 §5.1).
@@ -177,7 +177,7 @@ impl Party {
         if let Some(ntp_middle) = reports.sent {
             self.sent.record(now, ntp_middle);
         }
-        Ok(Verdict::Forward { component, to })
+        Ok(Verdict::Forward { component, to, is_rtcp: true })
     }
 
     /// RTCP comes from the host that the RTP comes from, or from the one that SDP names; it binds no RTP address.

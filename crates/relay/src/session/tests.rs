@@ -56,7 +56,11 @@ fn to_b(session: &mut Session, ms: u64, source: &str, packet: &[u8]) -> Verdict 
 }
 
 const fn forward(component: Component, to: SocketAddr) -> Verdict {
-    Verdict::Forward { component, to }
+    Verdict::Forward { component, to, is_rtcp: false }
+}
+
+const fn forward_rtcp(component: Component, to: SocketAddr) -> Verdict {
+    Verdict::Forward { component, to, is_rtcp: true }
 }
 
 fn side(session: &Session, side: Side) -> SideStats {
@@ -94,9 +98,9 @@ fn rtcp_behind_a_nat_comes_from_the_host_of_the_rtp() {
     to_a(&mut session, 20, "203.0.113.9:31000", &rtp(8, 2, 7));
     let (rtcp, outside) = (report(201, 0, &[]), address("203.0.113.9:31055"));
     let verdict = session.handle_packet(at(30), Side::A, 0, Component::Rtcp, outside, &rtcp);
-    assert_eq!(verdict, forward(Component::Rtcp, address("198.51.100.1:6001")));
+    assert_eq!(verdict, forward_rtcp(Component::Rtcp, address("198.51.100.1:6001")));
     let verdict = session.handle_packet(at(40), Side::B, 0, Component::Rtcp, address("198.51.100.1:6001"), &rtcp);
-    assert_eq!(verdict, forward(Component::Rtcp, outside));
+    assert_eq!(verdict, forward_rtcp(Component::Rtcp, outside));
 }
 
 #[test]
@@ -152,7 +156,7 @@ fn on_hold_no_audio_passes_but_rtcp_does() {
     assert_eq!(to_b(&mut session, 4, B, &rtp(8, 2, 8)), Verdict::Drop(Reason::Held));
     let rtcp = report(201, 0, &[]);
     let verdict = session.handle_packet(at(5), Side::A, 0, Component::Rtcp, address("192.0.2.1:4001"), &rtcp);
-    assert_eq!(verdict, forward(Component::Rtcp, address("198.51.100.1:6001")));
+    assert_eq!(verdict, forward_rtcp(Component::Rtcp, address("198.51.100.1:6001")));
     session.handle_update(at(6), update(Side::B));
     assert!(matches!(to_a(&mut session, 7, A, &rtp(8, 2, 7)), Verdict::Forward { .. }), "resumed");
     assert_eq!(side(&session, Side::A).packets, 2, "what came on hold is counted");
@@ -201,7 +205,7 @@ fn round_trip_and_reported_loss_come_from_rtcp() {
     let mut session = session();
     let sender = report(200, 0xaabb_ccdd, &[]);
     let verdict = session.handle_packet(at(0), Side::B, 0, Component::Rtcp, address("198.51.100.1:6001"), &sender);
-    assert_eq!(verdict, forward(Component::Rtcp, address("192.0.2.1:4001")));
+    assert_eq!(verdict, forward_rtcp(Component::Rtcp, address("192.0.2.1:4001")));
     let answer = report(201, 0, &[block(26, 0xaabb_ccdd, 65_536)]);
     session.handle_packet(at(1_120), Side::A, 0, Component::Rtcp, address("192.0.2.1:4001"), &answer);
     let a = side(&session, Side::A);
@@ -216,12 +220,29 @@ fn multiplexed_rtcp_goes_to_the_port_that_each_side_wants() {
     muxed.rtcp_mux = true;
     session.handle_update(at(0), muxed);
     let rtcp = report(201, 0, &[]);
-    assert_eq!(to_a(&mut session, 1, A, &rtcp), forward(Component::Rtcp, address("198.51.100.1:6001")));
+    assert_eq!(to_a(&mut session, 1, A, &rtcp), forward_rtcp(Component::Rtcp, address("198.51.100.1:6001")));
     let verdict = session.handle_packet(at(2), Side::B, 0, Component::Rtcp, address("198.51.100.1:6001"), &rtcp);
-    assert_eq!(verdict, forward(Component::Rtp, address(A)));
+    assert_eq!(verdict, forward_rtcp(Component::Rtp, address(A)));
     assert_eq!(to_a(&mut session, 3, STRANGER, &rtcp), Verdict::Drop(Reason::Source));
     let rtcp = report(201, 0, &[block(0, 0, 0)]);
     assert_eq!(to_b(&mut session, 3, B, &rtcp), Verdict::Drop(Reason::Payload), "B did not negotiate it");
+}
+
+#[test]
+fn what_is_encrypted_or_no_rtcp_is_not_taken_for_it() {
+    let mut session = session();
+    let mut from_a =
+        |packet: &[u8]| session.handle_packet(at(1), Side::A, 0, Component::Rtcp, address("192.0.2.1:4001"), packet);
+    let clear = report(200, 7, &[block(0, 0, 0)]);
+    assert_eq!(from_a(&clear), forward_rtcp(Component::Rtcp, address("198.51.100.1:6001")));
+    // SRTCP (RFC 3711 §3.4): only the first eight bytes are clear; E and an index stand behind the packet, then a tag.
+    let mut encrypted = clear;
+    encrypted[8..].iter_mut().for_each(|byte| *byte ^= 0x5a);
+    encrypted.extend_from_slice(&[0x80, 0, 0, 1]);
+    encrypted.extend_from_slice(&[0xa5; 10]);
+    assert_eq!(from_a(&encrypted), Verdict::Drop(Reason::Malformed));
+    assert_eq!(from_a(&rtp(8, 1, 7)), Verdict::Drop(Reason::Malformed));
+    assert_eq!(from_a(&[0xff; 40]), Verdict::Drop(Reason::Malformed));
 }
 
 #[test]
