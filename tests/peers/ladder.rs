@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
-use tests::capture::{Collector, Hep, has_tshark, tshark};
+use tests::capture::{Collector, Hep, SIP, has_tshark, tshark};
 use tests::process::wait_until;
 use tests::tables::{CALLER, GATEWAY, SECOND_GATEWAY, Tables};
 use tests::{Lab, Node, Sipp};
@@ -161,7 +161,9 @@ fn collected(collector: &Collector, call: &Value) {
         heard.len() >= told.len()
     });
     let id = call["id"].as_str().expect("an id");
-    let right = |hep: &Hep| hep.correlation == id && hep.agent == 2001 && hep.password == "homer" && hep.from.is_some();
+    let right = |hep: &Hep| {
+        hep.kind == SIP && hep.correlation == id && hep.agent == 2001 && hep.password == "homer" && hep.from.is_some()
+    };
     assert!(heard.iter().all(right), "{heard:#?}");
     let mut payloads: Vec<String> = heard.into_iter().map(|hep| hep.payload).collect();
     payloads.sort();

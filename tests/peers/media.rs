@@ -1,18 +1,23 @@
 //! The relay with audio that the tests themselves send, packet by packet, beside SIPp's signalling.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use serde_json::{Value, json};
+use tests::capture::{Collector, Hep, RTCP, SIP};
 use tests::datagram::{Datagrams, media_address, rtp};
 use tests::process::wait_until;
 use tests::sipp::Running;
 use tests::tables::{CALLER, GATEWAY, Tables};
-use tests::{Lab, Node, Sipp};
+use tests::{Baresip, Lab, Node, Sipp};
 
 /// The port that the scenarios name for audio; SIPp itself sends none.
 const MEDIA_PORT: u16 = 6000;
 /// Longer than a packet needs on loopback, even on a busy machine.
 const WAIT: Duration = Duration::from_secs(5);
+/// Within this a user agent has reported what it hears (RFC 3550 §6.2: every five seconds or so).
+const REPORTS: Duration = Duration::from_secs(30);
 /// How long silence has to last to be believed.
 const SILENCE: Duration = Duration::from_millis(300);
 
@@ -154,12 +159,7 @@ fn reports_pass_beside_the_audio() {
     let (a, b, caller, callee) = connect(&lab, &node, Sipp::new(&lab, CALLER, "caller").args(&["-d", "3000"]), callee);
     assert_hears(&a, &b, 100);
     assert_hears(&b, &a, 200);
-    let beside = |end: &End, host: u8| End {
-        socket: Datagrams::bind(&lab, host, MEDIA_PORT + 1),
-        relay: next_port(&end.relay),
-        ssrc: end.ssrc,
-    };
-    let (c, d) = (beside(&a, CALLER), beside(&b, GATEWAY));
+    let (c, d) = (beside(&lab, &a, CALLER), beside(&lab, &b, GATEWAY));
     for (from, to) in [(&c, &d), (&d, &c)] {
         let report = sender_report(from.ssrc);
         // The first one may only teach the relay where this end is.
@@ -172,6 +172,146 @@ fn reports_pass_beside_the_audio() {
     }
     caller.done();
     callee.done();
+}
+
+/// The collector's host number.
+const COLLECTOR: u8 = 60;
+
+/// A node that copies so much of every hundred calls to a collector, with a call between both ends and their RTCP.
+fn copied(lab: &Lab, percent: u8, check: impl FnOnce(&Node<'_>, &Collector, &str, [&End; 2], Box<dyn FnOnce() + '_>)) {
+    let collector = Collector::start(lab, COLLECTOR);
+    let more = format!("[hep]\ncollector = \"{}\"\npercent = {percent}\n", collector.address());
+    let node = Node::start_with(lab, &Tables::usual(lab), &more);
+    let callee = Sipp::new(lab, GATEWAY, "callee").set("ring", "0");
+    let caller = Sipp::new(lab, CALLER, "caller").args(&["-d", "4000"]);
+    let (a, b, caller, callee) = connect(lab, &node, caller, callee);
+    assert_hears(&a, &b, 100);
+    assert_hears(&b, &a, 200);
+    let id = node.json(&["calls"])["calls"][0]["id"].as_str().expect("a live call").to_owned();
+    let (c, d) = (beside(lab, &a, CALLER), beside(lab, &b, GATEWAY));
+    let end = || {
+        caller.done();
+        callee.done();
+        node.wait_idle();
+    };
+    check(&node, &collector, &id, [&c, &d], Box::new(end));
+}
+
+#[test]
+fn reports_of_both_parties_go_to_the_collector_with_the_messages_of_their_call() {
+    let lab = Lab::shared();
+    copied(&lab, 100, |_, collector, id, [caller, callee], end| {
+        // What is no RTCP, what is encrypted and what reports nothing stays here.
+        let mut encrypted = sender_report(7);
+        encrypted[8..].iter_mut().for_each(|byte| *byte ^= 0x5a);
+        encrypted.extend_from_slice(&[0x80, 0, 0, 1, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9]);
+        for junk in [&[0xff; 40][..], &[0x80, 201, 0, 9, 0, 0, 0, 7], &encrypted, &[0x81, 203, 0, 1, 0, 0, 0x11, 0x11]]
+        {
+            caller.socket.send(&caller.relay, junk);
+        }
+        assert!(callee.socket.receive(WAIT).is_some_and(|packet| packet[1] == 203), "nothing but the BYE passed");
+        let sent = [
+            [with_block(sender_report(caller.ssrc)), description(caller.ssrc)].concat(),
+            with_block([&[0x80, 201, 0, 1][..], &callee.ssrc.to_be_bytes()].concat()),
+        ];
+        for ((from, to), packet) in [(caller, callee), (callee, caller)].into_iter().zip(&sent) {
+            from.socket.send(&from.relay, packet);
+            assert_eq!(to.socket.receive(WAIT).as_ref(), Some(packet), "it passes as it was");
+        }
+        let reports = || collector.heard().into_iter().filter(|hep| hep.kind == RTCP).collect::<Vec<_>>();
+        wait_until("both reports are copied", WAIT, || reports().len() >= 2);
+        end();
+        let all = collector.heard();
+        assert!(all.iter().any(|hep| hep.kind == SIP && hep.payload.starts_with("BYE")), "{all:#?}");
+        assert!(all.iter().all(|hep| hep.correlation == id), "{id}: {all:#?}");
+        let [of_caller, of_callee] = &reports()[..] else { panic!("neither junk nor audio is copied: {all:#?}") };
+        for (hep, end, host) in [(of_caller, caller, CALLER), (of_callee, callee, GATEWAY)] {
+            let relay: SocketAddr = end.relay.parse().expect("an address");
+            assert_eq!((hep.from, hep.to), (Some(lab.host(host)), Some(relay.ip())));
+            assert_eq!(hep.ports, [MEDIA_PORT + 1, relay.port()]);
+            assert!(hep.seconds.abs_diff(all[0].seconds) < 60, "{hep:?}");
+        }
+        let block = json!([{ "source_ssrc": 9, "fraction_lost": 64, "packets_lost": 3, "highest_seq_no": 70_000,
+            "ia_jitter": 12, "lsr": 0x8000_0000_u32, "dlsr": 65_536 }]);
+        let read = |hep: &Hep| serde_json::from_str::<Value>(&hep.payload).expect("JSON");
+        assert_eq!(
+            read(of_caller),
+            json!({ "ssrc": 0x1111, "type": 200, "report_count": 1, "report_blocks": block, "sender_information": {
+                "ntp_timestamp_sec": 0xe000_0000_u32, "ntp_timestamp_usec": 0x8000_0000_u32, "rtp_timestamp": 16_000,
+                "packets": 20, "octets": 3_200 } })
+        );
+        let of_receiver = json!({ "ssrc": 0x2222, "type": 201, "report_count": 1, "report_blocks": block });
+        assert_eq!(read(of_callee), of_receiver);
+    });
+}
+
+#[test]
+fn what_user_agents_report_of_each_other_goes_to_the_collector() {
+    let lab = Lab::shared();
+    let collector = Collector::start(&lab, COLLECTOR);
+    let more = format!("[hep]\ncollector = \"{}\"\n", collector.address());
+    let node = Node::start_with(&lab, &Tables::usual(&lab), &more);
+    let mut callee = Baresip::start(&lab, GATEWAY, "441234", 21);
+    let mut caller = Baresip::start(&lab, CALLER, "442071230000", 11);
+    caller.dial("441234", &node.sip());
+    wait_until("the call is up", WAIT, || caller.is_talking() && callee.is_talking());
+    let id = node.json(&["calls"])["calls"][0]["id"].as_str().expect("a live call").to_owned();
+    // Both send and hear, so each reports in sender reports, every few seconds, on the other.
+    let reports = || {
+        let heard = collector.heard().into_iter().filter(|hep| hep.kind == RTCP && hep.correlation == id);
+        let read = heard.map(|hep| (hep.ports[1], serde_json::from_str::<Value>(&hep.payload).expect("JSON")));
+        read.filter(|(_, report)| report["type"] == 200 && report["report_count"] == 1).collect::<BTreeMap<_, _>>()
+    };
+    wait_until("both have reported", REPORTS, || reports().len() == 2);
+    let reports: Vec<Value> = reports().into_values().collect();
+    for (one, other) in [(0, 1), (1, 0)].map(|(one, other)| (&reports[one], &reports[other])) {
+        assert_eq!(one["report_blocks"][0]["source_ssrc"], other["ssrc"], "{reports:#?}");
+        assert!(one["sender_information"]["packets"].as_u64().is_some_and(|packets| packets > 0), "{reports:#?}");
+    }
+    caller.hang_up();
+    node.wait_idle();
+}
+
+#[test]
+fn of_a_call_that_is_not_chosen_no_report_goes_to_the_collector() {
+    let lab = Lab::shared();
+    copied(&lab, 1, |node, collector, id, [caller, callee], end| {
+        for (from, to) in [(caller, callee), (callee, caller)] {
+            let report = sender_report(from.ssrc);
+            from.socket.send(&from.relay, &report);
+            assert_eq!(to.socket.receive(WAIT), Some(report));
+        }
+        end();
+        // Which calls are chosen follows from their names, which are random: this one is with a chance of one in a hundred.
+        let number = id.rsplit('.').next().and_then(|part| u64::from_str_radix(part, 16).ok()).expect("three numbers");
+        let reports = if number % 100 < 1 { 2 } else { 0 };
+        let copied = || collector.heard().iter().filter(|hep| hep.kind == RTCP).count();
+        wait_until("as many are copied as should be", WAIT, || copied() == reports);
+        assert_eq!(node.metric("tandem_hep_packets_total", "") > 0.0, reports > 0, "nor is any message");
+    });
+}
+
+/// The RTCP of an end, beside its audio.
+fn beside(lab: &Lab, end: &End, host: u8) -> End {
+    End { socket: Datagrams::bind(lab, host, MEDIA_PORT + 1), relay: next_port(&end.relay), ssrc: end.ssrc }
+}
+
+/// The report with a block on one source (RFC 3550 §6.4.1).
+fn with_block(mut report: Vec<u8>) -> Vec<u8> {
+    report[0] += 1;
+    report[3] += 6;
+    for word in [9, 0x4000_0003, 70_000, 12, 0x8000_0000_u32, 65_536] {
+        report.extend_from_slice(&word.to_be_bytes());
+    }
+    report
+}
+
+/// The name of a party, as it stands behind each of its reports (RFC 3550 §6.5).
+fn description(ssrc: u32) -> Vec<u8> {
+    let mut packet = vec![0x81, 202, 0, 4];
+    packet.extend_from_slice(&ssrc.to_be_bytes());
+    packet.extend_from_slice(b"\x01\x09alice@pbx\x00");
+    packet
 }
 
 /// The port above: RTCP's, where the two are not multiplexed (RFC 3550 §11).

@@ -54,11 +54,24 @@ pub struct Collector {
     thread: Option<JoinHandle<()>>,
 }
 
+/// The payload is a SIP message.
+pub const SIP: u8 = 1;
+/// It is JSON with the reports of RTCP.
+pub const RTCP: u8 = 5;
+
 /// What one packet says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hep {
     /// Where its message came from.
     pub from: Option<IpAddr>,
+    /// Where it went to.
+    pub to: Option<IpAddr>,
+    /// The ports of both.
+    pub ports: [u16; 2],
+    /// When, in seconds since 1970.
+    pub seconds: u32,
+    /// What the payload is: [`SIP`] or [`RTCP`].
+    pub kind: u8,
     /// Of the capture agent.
     pub agent: u32,
     /// What it showed.
@@ -118,8 +131,14 @@ fn read(packet: &[u8]) -> Hep {
         let (kind, length) = (u16::from_be_bytes([*high, *low]), usize::from(u16::from_be_bytes([*a, *b])));
         let value = &rest[6..length];
         let text = || String::from_utf8_lossy(value).into_owned();
+        let port = || value.try_into().map_or(0, u16::from_be_bytes);
         match kind {
             3 => hep.from = <[u8; 4]>::try_from(value).ok().map(IpAddr::from),
+            4 => hep.to = <[u8; 4]>::try_from(value).ok().map(IpAddr::from),
+            7 => hep.ports[0] = port(),
+            8 => hep.ports[1] = port(),
+            9 => hep.seconds = value.try_into().map_or(0, u32::from_be_bytes),
+            11 => hep.kind = value[0],
             12 => hep.agent = value.try_into().map_or(0, u32::from_be_bytes),
             14 => hep.password = text(),
             15 => hep.payload = text(),

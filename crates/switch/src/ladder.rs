@@ -115,7 +115,7 @@ impl Ladders {
         if let Some(hep) = &self.hep
             && way != Way::Unsent
         {
-            hep.offer(hep::Captured { id, way, hop: Hop::of(flow), unix_us, bytes });
+            hep.offer(hep::Captured::message(id, way, Hop::of(flow), unix_us, bytes));
         }
     }
 

@@ -203,7 +203,7 @@ impl Shell {
                 self.done(|| self.trunks.outcome(&trunk, &gateway, outcome, now.mono))
             }
             Effect::Anchor { streams } => {
-                Performed::Answer(Input::Anchored(me(cell, actor).and_then(|me| self.anchor(&me, streams))))
+                Performed::Answer(Input::Anchored(me(cell, actor).and_then(|me| self.anchor(id, &me, streams))))
             }
             Effect::Steer(steer) => self.done(|| self.steer(cell, &steer)),
             Effect::FreeMedia => self.free_media(cell),
@@ -359,8 +359,9 @@ impl Shell {
         Ok(hops)
     }
 
-    fn anchor(&self, me: &CallRef, streams: usize) -> Option<SmallVec<[[std::net::SocketAddr; 2]; 1]>> {
-        match self.relay.allocate(streams, media::events(me.clone())) {
+    fn anchor(&self, id: CallId, me: &CallRef, streams: usize) -> Option<SmallVec<[[std::net::SocketAddr; 2]; 1]>> {
+        let tap = self.ladders.hep().and_then(|hep| hep.tap(id));
+        match self.relay.allocate_tapped(streams, media::events(me.clone()), tap) {
             Ok(allocation) => {
                 *me.cell.media.lock() = Some(allocation.id);
                 Some(allocation.local)

@@ -11,6 +11,8 @@ const HEADER: usize = 6;
 pub(super) enum Payload<'a> {
     /// A SIP message.
     Sip(&'a [u8]),
+    /// Reports of RTCP in JSON.
+    Rtcp(&'a [u8]),
 }
 
 /// One packet.
@@ -52,6 +54,7 @@ const TCP: u8 = 6;
 const UDP: u8 = 17;
 /// Kinds of payload.
 const SIP: u8 = 1;
+const RTCP: u8 = 5;
 
 /// Writes a packet in place of what is in `out`; `false` if it does not fit into a datagram.
 pub(super) fn write(out: &mut Vec<u8>, packet: &Packet<'_>) -> bool {
@@ -70,13 +73,16 @@ pub(super) fn write(out: &mut Vec<u8>, packet: &Packet<'_>) -> bool {
             put(out, chunk::TO_V6, &six(to));
         }
     }
-    let Payload::Sip(payload) = packet.payload;
+    let (kind, payload) = match packet.payload {
+        Payload::Sip(message) => (SIP, message),
+        Payload::Rtcp(reports) => (RTCP, reports),
+    };
     put(out, chunk::PROTOCOL, &[if packet.is_stream { TCP } else { UDP }]);
     put(out, chunk::FROM_PORT, &from.port().to_be_bytes());
     put(out, chunk::TO_PORT, &to.port().to_be_bytes());
     put(out, chunk::SECONDS, &u32::try_from(packet.unix_us / 1_000_000).unwrap_or(u32::MAX).to_be_bytes());
     put(out, chunk::MICROS, &u32::try_from(packet.unix_us % 1_000_000).unwrap_or_default().to_be_bytes());
-    put(out, chunk::KIND, &[SIP]);
+    put(out, chunk::KIND, &[kind]);
     put(out, chunk::AGENT, &packet.agent.to_be_bytes());
     if let Some(password) = packet.password {
         put(out, chunk::PASSWORD, password.as_bytes());
