@@ -117,10 +117,10 @@ impl Shell {
         Ok(())
     }
 
-    fn record(&self, id: CallId, record: &Record) {
+    fn record(&self, record: &Record) {
         if let Err(error) = self.cdr.put(record) {
             self.records_fail.store(true, Ordering::Relaxed);
-            tracing::error!(%error, call = %id, "a call record could not be stored; no new call is taken until one can be");
+            tracing::error!(%error, "a call record could not be stored; no new call is taken until one can be");
             metrics::counter!("tandem_cdr_failed_total").increment(1);
         }
     }
@@ -209,7 +209,7 @@ impl Shell {
             Effect::FreeMedia => self.free_media(cell),
             Effect::Record(record) => {
                 self.ladders.recorded(&cell.ladder, now, &record);
-                self.done(|| self.record(id, &record))
+                self.done(|| self.record(&record))
             }
             Effect::Event(Event::Moved { remote, outcome }) => {
                 self.ladders.followed(&cell.ladder, now, remote, outcome);

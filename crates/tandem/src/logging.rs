@@ -1,6 +1,9 @@
 //! Logs go to standard error; what a command answers goes to standard output.
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{EnvFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Layer, Registry, fmt};
 
 /// How log lines look.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
@@ -17,14 +20,25 @@ const USUAL: &str = "info,ractor=warn,hickory_resolver=warn,openraft=error";
 
 /// Starts logging at `TANDEM_LOG`, or INFO. Numbers and addresses of calls appear at DEBUG only.
 pub(crate) fn start(format: Format) {
-    let filter = EnvFilter::try_from_env("TANDEM_LOG").unwrap_or_else(|_| EnvFilter::new(USUAL));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let wanted = std::env::var("TANDEM_LOG").ok().filter(|wanted| !wanted.trim().is_empty());
+    let lines = fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let logs = tracing_subscriber::registry().with(filter(wanted.as_deref().unwrap_or(USUAL)));
     let started = match format {
-        Format::Text => lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
-        Format::Json => lines.json().try_init(),
+        Format::Text => logs.with(lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))).try_init(),
+        Format::Json => logs.with(lines.json()).try_init(),
     };
     // Only a second start in one process can fail, and then the first one logs.
     drop(started);
+}
+
+/// What is logged. The usual directives go by target and level alone, which costs a turn of a call nothing; only those that name
+/// spans or fields need a filter that looks at every span as it is entered and left.
+fn filter(wanted: &str) -> Box<dyn Layer<Registry> + Send + Sync> {
+    match (wanted.parse::<Targets>(), EnvFilter::try_new(wanted)) {
+        (Ok(targets), _) => Box::new(targets),
+        (Err(_), Ok(filter)) => Box::new(filter),
+        (Err(_), Err(_)) => filter(USUAL),
+    }
 }
 
 /// One line on standard error.

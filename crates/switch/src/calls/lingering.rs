@@ -18,7 +18,7 @@ use std::sync::Arc;
 /// A panic stays within the call, as it would with an actor: the call is forgotten. Its record is closed already.
 pub(super) fn take(shell: &Arc<Shell>, id: CallId, cell: &Arc<CallCell>, message: CallMessage) {
     if let Turned::Failed(why) = (Driver { id, cell, actor: None, shell }).turn(message) {
-        tracing::error!(%id, reason = %why, "a call that was over failed; it is forgotten");
+        tracing::error!(call = %id, reason = %why, "a call that was over failed; it is forgotten");
         metrics::counter!("tandem_actor_restarts_total", "actor" => "call").increment(1);
     }
 }

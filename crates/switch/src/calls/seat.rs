@@ -4,6 +4,9 @@
 //! times what the queue is there for: almost always the call is idle. So a message that finds it idle takes the turn itself,
 //! and only what comes while a turn is under way, or while others wait, goes to the mailbox; order is kept. A panic is caught
 //! here and handed to the actor, which fails with it, so that supervision sees what it would have seen.
+//!
+//! Each call has one span, made with its first turn and entered in every one, so that whatever is logged in a turn says whose it
+//! is. It ends when the call is over.
 
 use super::actor::{CallMessage, Turn};
 use super::directory::CallCell;
@@ -14,6 +17,7 @@ use ractor::{ActorRef, ActorStatus};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use tracing::Span;
 
 /// See the module.
 #[derive(Default)]
@@ -25,6 +29,8 @@ pub(super) struct Seat {
     lingers: bool,
     /// What this node must not do while it has no lease; everything else waits behind it.
     stash: Option<Effect>,
+    /// Of the call, once it has taken a turn.
+    span: Option<Span>,
 }
 
 impl Seat {
@@ -60,7 +66,7 @@ impl Driver<'_> {
     /// The words of a panic.
     pub(super) fn begin(&self, call: Box<Call>, take: impl FnOnce(&mut Turn<'_>)) -> Result<(), String> {
         let mut seat = self.cell.seat.lock();
-        *seat = Seat { call: Some(call), begun: true, ..Seat::default() };
+        *seat = Seat { call: Some(call), begun: true, span: seat.span.take(), ..Seat::default() };
         self.guarded(&mut seat, take)
     }
 
@@ -80,12 +86,14 @@ impl Driver<'_> {
     fn guarded(&self, seat: &mut Seat, take: impl FnOnce(&mut Turn<'_>)) -> Result<(), String> {
         let Some(call) = seat.call.as_mut() else { return Ok(()) };
         let (begun, stash) = (seat.begun, &mut seat.stash);
+        let within = seat.span.get_or_insert_with(|| span(self.id)).enter();
         let done = catch_unwind(AssertUnwindSafe(|| {
             let (cell, actor, shell) = (self.cell, self.actor, self.shell);
             let mut turn = Turn { id: self.id, call, cell, actor, shell, stash, begun, asked: false, over: false };
             take(&mut turn);
             (turn.begun, turn.over)
         }));
+        drop(within);
         match done {
             Ok((begun, over)) => {
                 seat.begun = begun;
@@ -96,6 +104,7 @@ impl Driver<'_> {
                 (seat.call, seat.stash) = (None, None);
                 // Nobody clears it: it holds nothing, and its record is closed.
                 if seat.lingers {
+                    seat.span = None;
                     self.shell.forget(self.id, self.cell);
                 }
                 Err(words(panic.as_ref()))
@@ -107,7 +116,7 @@ impl Driver<'_> {
     fn end(&self, seat: &mut Seat, over: bool) {
         let lingers = |seat: &Seat| seat.call.as_ref().is_some_and(|call| call.is_lingering());
         if over {
-            seat.call = None;
+            (seat.call, seat.span) = (None, None);
             self.shell.forget(self.id, self.cell);
             if let Some(actor) = self.actor {
                 actor.stop(None);
@@ -129,6 +138,11 @@ impl Driver<'_> {
             }
         }
     }
+}
+
+/// The span of a call. It is wanted by whoever wants any line at all, and costs nothing where nobody does.
+fn span(id: CallId) -> Span {
+    tracing::error_span!(parent: None, "call", call = %id)
 }
 
 /// What a panic said.

@@ -53,7 +53,7 @@ impl Actor for Shard {
         let SupervisionEvent::ActorFailed(who, why) = event else { return Ok(()) };
         let failed = shell.calls.directory.some(usize::MAX).into_iter().find(|(_, c)| c.actor.get_id() == who.get_id());
         let Some((id, call)) = failed else { return Ok(()) };
-        tracing::error!(%id, reason = %why, "a call failed; its legs are cleared and its record is closed");
+        tracing::error!(call = %id, reason = %why, "a call failed; its legs are cleared and its record is closed");
         metrics::counter!("tandem_actor_restarts_total", "actor" => "call").increment(1);
         undertake(shell, &myself, id, &call);
         Ok(())

@@ -6,5 +6,6 @@ mod failing_call;
 mod failover;
 mod gauges;
 mod lingering;
+mod logged;
 mod names;
 mod phones;
