@@ -16,7 +16,11 @@ const WATCH: Duration = Duration::from_secs(6);
 
 /// A cluster with that PBX and the carrier without a limit.
 pub(crate) fn wide(lab: &Lab) -> (Cluster<'_>, Agent, Agent) {
-    let cluster = Cluster::serving(lab);
+    wide_of(lab, Cluster::serving(lab))
+}
+
+/// The same of a cluster that serves.
+pub(crate) fn wide_of<'lab>(lab: &'lab Lab, cluster: Cluster<'lab>) -> (Cluster<'lab>, Agent, Agent) {
     let pbx = format!(
         "[[trunk]]\nname = \"wide\"\naccount = \"acme\"\n[trunk.ingress]\nfrom = [\"{}/32\"]\nplan = \"retail\"\n\
          caller_policy = \"pass\"\n",

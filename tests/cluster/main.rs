@@ -19,4 +19,5 @@ mod raw;
 mod records;
 mod strangers;
 mod tables;
+mod traces;
 mod views;

@@ -21,4 +21,5 @@ mod operator;
 mod phones;
 mod registered;
 mod streams;
+mod traces;
 mod transfer;

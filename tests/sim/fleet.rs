@@ -133,6 +133,7 @@ impl Seat {
             mesh: Some(mesh),
             ladder: switch::ladder::Options::default(),
             hep: None,
+            otlp: None,
             surroundings: switch::Surroundings {
                 net: Arc::new(Wire),
                 shelves: Some(self.shelves.clone()),

@@ -17,6 +17,7 @@ pub mod process;
 pub mod shuffle;
 pub mod sipp;
 pub mod tables;
+pub mod traces;
 
 pub use agent::Agent;
 pub use baresip::Baresip;

@@ -39,6 +39,7 @@ const COUNTERS: &[(&str, &str)] = &[
     ("tandem_queue_full_total", "Messages refused because a queue or a table was full"),
     ("tandem_ladders_evicted_total", "Ladders of ended calls that are no longer kept, by reason"),
     ("tandem_hep_packets_total", "Copies of messages and reports for the HEP collector, sent or failed"),
+    ("tandem_otlp_spans_total", "Spans of traced calls for the OTLP collector, sent or failed"),
     ("tandem_parcels_refused_total", "Messages of other nodes that could not be read"),
     ("tandem_actor_restarts_total", "Actors restarted after a failure"),
 ];

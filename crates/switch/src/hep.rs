@@ -130,8 +130,8 @@ fn wait(waiting: &Sender<Captured>, captured: Captured) {
 }
 
 /// Whether a call is among so many of a hundred: its name is random, and the same on every node that carries it.
-fn is_chosen(id: CallId, percent: u8) -> bool {
-    id.call % 100 < u64::from(percent)
+pub(crate) const fn is_chosen(id: CallId, percent: u8) -> bool {
+    id.call % 100 < percent as u64
 }
 
 /// Sends what waits.

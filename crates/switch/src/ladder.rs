@@ -1,6 +1,6 @@
 //! What explains a call afterwards: its messages in their order, what was decided between them and why, its moves between nodes
 //! and its media figures. While the call lives the ladder lies in its cell; later it is kept for a while ([`archive`]). What
-//! passes may also go to a collector ([`crate::hep`]).
+//! passes may also go to a collector ([`crate::hep`]), and what becomes of some calls to one of traces ([`crate::otlp`]).
 //!
 //! The pure call knows nothing of it, and nothing of it makes a call wait: it is written where a turn receives and performs.
 //! Secrets are blanked before anything is kept or sent on ([`mask`]).
@@ -15,11 +15,12 @@ mod sweeper;
 
 use crate::calls::directory::Place;
 use crate::hep;
-use ::call::CallId;
+use crate::otlp::{self, Happened, Part};
 use ::call::effect::{MediaSide, Moved, Outcome};
 use ::call::input::MediaStats;
 use ::call::note::Note;
 use ::call::record::{Record, Row};
+use ::call::{Call, CallId};
 use archive::Archive;
 use bytes::Bytes;
 pub use entry::{Entry, Fault, Hop, Passed, Said, Tick, Way, What, Why};
@@ -31,7 +32,7 @@ pub use rungs::Shown;
 use sip::Flow;
 use sip::clock::{Instant, Now};
 use spool::Spool;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 pub(crate) use sweeper::spawn;
 
@@ -57,7 +58,11 @@ impl Default for Options {
 
 /// The ladder of one call; empty until something has happened.
 #[derive(Default)]
-pub struct Ladder(Mutex<Option<Box<Rungs>>>);
+pub struct Ladder {
+    rungs: Mutex<Option<Box<Rungs>>>,
+    /// Of a call that is traced.
+    part: OnceLock<Box<Mutex<Part>>>,
+}
 
 /// What all calls of a node share of it.
 pub struct Ladders {
@@ -66,14 +71,15 @@ pub struct Ladders {
     spool: Spool,
     archive: Archive,
     hep: Option<hep::Queue>,
+    otlp: Option<otlp::Queue>,
 }
 
 impl Ladders {
-    /// With room for what `options` say, and a queue to a collector if there is one.
+    /// With room for what `options` say, and queues to collectors where there are any.
     #[must_use]
-    pub fn new(options: Options, hep: Option<hep::Queue>) -> Self {
+    pub fn new(options: Options, hep: Option<hep::Queue>, otlp: Option<otlp::Queue>) -> Self {
         let (spool, archive) = (Spool::new(options.kept_bytes), Archive::new(options.kept_bytes / 2, options.kept_for));
-        Self { options, spool, archive, hep }
+        Self { options, spool, archive, hep, otlp }
     }
 
     /// Whether any ladder is kept.
@@ -95,17 +101,22 @@ impl Ladders {
 
     /// Whether anybody wants to know what passes.
     pub(crate) const fn listens(&self) -> bool {
-        self.is_kept() || self.hep.is_some()
+        self.is_kept() || self.hep.is_some() || self.otlp.is_some()
     }
 
     fn passed(&self, id: CallId, ladder: &Ladder, now: Now, (way, flow): (Way, &Flow), bytes: &Bytes) {
         if !self.listens() {
             return;
         }
+        self.begin(id, ladder, || Part::new(id, now));
+        self.traced(ladder, |part, _| part.passed(now, way, bytes));
+        if !self.is_kept() && self.hep.is_none() {
+            return;
+        }
         let bytes = mask::masked(bytes.clone());
         let mut unix_us = now.wall.0.saturating_mul(1_000);
         if self.is_kept() {
-            let mut rungs = ladder.0.lock();
+            let mut rungs = ladder.rungs.lock();
             let rungs = rungs.get_or_insert_with(|| Box::new(Rungs::new(now)));
             rungs.message(&self.spool, now.mono, way, Hop::of(flow), &bytes, self.options.messages);
             let began = rungs.began();
@@ -119,9 +130,25 @@ impl Ladders {
         }
     }
 
+    /// Begins the trace of a call, if it is among those that are traced and has none yet.
+    fn begin(&self, id: CallId, ladder: &Ladder, part: impl FnOnce() -> Part) {
+        if let Some(queue) = &self.otlp
+            && queue.wants(id)
+        {
+            ladder.part.get_or_init(|| Box::new(Mutex::new(part())));
+        }
+    }
+
+    /// Adds to the trace of a call that has one.
+    fn traced(&self, ladder: &Ladder, add: impl FnOnce(&mut Part, &otlp::Queue)) {
+        if let (Some(queue), Some(part)) = (&self.otlp, ladder.part.get()) {
+            add(&mut part.lock(), queue);
+        }
+    }
+
     fn note(&self, ladder: &Ladder, now: Now, what: impl FnOnce() -> What) {
         if self.is_kept() {
-            let mut rungs = ladder.0.lock();
+            let mut rungs = ladder.rungs.lock();
             let rungs = rungs.get_or_insert_with(|| Box::new(Rungs::new(now)));
             rungs.note(&self.spool, now.mono, &what(), self.options.messages);
         }
@@ -129,11 +156,13 @@ impl Ladders {
 
     /// The call has decided something.
     pub(crate) fn decided(&self, ladder: &Ladder, now: Now, note: Note) {
+        self.traced(ladder, |part, queue| part.decided(queue, now, &note));
         self.note(ladder, now, || What::Note(note));
     }
 
     /// An attempt, or the call, is over.
     pub(crate) fn recorded(&self, ladder: &Ladder, now: Now, record: &Record) {
+        self.traced(ladder, |part, queue| part.recorded(queue, now, record));
         if let Record::Close(row) = record {
             // A row can always be written; the outbox writes it in the same way.
             let write = || postcard::to_extend(row, Vec::with_capacity(ROW)).unwrap_or_default();
@@ -144,40 +173,47 @@ impl Ladders {
     /// The call has learnt something of a gateway.
     pub(crate) fn learnt(&self, ladder: &Ladder, now: Now, (trunk, gateway): (&Arc<str>, &Arc<str>), outcome: Outcome) {
         if let Some(fault) = Fault::of(outcome) {
+            self.traced(ladder, |part, _| part.happened(now, Happened::Gateway { trunk: Arc::clone(trunk), fault }));
             self.note(ladder, now, || What::Gateway { trunk: Arc::clone(trunk), gateway: Arc::clone(gateway), fault });
         }
     }
 
     /// Audio of a side is heard.
     pub(crate) fn heard(&self, ladder: &Ladder, now: Now, side: MediaSide) {
+        self.traced(ladder, |part, _| part.happened(now, Happened::Heard(side)));
         self.note(ladder, now, || What::Heard(side));
     }
 
     /// The figures of the media are there.
     pub(crate) fn figures(&self, ladder: &Ladder, now: Now, stats: &MediaStats) {
         if stats.a.packets + stats.b.packets > 0 {
+            self.traced(ladder, |part, _| part.figures(stats));
             self.note(ladder, now, || What::Media(Box::new(*stats)));
         }
     }
 
     /// The call came from another node.
-    pub(crate) fn came(&self, ladder: &Ladder, now: Now, from: NodeId, why: Why) {
+    pub(crate) fn came(&self, call: &Call, ladder: &Ladder, now: Now, (from, why): (NodeId, Why)) {
+        self.begin(call.id(), ladder, || Part::taken_over(&call.summary(now), now, from, why));
         self.note(ladder, now, || What::Came { from, why });
     }
 
     /// The call went to another node.
     pub(crate) fn went(&self, ladder: &Ladder, now: Now, to: Option<NodeId>) {
+        self.traced(ladder, |part, queue| part.went(queue, now, to));
         self.note(ladder, now, || What::Went { to });
     }
 
     /// A party was asked to follow the call here.
     pub(crate) fn followed(&self, ladder: &Ladder, now: Now, remote: std::net::SocketAddr, outcome: Moved) {
+        self.traced(ladder, |part, _| part.happened(now, Happened::Followed(Said::of(outcome))));
         self.note(ladder, now, || What::Followed { remote, said: Said::of(outcome) });
     }
 
     /// The call is gone from here: what explains it is kept, if it was anybody's call.
     pub(crate) fn over(&self, id: CallId, ladder: &Ladder, now: Instant) {
-        let Some(mut rungs) = ladder.0.lock().take() else { return };
+        self.traced(ladder, |part, queue| part.gone(queue, now));
+        let Some(mut rungs) = ladder.rungs.lock().take() else { return };
         if rungs.is_recognised() {
             self.archive.keep(&self.spool, now, id, rungs);
         } else {
@@ -188,7 +224,7 @@ impl Ladders {
     /// The ladder of a call that is here.
     #[must_use]
     pub fn live(&self, place: &Place) -> Option<Shown> {
-        place.cell().ladder.0.lock().as_ref().map(|rungs| rungs.show(&self.spool))
+        place.cell().ladder.rungs.lock().as_ref().map(|rungs| rungs.show(&self.spool))
     }
 
     /// The ladders of a call that was here: one for each time that it was.
@@ -199,6 +235,10 @@ impl Ladders {
 
     pub(crate) const fn hep(&self) -> Option<&hep::Queue> {
         self.hep.as_ref()
+    }
+
+    pub(crate) const fn otlp(&self) -> Option<&otlp::Queue> {
+        self.otlp.as_ref()
     }
 
     /// Forgets what is too old; answers the ladders that are kept, and the bytes that all of them take, those of live calls
@@ -212,7 +252,7 @@ impl Ladders {
 
     /// Packs the ladder of a call if it is quiet; whether it did.
     fn settle(&self, ladder: &Ladder, now: Instant) -> bool {
-        ladder.0.lock().as_mut().is_some_and(|rungs| rungs.settle(&self.spool, now, self.options.messages))
+        ladder.rungs.lock().as_mut().is_some_and(|rungs| rungs.settle(&self.spool, now, self.options.messages))
     }
 }
 

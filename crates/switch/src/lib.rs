@@ -20,6 +20,7 @@ pub mod hep;
 pub mod ladder;
 mod media;
 pub mod node;
+pub mod otlp;
 pub mod protect;
 pub mod registrations;
 mod resolver;

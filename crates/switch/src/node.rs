@@ -12,6 +12,7 @@ use crate::ending;
 use crate::error::Error;
 use crate::hep;
 use crate::ladder::{self, Ladders};
+use crate::otlp;
 use crate::protect::Protect;
 use crate::registrations::{self, Contacts, Registrations};
 use crate::resolver::Resolver;
@@ -56,6 +57,8 @@ pub struct Options {
     pub ladder: ladder::Options,
     /// Where copies of messages go, if anywhere.
     pub hep: Option<hep::Options>,
+    /// Where traces of calls go, if anywhere.
+    pub otlp: Option<otlp::Options>,
     /// How it finds the other nodes; `None` for a node alone. Its SIP addresses and its clock are filled in here.
     pub mesh: Option<mesh::Options>,
     /// What is around it; the default but for a simulation.
@@ -135,7 +138,11 @@ impl Node {
             relay,
             protect: Protect::new(),
             cdr,
-            ladders: Ladders::new(options.ladder, options.hep.clone().map(hep::Queue::new)),
+            ladders: Ladders::new(
+                options.ladder,
+                options.hep.clone().map(hep::Queue::new),
+                options.otlp.clone().map(otlp::Queue::new),
+            ),
             clients: Clients::default(),
             messages: Messages::default(),
             settings: OnceLock::new(),
@@ -147,7 +154,8 @@ impl Node {
         let registrations = Registrations::new(Arc::clone(&shell));
         let dispatcher = Arc::new(Dispatcher::new(Arc::clone(&shell), registrations.clone()));
         inward.open(Arc::clone(&shell), Arc::clone(&dispatcher), registrations.clone());
-        let plan = tree(&shell, &registrations, dispatcher, others);
+        let names = (options.name.clone(), options.site.clone());
+        let plan = tree(&shell, names, &registrations, dispatcher, others);
         // A refusal comes up through the supervisors as the failure of an actor, and says more by itself.
         let refusal = || shell.cluster.mesh().and_then(mesh::Handle::refusal);
         let spawned = Actor::spawn(None, Supervisor, plan).await;
@@ -312,7 +320,13 @@ async fn enter(shell: &Shell) -> Result<(), Error> {
 type Started = Result<ActorCell, Error>;
 
 /// Start order is the order of dependency; what fails takes down what was started after it.
-fn tree(shell: &Arc<Shell>, registrations: &Registrations, inbox: Arc<Dispatcher>, others: Others) -> Plan {
+fn tree(
+    shell: &Arc<Shell>,
+    names: (String, String),
+    registrations: &Registrations,
+    inbox: Arc<Dispatcher>,
+    others: Others,
+) -> Plan {
     let Others { keeper, mesh, .. } = others;
     let tables = Child::new("tables", move |up| {
         let keeper = keeper.clone();
@@ -345,6 +359,12 @@ fn tree(shell: &Arc<Shell>, registrations: &Registrations, inbox: Arc<Dispatcher
         .map(|_| child(shell, "cdr_copies", |shell, up| async move { cdr::copying::spawn(shell, up).await }));
     let cdrs = child(shell, "cdrs", |shell, up| async move { shell.cdr.spawn(up).await });
     let hep = shell.ladders.hep().map(|_| child(shell, "hep", |shell, up| async move { hep::spawn(shell, up).await }));
+    let otlp = shell.ladders.otlp().map(|_| {
+        child(shell, "otlp", move |shell, up| {
+            let names = names.clone();
+            async move { otlp::spawn(shell, names, up).await }
+        })
+    });
     let calls = child(shell, "calls", |shell, up| async move { supervised(calls::plan(&shell), up).await });
     let inbox: Arc<dyn Inbox> = inbox;
     let transports = child(shell, "transports", move |shell, up| {
@@ -353,7 +373,7 @@ fn tree(shell: &Arc<Shell>, registrations: &Registrations, inbox: Arc<Dispatcher
     });
     let first = std::iter::once(tables).chain(mesh);
     let former = first.chain([follower, relay, registrations_child, trunks]).chain(copying);
-    let children = former.chain([cdrs]).chain(hep).chain([calls, transports]).collect();
+    let children = former.chain([cdrs]).chain(hep).chain(otlp).chain([calls, transports]).collect();
     Plan { name: "node", strategy: Strategy::RestForOne, children }
 }
 

@@ -6,6 +6,7 @@ mod http;
 mod ladder;
 mod media;
 mod node;
+mod otlp;
 mod sip_section;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ pub(crate) use http::{Http, Token};
 pub(crate) use ladder::Ladder;
 pub(crate) use media::Media;
 pub(crate) use node::Node;
+pub(crate) use otlp::Otlp;
 pub(crate) use sip_section::Sip;
 
 use serde::Deserialize;
@@ -43,6 +45,8 @@ pub(crate) struct Config {
     pub ladder: Ladder,
     /// `[hep]`
     pub hep: Option<Hep>,
+    /// `[otlp]`
+    pub otlp: Option<Otlp>,
 }
 
 /// What is wrong with a file, where, and how to mend it.
@@ -106,7 +110,8 @@ impl Config {
         self.media.check()?;
         self.http.check()?;
         self.ladder.check()?;
-        self.hep.as_ref().map_or(Ok(()), Hep::check)
+        self.hep.as_ref().map_or(Ok(()), Hep::check)?;
+        self.otlp.as_ref().map_or(Ok(()), Otlp::check)
     }
 
     /// What the file asks for and this version does not do yet: said at start, never silently.

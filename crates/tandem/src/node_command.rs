@@ -103,6 +103,7 @@ fn options(config: &Config) -> switch::Options {
         mesh: config.cluster.listen.map(|listen| mesh_options(config, listen)),
         ladder: config.ladder.options(),
         hep: config.hep.as_ref().map(crate::config::Hep::options),
+        otlp: config.otlp.as_ref().map(crate::config::Otlp::options),
         surroundings: switch::Surroundings::default(),
     }
 }

@@ -36,6 +36,13 @@ impl Member {
         Self { node, file: file.to_owned(), dir: lab.dir().to_owned(), environment: Vec::new(), process: None }
     }
 
+    /// With further lines in its `node.toml`, from its next start on.
+    pub fn configure(&self, more: &str) {
+        let path = self.dir.join(format!("{}.toml", self.file));
+        let text = std::fs::read_to_string(&path).expect("it was written");
+        std::fs::write(&path, format!("{text}\n{more}")).expect("the lab's folder is writable");
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.node.name

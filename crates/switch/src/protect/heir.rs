@@ -189,7 +189,7 @@ impl Heir {
             shell.trunks.adopt(shell, trunk);
         }
         let why = if is_over(&shell.cluster.replicated(), life) { Why::NodeLost } else { Why::Drain };
-        shell.ladders.came(&cell.ladder, now, life.node, why);
+        shell.ladders.came(&call, &cell.ladder, now, (life.node, why));
         // The call has but this node now: its backup is told before its peers are.
         shell.protect.renew(shell, id, &cell, entry);
         let alive = entry.alive.max(shell.protect.last_heard(life.node)).min(now.mono);

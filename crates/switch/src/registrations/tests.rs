@@ -33,6 +33,7 @@ async fn node(folder: &std::path::Path) -> (Node, SocketAddr) {
         mesh: None,
         ladder: crate::ladder::Options::default(),
         hep: None,
+        otlp: None,
         surroundings: crate::Surroundings::default(),
     };
     let node = Node::start(options).await.expect("starts");

@@ -44,6 +44,7 @@ impl Bench {
             mesh: None,
             ladder: switch::ladder::Options::default(),
             hep: None,
+            otlp: None,
             surroundings: switch::Surroundings::default(),
         };
         let node = Node::start(options).await.expect("starts");

@@ -37,16 +37,7 @@ const fn all() -> u8 {
 
 impl Hep {
     pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
-        let split = self.collector.rsplit_once(':');
-        let named = split.is_some_and(|(host, port)| {
-            let bracketed = host.starts_with('[') && host.ends_with(']');
-            let host = host.trim_matches(['[', ']']);
-            !host.is_empty()
-                && (bracketed || !host.contains(':'))
-                && !host.contains(char::is_whitespace)
-                && port.parse::<u16>().is_ok_and(|port| port > 0)
-        });
-        if !named {
+        if !is_host_and_port(&self.collector) {
             return Err(("hep.collector", format!("`{}` is no host:port, such as homer.example:9060", self.collector)));
         }
         if !(1..=100).contains(&self.percent) {
@@ -68,4 +59,16 @@ impl Hep {
             percent: self.percent,
         }
     }
+}
+
+/// Whether a text is `host:port`, the host a name or an address; one of IPv6 in brackets.
+pub(super) fn is_host_and_port(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| {
+        let bracketed = host.starts_with('[') && host.ends_with(']');
+        let host = host.trim_matches(['[', ']']);
+        !host.is_empty()
+            && (bracketed || !host.contains(':'))
+            && !host.contains(char::is_whitespace)
+            && port.parse::<u16>().is_ok_and(|port| port > 0)
+    })
 }

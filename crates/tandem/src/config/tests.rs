@@ -39,6 +39,10 @@ collector = "homer.example:9060"
 id = 2001
 password = "a-secret"
 percent = 100
+
+[otlp]
+endpoint = "http://otel.example:4317"
+percent = 1
 "#;
 
 fn parse(text: &str) -> Result<Config, Problem> {
@@ -52,9 +56,11 @@ fn the_documented_file_is_read_whole_and_says_what_is_not_done_yet() {
     assert_eq!(config.not_yet().len(), 1, "TLS for SIP");
     assert_eq!(config.ladder.options(), switch::ladder::Options::default());
     assert!(!format!("{config:?}").contains("a-secret"));
+    let otlp = config.otlp.as_ref().expect("there").options();
+    assert_eq!((otlp.endpoint.as_str(), otlp.percent), ("http://otel.example:4317", 1));
     let short = &EXAMPLE[..EXAMPLE.find("[ladder]").expect("there")];
     let short = parse(short).expect("valid");
-    assert!(short.hep.is_none() && short.ladder.messages == 96);
+    assert!(short.hep.is_none() && short.otlp.is_none() && short.ladder.messages == 96);
 }
 
 #[test]
@@ -81,6 +87,12 @@ fn every_mistake_names_its_line() {
         ("homer.example:9060", "2001:db8::1:9060", 33, "no host:port"),
         ("percent = 100", "percent = 0", 36, "1 to 100"),
         ("percent = 100", "share = 5", 36, "unknown field"),
+        ("http://otel.example:4317", "https://otel.example:4317", 39, "by http://"),
+        ("http://otel.example:4317", "otel.example:4317", 39, "no http://host:port"),
+        ("http://otel.example:4317", "http://otel.example", 39, "no http://host:port"),
+        ("http://otel.example:4317", "http://otel.example:4317/v1", 39, "no http://host:port"),
+        ("percent = 1\n", "percent = 101\n", 40, "1 to 100"),
+        ("percent = 1\n", "sample = 1\n", 40, "unknown field"),
     ] {
         assert!(EXAMPLE.contains(from), "{from}");
         let problem = parse(&EXAMPLE.replacen(from, to, 1)).expect_err(to);
