@@ -69,6 +69,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_logged_goes_by_target_and_level_unless_spans_are_named() {
+        use tracing_subscriber::filter::LevelFilter;
+        let widest = |wanted: &str| filter(wanted).max_level_hint();
+        for usual in [USUAL, "debug", "warn,switch=trace"] {
+            assert!(usual.parse::<Targets>().is_ok(), "{usual}");
+        }
+        assert_eq!((widest("warn"), widest("warn,switch=trace")), (Some(LevelFilter::WARN), Some(LevelFilter::TRACE)));
+        let of_one_call = "warn,[call{call=3ff.1.2a}]=debug";
+        assert!(of_one_call.parse::<Targets>().is_err() && EnvFilter::try_new(of_one_call).is_ok());
+        assert_eq!(widest("switch=loud,["), widest(USUAL), "what cannot be read is as if it were not there");
+    }
+
+    #[test]
     fn a_cause_is_said_once() {
         let inner = std::io::Error::other("no room");
         let error = anyhow::Error::new(inner).context("call records: no room").context("cannot start");
