@@ -148,6 +148,18 @@ fn of_a_hundred_calls_so_many_are_told() {
 }
 
 #[test]
+fn a_node_that_ends_sends_what_waits() {
+    let lab = Lab::shared();
+    let tracer = Tracer::start(lab.host(COLLECTOR));
+    let node = Node::start_with(&lab, &Tables::usual(&lab), &tracer.section(100));
+    let callee = Sipp::new(&lab, GATEWAY, "callee").set("ring", "0").serve(1);
+    Sipp::new(&lab, CALLER, "caller").args(&["-d", "50"]).call(&node.sip(), CALLED).done();
+    node.stop();
+    callee.done();
+    only(&tracer.spans(), "call", "");
+}
+
+#[test]
 fn a_collector_that_is_away_or_silent_costs_spans_and_no_call() {
     let lab = Lab::shared();
     let address = {

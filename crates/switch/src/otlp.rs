@@ -125,7 +125,7 @@ impl Actor for Exporter {
             let Some(waiting) = taken.lock().take() else { return };
             let mut held = Held { taken, waiting: Some(waiting) };
             if let Some(waiting) = &mut held.waiting {
-                export(collector, &shell, waiting, ended).await;
+                export(collector, &|node| name_of(&shell, node), waiting, ended).await;
             }
         });
         Ok(Some(Exporting { task, end }))
@@ -155,10 +155,13 @@ impl Drop for Held {
     }
 }
 
+/// Knows the names of nodes.
+type Names<'a> = dyn Fn(NodeId) -> String + Send + Sync + 'a;
+
 /// Sends for as long as anything may come, and what waits when that ends.
 async fn export(
     mut collector: Collector,
-    shell: &Shell,
+    name_of: &Names<'_>,
     waiting: &mut Receiver<Phase>,
     mut ended: oneshot::Receiver<()>,
 ) {
@@ -175,7 +178,7 @@ async fn export(
             }
         }
         if !phases.is_empty() {
-            collector.send(&phases, &|node| name_of(shell, node)).await;
+            collector.send(&phases, name_of).await;
         }
         phases.clear();
         if !goes_on {
@@ -221,7 +224,7 @@ impl Collector {
     }
 
     /// Sends a batch, and counts what became of it.
-    async fn send(&mut self, phases: &[Phase], name_of: &(dyn Fn(NodeId) -> String + Sync)) {
+    async fn send(&mut self, phases: &[Phase], name_of: &Names<'_>) {
         let spans = span::batch(&self.teller, phases, name_of);
         let request = ExportTraceServiceRequest { resource_spans: vec![spans] };
         let all = phases.len() as u64;

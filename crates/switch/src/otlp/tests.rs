@@ -4,10 +4,16 @@ use super::part::What;
 use super::*;
 use crate::ladder::{Ladder, Ladders};
 use crate::{hep, ladder};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
 use sip::clock::Now;
 use sip::{Flow, Transport};
 use std::collections::HashSet;
 use std::hint::black_box;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic::{Request, Response};
 
 fn id(call: u64) -> CallId {
     CallId { shard: 0x3ff, epoch: 7, call }
@@ -60,6 +66,44 @@ fn every_node_names_a_trace_and_its_root_alike_and_its_own_part_by_itself() {
         .collect();
     assert_eq!(all.iter().collect::<HashSet<_>>().len(), all.len());
     assert!(all.iter().all(|id| id.len() == 8 && id.iter().any(|byte| *byte != 0)));
+}
+
+/// A collector that counts.
+#[derive(Clone, Default)]
+struct Counter(Arc<AtomicUsize>);
+
+#[tonic::async_trait]
+impl TraceService for Counter {
+    async fn export(
+        &self,
+        request: Request<ExportTraceServiceRequest>,
+    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        let batches = request.into_inner().resource_spans;
+        let spans = batches.iter().flat_map(|batch| &batch.scope_spans).map(|scope| scope.spans.len());
+        self.0.fetch_add(spans.sum(), Ordering::Relaxed);
+        Ok(Response::new(ExportTraceServiceResponse::default()))
+    }
+}
+
+#[tokio::test]
+async fn what_waits_at_the_end_of_a_node_is_sent() {
+    const SPANS: usize = BATCH + 20;
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+    let endpoint = format!("http://{}", listener.local_addr().expect("bound"));
+    let counter = Counter::default();
+    let service = TraceServiceServer::new(counter.clone());
+    let serving = Server::builder().add_service(service).serve_with_incoming(TcpIncoming::from(listener));
+    let serving = tokio::spawn(serving);
+    let queue = Queue::new(Options { endpoint, percent: 100 });
+    let teller = Teller { node: "n1".to_owned(), site: "lab".to_owned(), number: 1 };
+    let collector = Collector::new(&queue.options, teller).expect("an address");
+    (0..SPANS as u64).for_each(|call| queue.offer(phase(call, What::Routing)));
+    let mut waiting = queue.taken.lock().take().expect("nobody has it");
+    let (end, ended) = oneshot::channel();
+    end.send(()).expect("it is heard");
+    timeout(GATHER, export(collector, &|node| node.to_string(), &mut waiting, ended)).await.expect("at once");
+    assert_eq!(counter.0.load(Ordering::Relaxed), SPANS);
+    serving.abort();
 }
 
 /// Nanoseconds that the notes of one call take, with so many messages.
