@@ -27,7 +27,7 @@ release:
 	@scripts/install build
 	@$(ENV); cargo build --release -p tandem
 
-# As it is shipped, and measured: optimised over all crates at once, which takes twice as long.
+# As it is shipped, and measured: optimised over all crates at once, which takes twice as long or more.
 dist:
 	@scripts/install build
 	@$(ENV); cargo build --profile dist -p tandem
