@@ -1,19 +1,23 @@
-//! Call records: a durable outbox on RocksDB, and the exporter that turns it into closed CSV files.
+//! Call records: a durable outbox, and the exporter that turns it into closed CSV files.
 //!
-//! A row is in the outbox before the message that it accounts for is sent: written to the log of RocksDB at once, which
-//! survives the death of the process, and synced to the disk in groups every [`GROUP`], which survives the machine. Another
+//! A row is in the outbox before the message that it accounts for is sent: written to its journal at once, which survives the
+//! death of the process, and synced to the disk in groups every [`GROUP`], which survives the machine. Another
 //! node keeps a copy of the outbox ([`copying`]), which survives the disk; a row is in no file before it is in that copy, or
 //! has waited for it in vain. Rows leave the outbox only when the file that holds them is closed, synced and named.
 
 pub(crate) mod copying;
 mod csv_file;
+mod disk;
 mod finished;
+mod journal;
 mod kept;
 mod legacy;
 mod log;
 mod orphans;
 mod outbox;
+mod overlay;
 pub mod read;
+mod settled;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -22,7 +26,7 @@ mod told;
 use crate::clock;
 use crate::door::Door;
 use crate::error::Error;
-use ::call::record::{Record, Row};
+use ::call::record::Record;
 use outbox::{Outbox, Pace};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use sip::clock::Instant;
@@ -253,7 +257,15 @@ impl Actor for Cdrs {
                 myself.send_after(EXPORT, || Tick::Export);
             }
             Tick::Export => {
-                let written = apart(outbox, |outbox| outbox.export(Pace::steady())).await?;
+                let written = apart(outbox, |outbox| {
+                    let written = outbox.export(Pace::steady());
+                    // Behind the export, which leaves little to be moved. What cannot be moved waits for the next time.
+                    if let Err(error) = outbox.settle() {
+                        tracing::error!(%error, "recent call records cannot be moved out of the journal");
+                    }
+                    written
+                })
+                .await?;
                 match written {
                     Ok(rows) => metrics::counter!("tandem_cdr_written_total").increment(rows),
                     // The rows stay in the outbox; a full disk is told once a second and mended from outside.
@@ -271,7 +283,12 @@ impl Actor for Cdrs {
         while waits(clock::now().mono) {
             tokio::time::sleep(GLANCE).await;
         }
-        apart(outbox, |outbox| outbox.sync().and_then(|()| outbox.export_all(Pace::hurried()))).await??;
+        apart(outbox, |outbox| {
+            outbox.sync()?;
+            outbox.export_all(Pace::hurried())?;
+            outbox.settle()
+        })
+        .await??;
         Ok(())
     }
 }
@@ -290,9 +307,4 @@ async fn apart<T: Send + 'static>(
 #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
 fn count(n: u64) -> f64 {
     n as f64
-}
-
-/// The name of a row: unique over all nodes and time.
-fn row_id(row: &Row) -> String {
-    format!("{}-{}", row.call, row.attempt)
 }

@@ -1,11 +1,13 @@
 //! One closed file of records: written under another name, synced, then named.
 
+use super::Options;
 use super::finished::Finished;
-use super::{Options, row_id};
 use ::call::record::EndedBy;
+use csv::ByteRecord;
 use jiff::Timestamp;
 use jiff::tz::Offset;
 use sip::clock::Wall;
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
@@ -59,7 +61,7 @@ const UNFINISHED: &str = "part";
 
 /// `node-20261121T120000Z-sequence.csv`: sorts by time, and no two are alike.
 pub(super) fn name(node: &str, at: Wall, first: u64) -> String {
-    let stamp: String = time(at).chars().filter(|c| !matches!(c, '-' | ':')).take(15).collect();
+    let stamp: String = time_text(at).chars().filter(|c| !matches!(c, '-' | ':')).take(15).collect();
     format!("{node}-{stamp}Z-{first:012}.csv")
 }
 
@@ -87,8 +89,9 @@ pub(super) fn write<'a>(path: &Path, options: &Options, rows: impl Iterator<Item
     let hidden = path.with_extension(UNFINISHED);
     let mut out = csv::Writer::from_writer(BufWriter::new(File::create(&hidden)?));
     out.write_record(COLUMNS)?;
+    let mut line = Line::default();
     for row in rows {
-        out.write_record(record(options, row))?;
+        out.write_byte_record(line.of(options, row))?;
     }
     let mut buffer = out.into_inner().map_err(|error| io::Error::other(error.to_string()))?;
     buffer.flush()?;
@@ -97,68 +100,92 @@ pub(super) fn write<'a>(path: &Path, options: &Options, rows: impl Iterator<Item
     path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
-fn record(options: &Options, Finished { row, origin }: &Finished) -> [String; 40] {
-    let (node, site) = match origin {
-        Some(origin) => (&*origin.node, &*origin.site),
-        None => (options.node.as_str(), options.site.as_str()),
-    };
-    let optional = |at: Option<Wall>| at.map_or_else(String::new, time);
-    let figure = |value: f32, digits: usize| if value > 0.0 { format!("{value:.digits$}") } else { String::new() };
-    let ended_by = match row.ended_by {
-        EndedBy::Caller => "caller",
-        EndedBy::Callee => "callee",
-        EndedBy::Switch => "switch",
-    };
-    let text = |text: &str| text.to_owned();
-    [
-        row_id(row),
-        row.call.to_string(),
-        row.attempt.to_string(),
-        row.is_final.to_string(),
-        text(node),
-        text(site),
-        row.call.epoch.to_string(),
-        time(row.started),
-        optional(row.ringing),
-        optional(row.answered),
-        time(row.ended),
-        row.duration_ms.to_string(),
-        // Rounded up: a begun second counts. Rating refines this by the rate's own intervals.
-        row.duration_ms.div_ceil(1000).to_string(),
-        text(&row.ingress_trunk),
-        text(&row.egress_trunk),
-        text(&row.ingress_account),
-        text(&row.egress_account),
-        text(&row.caller_in),
-        text(&row.called_in),
-        text(&row.caller_out),
-        text(&row.called_out),
-        text(&row.lrn),
-        text(&row.prefix),
-        // Rates and amounts stay empty until calls are rated.
-        String::new(),
-        String::new(),
-        String::new(),
-        String::new(),
-        String::new(),
-        row.pdd_ms.map_or_else(String::new, |ms| ms.to_string()),
-        row.sip_code.to_string(),
-        row.q850.to_string(),
-        ended_by.to_owned(),
-        text(&row.reason),
-        text(&row.codec),
-        figure(row.mos, 2),
-        figure(row.jitter_ms, 1),
-        if row.mos > 0.0 { format!("{:.2}", row.loss_percent) } else { String::new() },
-        row.takeovers.to_string(),
-        text(&row.ingress_call_id),
-        text(&row.egress_call_id),
-    ]
+/// The columns of one row after the other: the room for them is the same.
+#[derive(Default)]
+struct Line {
+    columns: ByteRecord,
+    written: Vec<u8>,
 }
 
-/// RFC 3339 in UTC with milliseconds. Written digit by digit: every row has four, and a format string is read anew each time.
-pub(super) fn time(at: Wall) -> String {
-    let Ok(t) = Timestamp::from_millisecond(i64::try_from(at.0).unwrap_or(i64::MAX)) else { return String::new() };
+impl Line {
+    fn text(&mut self, text: &str) {
+        self.columns.push_field(text.as_bytes());
+    }
+
+    fn figure(&mut self, figure: fmt::Arguments<'_>) {
+        self.written.clear();
+        // Memory takes it.
+        let _ = self.written.write_fmt(figure);
+        self.columns.push_field(&self.written);
+    }
+
+    fn time(&mut self, at: Option<Wall>) {
+        self.text(at.and_then(time).as_ref().map_or("", |written| std::str::from_utf8(written).unwrap_or("")));
+    }
+
+    fn of(&mut self, options: &Options, Finished { row, origin }: &Finished) -> &ByteRecord {
+        let (node, site) = match origin {
+            Some(origin) => (&*origin.node, &*origin.site),
+            None => (options.node.as_str(), options.site.as_str()),
+        };
+        self.columns.clear();
+        self.figure(format_args!("{}-{}", row.call, row.attempt));
+        self.figure(format_args!("{}", row.call));
+        self.figure(format_args!("{}", row.attempt));
+        self.text(if row.is_final { "true" } else { "false" });
+        self.text(node);
+        self.text(site);
+        self.figure(format_args!("{}", row.call.epoch));
+        self.time(Some(row.started));
+        self.time(row.ringing);
+        self.time(row.answered);
+        self.time(Some(row.ended));
+        self.figure(format_args!("{}", row.duration_ms));
+        // Rounded up: a begun second counts. Rating refines this by the rate's own intervals.
+        self.figure(format_args!("{}", row.duration_ms.div_ceil(1000)));
+        for text in [&row.ingress_trunk, &row.egress_trunk, &row.ingress_account, &row.egress_account] {
+            self.text(text);
+        }
+        for text in [&row.caller_in, &row.called_in, &row.caller_out, &row.called_out, &row.lrn, &row.prefix] {
+            self.text(text);
+        }
+        // Rates and amounts stay empty until calls are rated.
+        (0..5).for_each(|_| self.text(""));
+        match row.pdd_ms {
+            Some(ms) => self.figure(format_args!("{ms}")),
+            None => self.text(""),
+        }
+        self.figure(format_args!("{}", row.sip_code));
+        self.figure(format_args!("{}", row.q850));
+        self.text(match row.ended_by {
+            EndedBy::Caller => "caller",
+            EndedBy::Callee => "callee",
+            EndedBy::Switch => "switch",
+        });
+        self.text(&row.reason);
+        self.text(&row.codec);
+        self.known(row.mos, 2, row.mos > 0.0);
+        self.known(row.jitter_ms, 1, row.jitter_ms > 0.0);
+        self.known(row.loss_percent, 2, row.mos > 0.0);
+        self.figure(format_args!("{}", row.takeovers));
+        self.text(&row.ingress_call_id);
+        self.text(&row.egress_call_id);
+        &self.columns
+    }
+
+    /// A figure of the media, where there was any.
+    fn known(&mut self, value: f32, digits: usize, is_known: bool) {
+        match is_known {
+            true => self.figure(format_args!("{value:.digits$}")),
+            false => self.text(""),
+        }
+    }
+}
+
+/// RFC 3339 in UTC with milliseconds; nothing for a time that has no year of four digits. Written digit by digit: every row has four, and
+/// a format string is read anew each time.
+fn time(at: Wall) -> Option<[u8; 24]> {
+    let t = Timestamp::from_millisecond(i64::try_from(at.0).ok()?).ok()?;
     let t = Offset::UTC.to_datetime(t);
     let mut out = *b"0000-00-00T00:00:00.000Z";
     let milliseconds = i32::from(t.millisecond());
@@ -177,7 +204,12 @@ pub(super) fn time(at: Wall) -> String {
             rest /= 10;
         }
     }
-    String::from_utf8_lossy(&out).into_owned()
+    Some(out)
+}
+
+/// The same as text; empty where there is none.
+fn time_text(at: Wall) -> String {
+    time(at).map_or_else(String::new, |written| String::from_utf8_lossy(&written).into_owned())
 }
 
 #[cfg(test)]
@@ -186,9 +218,9 @@ mod tests {
 
     #[test]
     fn times_are_rfc_3339_with_milliseconds() {
-        assert_eq!(time(Wall(1_767_225_600_007)), "2026-01-01T00:00:00.007Z");
-        assert_eq!(time(Wall(1_798_761_599_999)), "2026-12-31T23:59:59.999Z");
-        assert_eq!(time(Wall(u64::MAX)), "");
+        assert_eq!(time_text(Wall(1_767_225_600_007)), "2026-01-01T00:00:00.007Z");
+        assert_eq!(time_text(Wall(1_798_761_599_999)), "2026-12-31T23:59:59.999Z");
+        assert_eq!(time_text(Wall(u64::MAX)), "");
         assert_eq!(name("fra-1", Wall(1_767_225_600_007), 9), "fra-1-20260101T000000Z-000000000009.csv");
     }
 

@@ -5,6 +5,9 @@ use crate::error::Error;
 use ::call::record::Row;
 use serde::{Deserialize, Serialize};
 
+/// Room for most rows.
+const TYPICAL: usize = 320;
+
 /// See the module.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Finished {
@@ -28,10 +31,15 @@ impl Finished {
     }
 
     pub(super) fn bytes(row: &Row, origin: Option<&Origin>) -> Result<Vec<u8>, Error> {
-        let bytes = postcard::to_allocvec(row).map_err(failed)?;
+        let bytes = written(row)?;
         match origin {
             Some(origin) => postcard::to_extend(origin, bytes).map_err(failed),
             None => Ok(bytes),
         }
     }
+}
+
+/// A row as it is kept.
+pub(super) fn written(row: &Row) -> Result<Vec<u8>, Error> {
+    postcard::to_extend(row, Vec::with_capacity(TYPICAL)).map_err(failed)
 }

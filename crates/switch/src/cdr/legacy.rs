@@ -232,7 +232,7 @@ impl Outbox {
         }
         let rows: Vec<_> = ours.iter().map(|found| (&found.row, found.origin.as_ref())).collect();
         tracing::debug!(node, rows = rows.len(), "rows of a removed node");
-        self.append_all(batch, &rows, None)?;
+        self.append_all(batch, &rows)?;
         Ok(rows.len() as u64)
     }
 }

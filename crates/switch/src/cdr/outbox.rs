@@ -1,16 +1,15 @@
-//! The outbox itself: which keys RocksDB holds, and how they change together.
+//! The outbox itself: which keys the store holds, and how they change together.
 //!
 //! `o` + sequence: what a call comes to if nobody closes it: its answered row, or the row after its failed attempts; beside
 //! it, not final, each further answered row of it: a leg that a transfer has left standing. Which row has which sequence
-//! number is known in memory only: keys in the order of their writing are found where the last one was written, a key of
-//! the call's own random name costs a walk through the whole table.
+//! number is known in memory only.
 //! `r` + sequence: a finished row. `f`: the range of rows whose file is being written, so that a crash between naming the
 //! file and deleting its rows does not write them twice. `h`: when this process was last alive, to the second. `n`: the
 //! next sequence number once the outbox was emptied, so that no two files are ever named alike. `t` + call: a call that this
 //! node has taken over. `k` + node: a copy of another node's rows, see [`super::kept`]. `x` + key: what could not
 //! be read, kept for whoever mends it, so that one bad row never holds up the others.
 
-use super::finished::{Finished, Origin};
+use super::finished::{Finished, Origin, written};
 use super::kept::Kept;
 use super::log::{Log, Rows};
 use super::orphans::{Orphans, Retaken, note_taken};
@@ -43,10 +42,6 @@ pub(super) struct Outbox {
     options: Options,
     /// The next sequence number. Held while a row is written, so that rows appear in the order of their numbers.
     next: Mutex<u64>,
-    /// Open rows that are finished: the sequence number of the finished row, and that of the open one. They are deleted with the
-    /// finished one, many at a time: one by one, each would be searched for in RocksDB's memory table. What a crash leaves of them
-    /// is known by its name ([`Outbox::drop_finished`]). Changed under the lock of `next`.
-    finished: Mutex<Vec<(u64, u64)>>,
     /// The open rows.
     open: Mutex<Open>,
     /// Open rows of calls that this process does not carry.
@@ -121,7 +116,6 @@ impl Outbox {
             is_disowned: AtomicBool::new(false),
             options,
             next: Mutex::new(0),
-            finished: Mutex::default(),
             open: Mutex::new(Open::default()),
             orphans: Mutex::default(),
             retaken: Mutex::default(),
@@ -136,7 +130,7 @@ impl Outbox {
         Ok(outbox)
     }
 
-    /// Deletes open rows that an earlier process has finished, of which the finished rows are still here.
+    /// Deletes open rows of which the finished rows are here: an earlier version left them until the export.
     fn drop_finished(&self) -> Result<(), Error> {
         let rows = |kind: &'static [u8; 1]| {
             let there =
@@ -184,7 +178,7 @@ impl Outbox {
         *self.next.lock() = next;
         // Behind whatever an earlier process left open.
         let last = self.db.last_before(b"p")?;
-        self.open.lock().next = last.and_then(|(key, _)| sequence_of(b"o", &key)).unwrap_or(0);
+        self.open.lock().next = last.and_then(|key| sequence_of(b"o", &key)).unwrap_or(0);
         Ok(())
     }
 
@@ -263,7 +257,7 @@ impl Outbox {
     }
 
     pub(super) fn put_open(&self, row: &Row) -> Result<(), Error> {
-        let bytes = postcard::to_allocvec(row).map_err(failed)?;
+        let bytes = written(row)?;
         let sequence = {
             let mut open = self.open.lock();
             let place = open.place(name_of(row));
@@ -290,9 +284,12 @@ impl Outbox {
         if closed.is_none()
             && let Some((sequence, open)) = self.after_attempt(row)
         {
-            batch.put(open_key(sequence), postcard::to_allocvec(&open).map_err(failed)?);
+            batch.put(open_key(sequence), written(&open)?);
         }
-        self.append_all(batch, &[(row, None)], closed.map(|open| open.sequence))?;
+        if let Some(open) = closed {
+            batch.delete(open_key(open.sequence));
+        }
+        self.append_all(batch, &[(row, None)])?;
         // Not before the row is kept: a disk that refused it leaves the open row to whoever starts next.
         if closed.is_some() {
             self.open.lock().rows.remove(&name);
@@ -302,16 +299,11 @@ impl Outbox {
 
     /// Writes a finished row of this node and what goes with it.
     pub(super) fn append(&self, batch: Changes, row: &Row) -> Result<(), Error> {
-        self.append_all(batch, &[(row, None)], None)
+        self.append_all(batch, &[(row, None)])
     }
 
-    /// Writes finished rows and what goes with them; the first of them finishes this open row.
-    pub(super) fn append_all(
-        &self,
-        mut batch: Changes,
-        rows: &[(&Row, Option<&Origin>)],
-        open: Option<u64>,
-    ) -> Result<(), Error> {
+    /// Writes finished rows and what goes with them.
+    pub(super) fn append_all(&self, mut batch: Changes, rows: &[(&Row, Option<&Origin>)]) -> Result<(), Error> {
         let values = rows.iter().map(|(row, origin)| Finished::bytes(row, *origin)).collect::<Result<Vec<_>, _>>()?;
         let (mut next, count) = (self.next.lock(), rows.len() as u64);
         for ((row, _), (sequence, bytes)) in rows.iter().zip((*next..).zip(values)) {
@@ -322,7 +314,6 @@ impl Outbox {
         }
         let appended = (count > 0).then_some(Rows { first: *next, count });
         self.log.write(&self.db, batch, appended)?;
-        self.finished.lock().extend(open.map(|open| (*next, open)));
         *next += count;
         // Counted under the lock: an export that already sees the row must not subtract it first.
         self.pending.fetch_add(count, Ordering::Relaxed);
@@ -387,6 +378,11 @@ impl Outbox {
             return Err(error);
         }
         Ok(())
+    }
+
+    /// Moves what is left of recent rows to where the next start need not read it again.
+    pub(super) fn settle(&self) -> Result<(), Error> {
+        self.db.settle()
     }
 
     /// Notes that this process was alive at `wall`.
@@ -461,23 +457,13 @@ impl Outbox {
         Ok(batch)
     }
 
-    /// Deletes the rows of a file that has its name, one mark for them all, and the open ones that they have finished.
+    /// Deletes the rows of a file that has its name.
     fn forget(&self, first: u64, last: u64) -> Result<(), Error> {
         let mut batch = Changes::default();
         batch.delete_range(row_key(first), row_key(last + 1));
         batch.delete(FILE_KEY);
         batch.put(NEXT_KEY, postcard::to_allocvec(&(last + 1)).map_err(failed)?);
-        // Whoever has written a row up to here has noted under this lock what it has finished.
-        let next = self.next.lock();
-        let mut open: Vec<u64> = Vec::new();
-        open.extend(self.finished.lock().iter().filter(|(row, _)| *row <= last).map(|(_, open)| *open));
-        drop(next);
-        // In their order each lies behind the one before.
-        open.sort_unstable();
-        open.into_iter().for_each(|sequence| batch.delete(open_key(sequence)));
-        self.write(batch)?;
-        self.finished.lock().retain(|(row, _)| *row > last);
-        Ok(())
+        self.write(batch)
     }
 }
 

@@ -1,11 +1,8 @@
-//! Where the outbox is: RocksDB in a folder, or a map that outlives its node, for simulations of crashes.
+//! Where the outbox is: on a disk, or a map that outlives its node, for simulations of crashes.
 
+use super::disk::Disk;
 use crate::error::Error;
 use parking_lot::Mutex;
-use rocksdb::{
-    ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, Direction, IteratorMode, ReadOptions, WriteBatch,
-    WriteOptions,
-};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -122,94 +119,15 @@ impl Batch {
 /// A key and its value.
 pub(super) type Pair = (Box<[u8]>, Box<[u8]>);
 
-/// Kinds of rows that are written in turn, each in order, have a column family each: RocksDB remembers in each where the last row
-/// went, and has to search for the place of one that comes after another kind. A family has the keys that begin with its byte, the
-/// default one all others. In the order of the keys.
-const FAMILIES: [(u8, &str); 2] = [(b'k', "kept"), (b'o', "open")];
-
-/// A range of keys that lie in one family, to before the second; to the end without one.
-struct Segment {
-    family: Option<&'static str>,
-    from: Vec<u8>,
-    to: Option<Vec<u8>>,
-}
-
-/// All keys, in order.
-fn segments() -> Vec<Segment> {
-    let mut all = vec![Segment { family: None, from: Vec::new(), to: None }];
-    for (byte, name) in FAMILIES {
-        if let Some(last) = all.last_mut() {
-            last.to = Some(vec![byte]);
-        }
-        all.push(Segment { family: Some(name), from: vec![byte], to: Some(vec![byte + 1]) });
-        all.push(Segment { family: None, from: vec![byte + 1], to: None });
-    }
-    all
-}
-
-fn family_of(key: &[u8]) -> Option<&'static str> {
-    let first = key.first()?;
-    FAMILIES.iter().find(|(byte, _)| byte == first).map(|(_, name)| *name)
-}
-
-/// The families are opened with the store, so each is there.
-fn handle<'db>(db: &'db DB, family: Option<&str>) -> &'db ColumnFamily {
-    let name = family.unwrap_or(rocksdb::DEFAULT_COLUMN_FAMILY_NAME);
-    db.cf_handle(name).expect("a column family that was opened with the store")
-}
-
-/// What lies in a segment, from a key on or from a key back.
-fn walk<'db>(
-    db: &'db DB,
-    segment: Segment,
-    key: &[u8],
-    direction: Direction,
-) -> impl Iterator<Item = Result<Pair, Error>> + use<'db> {
-    let mut bounds = ReadOptions::default();
-    let inside = |at: &[u8]| *segment.from <= *at && segment.to.as_deref().is_none_or(|to| at < to);
-    let mode = match direction {
-        _ if inside(key) => IteratorMode::From(key, direction),
-        Direction::Forward => IteratorMode::Start,
-        Direction::Reverse => IteratorMode::End,
-    };
-    let cf = handle(db, segment.family);
-    // An empty bound would be one that nothing is before.
-    if !segment.from.is_empty() {
-        bounds.set_iterate_lower_bound(segment.from);
-    }
-    if let Some(to) = segment.to {
-        bounds.set_iterate_upper_bound(to);
-    }
-    db.iterator_cf_opt(cf, bounds, mode).map(|entry| entry.map_err(failed))
-}
-
 /// See the module.
 pub(super) enum Store {
-    Disk(Box<DB>),
+    Disk(Box<Disk>),
     Memory(Shelf),
-}
-
-fn failed(error: impl std::fmt::Display) -> Error {
-    Error::Records(error.to_string())
 }
 
 impl Store {
     pub(super) fn open(folder: &Path) -> Result<Self, Error> {
-        std::fs::create_dir_all(folder).map_err(failed)?;
-        let mut settings = rocksdb::Options::default();
-        settings.create_if_missing(true);
-        settings.set_write_buffer_size(16 << 20);
-        settings.set_max_background_jobs(1);
-        settings.set_max_total_wal_size(64 << 20);
-        settings.set_keep_log_file_num(4);
-        // Rows live for seconds: most are deleted before they would be compressed for nothing.
-        settings.set_compression_type(DBCompressionType::None);
-        settings.create_missing_column_families(true);
-        let names = FAMILIES.iter().map(|(_, name)| *name).chain([rocksdb::DEFAULT_COLUMN_FAMILY_NAME]);
-        let families = names.map(|name| ColumnFamilyDescriptor::new(name, settings.clone()));
-        let db = DB::open_cf_descriptors(&settings, folder, families).map_err(failed)?;
-        gather(&db)?;
-        Ok(Self::Disk(Box::new(db)))
+        Ok(Self::Disk(Box::new(Disk::open(folder)?)))
     }
 
     /// Whether its work may block.
@@ -219,24 +137,20 @@ impl Store {
 
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         match self {
-            Self::Disk(db) => db.get_cf(handle(db, family_of(key)), key).map_err(failed),
+            Self::Disk(disk) => disk.get(key),
             Self::Memory(shelf) => Ok(shelf.0.lock().now.get(key).cloned()),
         }
     }
 
     pub(super) fn put(&self, key: &[u8], value: Vec<u8>) -> Result<(), Error> {
-        match self {
-            Self::Disk(db) => db.put_cf(handle(db, family_of(key)), key, value).map_err(failed),
-            Self::Memory(shelf) => {
-                shelf.0.lock().set(key.to_vec(), Some(value));
-                Ok(())
-            }
-        }
+        let mut batch = Batch::default();
+        batch.put(key, value);
+        self.write(batch)
     }
 
     pub(super) fn write(&self, batch: Batch) -> Result<(), Error> {
         match self {
-            Self::Disk(db) => db.write(rocks(db, batch)).map_err(failed),
+            Self::Disk(disk) => disk.write(batch.0),
             Self::Memory(shelf) => {
                 let mut content = shelf.0.lock();
                 for op in batch.0 {
@@ -254,15 +168,10 @@ impl Store {
         }
     }
 
-    /// Everything from a key on, in order.
+    /// Everything from a key on, in order: each row as it is when it is reached.
     pub(super) fn from(&self, key: &[u8]) -> Box<dyn Iterator<Item = Result<Pair, Error>> + '_> {
         match self {
-            Self::Disk(db) => {
-                let key = key.to_vec();
-                let rest = segments().into_iter().filter(|segment| segment.to.as_deref().is_none_or(|to| *key < *to));
-                let rest: Vec<Segment> = rest.collect();
-                Box::new(rest.into_iter().flat_map(move |segment| walk(db, segment, &key, Direction::Forward)))
-            }
+            Self::Disk(disk) => Box::new(disk.from(key)),
             Self::Memory(shelf) => {
                 let content = shelf.0.lock();
                 let there = content.now.range(key.to_vec()..).map(|(key, value)| Ok(pair(key, value)));
@@ -271,16 +180,13 @@ impl Store {
         }
     }
 
-    /// The last before a key, or the key itself.
-    pub(super) fn last_before(&self, key: &[u8]) -> Result<Option<Pair>, Error> {
+    /// The last key before this one, or this one itself.
+    pub(super) fn last_before(&self, key: &[u8]) -> Result<Option<Box<[u8]>>, Error> {
         match self {
-            Self::Disk(db) => {
-                let before = segments().into_iter().rev().filter(|segment| *segment.from <= *key);
-                before.flat_map(|segment| walk(db, segment, key, Direction::Reverse)).next().transpose()
-            }
+            Self::Disk(disk) => disk.last_before(key),
             Self::Memory(shelf) => {
                 let content = shelf.0.lock();
-                Ok(content.now.range(..=key.to_vec()).next_back().map(|(key, value)| pair(key, value)))
+                Ok(content.now.range(..=key.to_vec()).next_back().map(|(key, _)| key.as_slice().into()))
             }
         }
     }
@@ -288,63 +194,25 @@ impl Store {
     /// Forces everything to the disk.
     pub(super) fn sync(&self) -> Result<(), Error> {
         match self {
-            Self::Disk(db) => db.flush_wal(true).map_err(failed),
+            Self::Disk(disk) => disk.sync(),
             Self::Memory(shelf) => {
                 shelf.0.lock().unsynced.clear();
                 Ok(())
             }
         }
     }
+
+    /// Moves what is left of recent changes to where it does not have to be read again at the next start.
+    pub(super) fn settle(&self) -> Result<(), Error> {
+        match self {
+            Self::Disk(disk) => disk.settle(),
+            Self::Memory(_) => Ok(()),
+        }
+    }
 }
 
 fn pair(key: &[u8], value: &[u8]) -> Pair {
     (key.into(), value.into())
-}
-
-fn rocks(db: &DB, batch: Batch) -> WriteBatch {
-    let mut written = WriteBatch::default();
-    for op in batch.0 {
-        match op {
-            Op::Put(key, value) => written.put_cf(handle(db, family_of(&key)), key, value),
-            Op::Delete(key) => written.delete_cf(handle(db, family_of(&key)), key),
-            Op::DeleteRange(from, to) => {
-                for segment in segments() {
-                    let from = from.clone().max(segment.from);
-                    let to = segment.to.map_or_else(|| to.clone(), |end| end.min(to.clone()));
-                    if from < to {
-                        written.delete_range_cf(handle(db, segment.family), from, to);
-                    }
-                }
-            }
-        }
-    }
-    written
-}
-
-/// Rows that are moved together.
-const MOVED: usize = 1_000;
-
-/// Brings rows to their families that an earlier version left among all others.
-fn gather(db: &DB) -> Result<(), Error> {
-    for (byte, name) in FAMILIES {
-        loop {
-            let segment = Segment { family: None, from: vec![byte], to: Some(vec![byte + 1]) };
-            let (mut batch, mut count) = (WriteBatch::default(), 0);
-            for entry in walk(db, segment, &[byte], Direction::Forward).take(MOVED) {
-                let (key, value) = entry?;
-                batch.put_cf(handle(db, Some(name)), &key, value);
-                batch.delete(&key);
-                count += 1;
-            }
-            if count == 0 {
-                break;
-            }
-            let mut synced = WriteOptions::default();
-            synced.set_sync(true);
-            db.write_opt(batch, &synced).map_err(failed)?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -369,66 +237,9 @@ mod tests {
             store.write(batch).expect("written");
             let keys: Vec<_> = store.from(b"a").map(|pair| pair.expect("reads").0).collect();
             assert_eq!(keys, [Box::from(*b"a3"), Box::from(*b"c1")]);
-            assert_eq!(store.last_before(b"b").expect("reads").expect("one").0, Box::from(*b"a3"));
+            assert_eq!(store.last_before(b"b").expect("reads").expect("one"), Box::from(*b"a3"));
             assert_eq!(store.get(b"c1").expect("reads").as_deref(), Some(&b"x"[..]));
             assert!(store.get(b"a1").expect("reads").is_none());
-        }
-    }
-
-    /// Over the borders of families, in both directions.
-    #[test]
-    fn both_kinds_hold_all_families_in_the_order_of_their_keys() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let disk = Store::open(folder.path()).expect("opens");
-        for store in [disk, Store::Memory(Shelf::default())] {
-            let all = ["a", "jz", "k1", "k2", "l", "nz", "o1", "o2", "p", "r1", "z"];
-            let mut batch = Batch::default();
-            all.iter().rev().for_each(|key| batch.put(key, key.as_bytes()));
-            store.write(batch).expect("written");
-            let keys = |from: &str| -> Vec<String> {
-                let found = store.from(from.as_bytes()).map(|pair| pair.expect("reads").0);
-                found.map(|key| String::from_utf8(key.into()).expect("text")).collect()
-            };
-            for (at, key) in all.iter().enumerate() {
-                assert_eq!(keys(key), all[at..], "from {key}");
-                let back = |key: &[u8]| store.last_before(key).expect("reads").map(|pair| pair.0);
-                assert_eq!(back(key.as_bytes()).as_deref(), Some(key.as_bytes()));
-                let before = at.checked_sub(1).map(|before| all[before].as_bytes());
-                let mut just_before = key.as_bytes().to_vec();
-                *just_before.last_mut().expect("a byte") -= 1;
-                just_before.push(u8::MAX);
-                assert_eq!(back(&just_before).as_deref(), before, "before {key}");
-                assert_eq!(store.get(key.as_bytes()).expect("reads").as_deref(), Some(key.as_bytes()));
-            }
-            let mut batch = Batch::default();
-            batch.delete_range("k2", "o2");
-            batch.delete_range("q", "s");
-            store.write(batch).expect("written");
-            assert_eq!(keys(""), ["a", "jz", "k1", "o2", "p", "z"]);
-        }
-    }
-
-    #[test]
-    fn what_an_earlier_version_wrote_is_found_where_it_belongs() {
-        let folder = tempfile::tempdir().expect("a folder");
-        {
-            let db = DB::open_default(folder.path()).expect("opens");
-            for row in 0..2_500_u32 {
-                db.put([&b"o"[..], &row.to_be_bytes()].concat(), "open").expect("written");
-            }
-            db.put("k1", "kept").expect("written");
-            db.put("r1", "finished").expect("written");
-        }
-        for _ in 0..2 {
-            let store = Store::open(folder.path()).expect("opens");
-            assert_eq!(
-                store.from(b"o").filter(|pair| pair.as_ref().is_ok_and(|pair| pair.0[0] == b'o')).count(),
-                2_500
-            );
-            assert_eq!(store.get(b"k1").expect("reads").as_deref(), Some(&b"kept"[..]));
-            assert_eq!(store.get(b"r1").expect("reads").as_deref(), Some(&b"finished"[..]));
-            let Store::Disk(db) = &store else { panic!("it is on a disk") };
-            assert_eq!(db.iterator(IteratorMode::Start).count(), 1, "the default family has what no other has");
         }
     }
 

@@ -6,7 +6,7 @@ use super::outbox::{Outbox, Pace};
 use super::*;
 use crate::clock;
 use ::call::CallId;
-use ::call::record::EndedBy;
+use ::call::record::{EndedBy, Row};
 use sip::clock::Wall;
 use std::path::Path;
 
