@@ -2,7 +2,9 @@
 //!
 //! A labelled counter of the recorder costs a look-up each time; these cost one addition.
 
+use memchr::memmem::Finder;
 use sip::Method;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Which way a message goes.
@@ -77,6 +79,9 @@ impl Messages {
     }
 }
 
+/// Made once: making it takes as long as finding.
+static CSEQ: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(b"\r\nCSeq:"));
+
 /// Method and code of a message that we built: our own CSeq line is canonical, a copied one may not be.
 fn describe(bytes: &[u8]) -> (Method, Option<u16>) {
     let word = bytes.split(|b| *b == b' ').next().unwrap_or_default();
@@ -84,7 +89,7 @@ fn describe(bytes: &[u8]) -> (Method, Option<u16>) {
         return (Method::of(word), None);
     }
     let code = bytes.get(8..11).and_then(|c| std::str::from_utf8(c).ok()).and_then(|c| c.parse().ok());
-    let method = memchr::memmem::find(bytes, b"\r\nCSeq:").and_then(|at| {
+    let method = CSEQ.find(bytes).and_then(|at| {
         let line = bytes[at + 7..].split(|b| *b == b'\r').next()?;
         line.trim_ascii().rsplit(|b| *b == b' ').next().map(Method::of)
     });

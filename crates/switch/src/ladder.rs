@@ -7,6 +7,7 @@
 
 mod archive;
 mod entry;
+mod hop;
 mod legs;
 mod mask;
 mod rungs;

@@ -5,6 +5,7 @@
 //! time. What comes too often falls out of the middle: the first entries say how the call began, the newest how it stands.
 
 use super::entry::{Entry, Hop, Part, Passed, Tick, Way, What};
+use super::hop;
 use super::spool::{Origin, Place, Spool};
 use bytes::Bytes;
 use rustc_hash::FxHasher;
@@ -57,8 +58,18 @@ struct Fresh {
 /// An entry as it lies in the spool.
 #[derive(Serialize, Deserialize)]
 enum Written<'a, W> {
-    Passed { at: Tick, way: Way, hop: Hop, length: u32, bytes: &'a [u8] },
-    Noted { at: Tick, what: W },
+    Passed {
+        at: Tick,
+        way: Way,
+        #[serde(with = "hop")]
+        hop: Hop,
+        length: u32,
+        bytes: &'a [u8],
+    },
+    Noted {
+        at: Tick,
+        what: W,
+    },
 }
 
 /// See the module.
