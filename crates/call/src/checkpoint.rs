@@ -259,7 +259,7 @@ fn invites(core: &Core) -> Vec<Out> {
 fn answer_out(core: &Core) -> Option<AnswerPart> {
     let answer = core.tx.answers.iter().find(|answer| answer.side == MediaSide::A && !answer.machine.is_over())?;
     let callee = core.tx.clients.iter().find(|client| client.purpose == Purpose::Setup && client.won.is_some());
-    let invite = callee.and_then(|client| Some(client.request.as_ref()?.cseq()?.number)).unwrap_or(1);
+    let invite = callee.and_then(|client| Some(client.request.as_ref()?.number())).unwrap_or(1);
     Some(AnswerPart { bytes: answer.machine.response()?.clone(), invite, late: answer.late.is_some() })
 }
 

@@ -47,7 +47,7 @@ fn make(core: &mut Core, env: &Env<'_>, attempt: &Try, message: &Message) -> Opt
     }
     let a = Leg::new(dialog, caller_flow, pinned, &invite, env.locals);
     let bound = attempt.hops.front().is_some_and(|hop| hop.flow.is_some());
-    let b = Leg::new(Dialog::uac(&request, message)?, callee_flow, bound, message, env.locals);
+    let b = Leg::new(Dialog::uac_of(&request, message)?, callee_flow, bound, message, env.locals);
     let b = b.of_attempt(attempt.number);
     Some(Path { legs: [a, b], early: None, attempt: attempt.number })
 }

@@ -147,7 +147,7 @@ fn rack_for(core: &Core, side: MediaSide, path: usize, message: &Message) -> Opt
         core.tx.clients.iter().find(|client| {
             client.method == Method::Invite && client.side == side.other() && client.attempt == attempt
         })?;
-    let number = invite.request.as_ref()?.cseq()?.number;
+    let number = invite.request.as_ref()?.number();
     Some(format!("{} {number} INVITE", rack.rseq))
 }
 

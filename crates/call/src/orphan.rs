@@ -7,8 +7,7 @@ use crate::event::About;
 use crate::leg::Leg;
 use crate::transactions::{Acked, Cancelling, Client, Purpose};
 use sip::dialog::Dialog;
-use sip::{Message, Method, Name};
-use std::sync::Arc;
+use sip::{Message, Method, Name, Sent};
 
 /// Gives an INVITE up: CANCEL now, or once a provisional response allows it.
 pub(crate) fn give_up(core: &mut Core, env: &Env<'_>, client: u32, reason: Option<&str>) {
@@ -60,9 +59,9 @@ pub(crate) fn end_fork(core: &mut Core, env: &Env<'_>, client: u32, message: &Me
     let (Some(request), flow, side) = (entry.request.clone(), entry.to, entry.side) else { return };
     let tag: Box<str> = message.to_tag().unwrap_or("").into();
     entry.won.get_or_insert_with(|| tag.clone());
-    let Some(dialog) = Dialog::uac(&request, message) else { return };
+    let Some(dialog) = Dialog::uac_of(&request, message) else { return };
     let mut leg = Leg::new(dialog, flow, false, message, env.locals);
-    let seq = request.cseq().map_or(1, |cseq| cseq.number);
+    let seq = request.number();
     let (ack_number, bye_number) = (core.number(), core.number());
     let ack = leg.dialog.ack(seq, core.via(env, &leg.flow, ack_number), env.settings.max_forwards).finish();
     let via = core.via(env, &leg.flow, bye_number);
@@ -87,7 +86,7 @@ pub(crate) fn acknowledge(core: &mut Core, env: &Env<'_>, client: u32, path: usi
     let number = core.number();
     let Some(entry) = core.tx.client(client) else { return };
     let side: MediaSide = entry.side;
-    let seq = entry.request.as_ref().and_then(|request: &Arc<Message>| request.cseq()).map_or(1, |cseq| cseq.number);
+    let seq = entry.request.as_ref().map_or(1, Sent::number);
     let Some(flow) = core.paths.get(path).map(|path| path.leg(side).flow) else { return };
     let via = core.via(env, &flow, number);
     let dialog = &core.paths[path].leg(side).dialog;

@@ -184,7 +184,7 @@ pub(crate) fn recall(core: &mut Core, env: &Env<'_>, out: Out, place: Place) {
     client.purpose = Purpose::Orphan;
     client.attempt = out.attempt;
     client.cancelling = Cancelling::Wanted;
-    let request = client.request.clone();
+    let request = client.request.as_ref().and_then(sip::Sent::message);
     if let Some(heard) = request.filter(|_| place == Place::Elsewhere).and_then(|request| {
         // As if it had been heard: it is not sent again, and may be cancelled.
         Message::parse(Builder::response(&request, 100, None, "").finish()).ok()

@@ -8,7 +8,7 @@ use sip::clock::Instant;
 use sip::transaction::{
     Action, AnswerRetransmit, ClientInvite, ClientNonInvite, ServerInvite, ServerNonInvite, Timers,
 };
-use sip::{Flow, Message, Method};
+use sip::{Flow, Message, Method, Sent};
 use smallvec::SmallVec;
 use std::hash::{Hash as _, Hasher as _};
 use std::sync::Arc;
@@ -186,7 +186,7 @@ pub(crate) struct Client {
     /// The attempt that it belongs to.
     pub(crate) attempt: u32,
     /// Of an INVITE: dialogs are formed from it.
-    pub(crate) request: Option<Arc<Message>>,
+    pub(crate) request: Option<Sent>,
     /// The To tag of the 2xx that counts.
     pub(crate) won: Option<Box<str>>,
     pub(crate) acked: SmallVec<[Acked; 1]>,
@@ -206,7 +206,7 @@ impl Client {
     pub(crate) fn invite(now: Instant, id: u32, side: MediaSide, to: Flow, bytes: Bytes, timers: &Timers) -> Self {
         // It stays half a minute beyond the answer, so not in the roomy buffer that it was written into.
         let bytes = Bytes::copy_from_slice(&bytes);
-        let request = Message::parse(bytes.clone()).ok().map(Arc::new);
+        let request = Sent::of(bytes.clone());
         let machine = ClientMachine::Invite(ClientInvite::new(now, bytes, to.transport.is_reliable(), timers));
         Self { request, ..Self::with(id, Method::Invite, side, to, machine) }
     }

@@ -246,7 +246,7 @@ fn new_leg(core: &mut Core, env: &Env<'_>, attempt: &Try, message: &Message) -> 
     let client = core.tx.client(attempt.client)?;
     let (request, flow) = (client.request.clone()?, client.to);
     let bound = attempt.hops.front().is_some_and(|hop| hop.flow.is_some());
-    let leg = Leg::new(Dialog::uac(&request, message)?, flow, bound, message, env.locals);
+    let leg = Leg::new(Dialog::uac_of(&request, message)?, flow, bound, message, env.locals);
     let mut leg = leg.of_attempt(attempt.number);
     let agreed = attempt.session.answered(env.now.mono, message);
     let own = attempt.asks_session.then(|| SessionTimer::new(env.now.mono, attempt.session.seconds, true));

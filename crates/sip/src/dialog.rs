@@ -9,6 +9,7 @@ use crate::header::CSeq;
 use crate::message::{Message, Reject};
 use crate::method::Method;
 use crate::name::Name;
+use crate::sent::Sent;
 use crate::uri::{Scheme, Uri};
 use serde::{Deserialize, Serialize};
 use std::fmt::{self, Display};
@@ -37,6 +38,15 @@ pub struct Dialog {
     remote_target: Box<str>,
     secure: bool,
     early: bool,
+}
+
+/// What a dialog needs of the request that it begins with.
+struct Asked<'a> {
+    uri: &'a str,
+    call_id: &'a str,
+    from: &'a str,
+    tag: &'a str,
+    number: u32,
 }
 
 impl Dialog {
@@ -69,26 +79,45 @@ impl Dialog {
     /// `None` if the response forms no dialog. A missing To tag counts as an empty one (RFC 2543 peers) in a 2xx only.
     #[must_use]
     pub fn uac(request: &Message, response: &Message) -> Option<Self> {
+        let tag = request.from_tag().unwrap_or("");
+        let asked = Asked {
+            uri: request.uri(),
+            call_id: request.call_id(),
+            from: request.get(Name::From)?,
+            tag,
+            number: request.cseq()?.number,
+        };
+        Self::of_answer(&asked, response)
+    }
+
+    /// [`Self::uac`] of a request that was not parsed again.
+    #[must_use]
+    pub fn uac_of(request: &Sent, response: &Message) -> Option<Self> {
+        let (uri, call_id, from, tag) = (request.uri(), request.call_id(), request.from(), request.from_tag());
+        Self::of_answer(&Asked { uri, call_id, from, tag, number: request.number() }, response)
+    }
+
+    fn of_answer(asked: &Asked<'_>, response: &Message) -> Option<Self> {
         let code = response.code().filter(|code| (101..300).contains(code))?;
         let to = response.to()?;
         if to.tag().is_none() && code < 200 {
             return None;
         }
-        let local_seq = request.cseq()?.number;
+        let local_seq = asked.number;
         // A provisional response without Contact still names a dialog; its requests go where the INVITE went.
-        let target = response.contact().map_or(request.uri(), |contact| contact.uri);
+        let target = response.contact().map_or(asked.uri, |contact| contact.uri);
         Some(Self {
-            call_id: request.call_id().into(),
-            local: request.get(Name::From)?.into(),
+            call_id: asked.call_id.into(),
+            local: asked.from.into(),
             remote: response.get(Name::To)?.into(),
-            local_tag: request.from_tag().unwrap_or("").into(),
+            local_tag: asked.tag.into(),
             remote_tag: to.tag().unwrap_or("").into(),
             local_seq,
             ceiling: local_seq.saturating_add(RESERVED_SEQS),
             remote_seq: None,
             route_set: reversed_routes(response),
             remote_target: target.into(),
-            secure: is_secure(request.uri()),
+            secure: is_secure(asked.uri),
             early: code < 200,
         })
     }

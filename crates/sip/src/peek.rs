@@ -1,42 +1,64 @@
 //! What a dispatcher needs of a message, found without parsing or allocating.
 
 use crate::method::Method;
-use crate::name::Name;
 use crate::param::{decimal, find_outside_quotes_in};
 use memchr::memchr;
 
-/// The few values that say whose message this is. The lines are found in one pass; what stands in them is read only when it is
-/// asked for, since most messages are known by one of them.
+/// The few values that say whose message this is. Each is looked for when it is asked for: most messages are known by one of them,
+/// and that stands near the top.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Peek<'a> {
     /// The method of a request; `None` for a response.
     pub method: Option<Method>,
     /// The status code of a response.
     pub code: Option<u16>,
-    /// The value of the first Via, From, To, Call-ID and CSeq line, in this order; empty if it was not found.
-    values: [&'a [u8]; WANTED.len()],
+    /// What follows the first line.
+    rest: &'a [u8],
 }
 
-const WANTED: [Name; 5] = [Name::Via, Name::From, Name::To, Name::CallId, Name::CSeq];
-const ALL: u8 = (1 << WANTED.len()) - 1;
+/// A header that is looked for: its name, and its compact form, 0 if it has none.
+#[derive(Clone, Copy)]
+struct Wanted(&'static [u8], u8);
+
+const VIA: Wanted = Wanted(b"via", b'v');
+const FROM: Wanted = Wanted(b"from", b'f');
+const TO: Wanted = Wanted(b"to", b't');
+const CALL_ID: Wanted = Wanted(b"call-id", b'i');
+const CSEQ: Wanted = Wanted(b"cseq", 0);
+
+impl Wanted {
+    /// The value of a header line, if it is this one.
+    fn value(self, line: &[u8]) -> Option<&[u8]> {
+        let Self(name, compact) = self;
+        let first = line.first()? | 0x20;
+        let rest = match line.split_at_checked(name.len()) {
+            Some((head, rest)) if first == name[0] && head.eq_ignore_ascii_case(name) => rest,
+            _ if first == compact => &line[1..],
+            _ => return None,
+        };
+        Some(rest.trim_ascii_start().strip_prefix(b":")?.trim_ascii())
+    }
+}
 
 impl<'a> Peek<'a> {
-    /// Scans the header section once. `None` if the first line is no SIP start line.
+    /// Reads the first line. `None` if it is no SIP start line.
     #[must_use]
     pub fn of(bytes: &'a [u8]) -> Option<Self> {
         let lead = bytes.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
-        let bytes = &bytes[lead..];
-        let (line, mut rest) = next_line(bytes)?;
-        let mut peek = Self::start(line)?;
-        let mut seen = 0_u8;
-        while let Some((line, after)) = next_header(rest) {
-            if line.is_empty() || seen == ALL {
-                break;
+        let (line, rest) = next_line(&bytes[lead..])?;
+        Some(Self { rest, ..Self::start(line)? })
+    }
+
+    /// The value of the first line of a header; empty if there is none.
+    fn value(&self, wanted: Wanted) -> &'a [u8] {
+        let mut rest = self.rest;
+        while let Some((line, after)) = next_header(rest).filter(|(line, _)| !line.is_empty()) {
+            if let Some(value) = wanted.value(line) {
+                return value;
             }
             rest = after;
-            seen |= peek.header(line, seen);
         }
-        Some(peek)
+        &[]
     }
 
     /// The branch of the topmost Via; empty if there is none.
@@ -54,22 +76,28 @@ impl<'a> Peek<'a> {
         head.rsplit(|b| b.is_ascii_whitespace()).next().unwrap_or_default()
     }
 
+    /// From.
+    #[must_use]
+    pub fn from(&self) -> &'a [u8] {
+        self.value(FROM)
+    }
+
     /// The tag in From.
     #[must_use]
     pub fn from_tag(&self) -> &'a [u8] {
-        tag(self.values[1])
+        tag(self.value(FROM))
     }
 
     /// The tag in To.
     #[must_use]
     pub fn to_tag(&self) -> &'a [u8] {
-        tag(self.values[2])
+        tag(self.value(TO))
     }
 
     /// Call-ID.
     #[must_use]
-    pub const fn call_id(&self) -> &'a [u8] {
-        self.values[3]
+    pub fn call_id(&self) -> &'a [u8] {
+        self.value(CALL_ID)
     }
 
     /// The CSeq number; `None` if malformed.
@@ -95,22 +123,13 @@ impl<'a> Peek<'a> {
         is_sip.then(|| Self { method: Some(Method::of(first)), ..Self::default() })
     }
 
-    /// Notes one header line; answers which of the five it was, as a bit. Only the first of each counts.
-    fn header(&mut self, line: &'a [u8], seen: u8) -> u8 {
-        let Some(colon) = memchr(b':', line) else { return 0 };
-        let name = Name::of(line[..colon].trim_ascii_end());
-        let Some(at) = WANTED.iter().position(|one| *one == name).filter(|at| seen & (1 << at) == 0) else { return 0 };
-        self.values[at] = line[colon + 1..].trim_ascii();
-        1 << at
-    }
-
     fn top_via(&self) -> &'a [u8] {
-        let value = self.values[0];
+        let value = self.value(VIA);
         &value[..find_outside_quotes_in(value, b',').unwrap_or(value.len())]
     }
 
     fn cseq_words(&self) -> impl Iterator<Item = &'a [u8]> {
-        self.values[4].split(u8::is_ascii_whitespace).filter(|word| !word.is_empty())
+        self.value(CSEQ).split(u8::is_ascii_whitespace).filter(|word| !word.is_empty())
     }
 }
 
@@ -184,6 +203,9 @@ mod tests {
         let folded = Peek::of(b"BYE sip:h SIP/2.0\r\nTo: <sip:b@h>\r\n ;tag=t\r\nCall-ID: c\r\n\r\n").expect("sip");
         assert_eq!((folded.to_tag(), folded.call_id()), (&b"t"[..], &b"c"[..]));
         assert_eq!(Peek::of(b"SIP/2.0 200 OK\r\nCSeq: 1 BYE\r\n\r\n").expect("sip").code, Some(200));
+        let odd = Peek::of(b"BYE sip:h SIP/2.0\r\nTimestamp: 1\r\nT\t: <sip:b@h>;tag=t\r\nCSeqs: 1\r\ncSEQ :2 BYE\r\n\r\nCall-ID: body")
+            .expect("sip");
+        assert_eq!((odd.to_tag(), odd.cseq(), odd.call_id()), (&b"t"[..], Some(2), &b""[..]));
         assert_eq!(Peek::of(b"GET / HTTP/1.1\r\n\r\n"), None);
     }
 }
