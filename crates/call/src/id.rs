@@ -23,12 +23,11 @@ impl CallId {
     /// Reads `shard.epoch.call`, each in hexadecimal.
     #[must_use]
     pub fn parse(text: &[u8]) -> Option<Self> {
-        let text = std::str::from_utf8(text).ok().filter(|t| t.len() <= 32)?;
-        let mut parts = text.split('.');
-        let shard = u16::from_str_radix(parts.next()?, 16).ok()?;
-        let epoch = u32::from_str_radix(parts.next()?, 16).ok()?;
-        let call = u64::from_str_radix(parts.next()?, 16).ok()?;
-        parts.next().is_none().then_some(Self { shard, epoch, call })
+        let (shard, rest) = number(text)?;
+        let (epoch, rest) = number(rest.strip_prefix(b".")?)?;
+        let (call, rest) = number(rest.strip_prefix(b".")?)?;
+        let (shard, epoch) = (shard.try_into().ok()?, epoch.try_into().ok()?);
+        rest.is_empty().then_some(Self { shard, epoch, call })
     }
 
     /// Finds the call in one of our tags, `shard.epoch.call-…`.
@@ -43,6 +42,20 @@ impl CallId {
     pub fn in_branch(branch: &[u8]) -> Option<Self> {
         Self::in_tag(branch.strip_prefix(MAGIC_COOKIE.as_bytes())?)
     }
+}
+
+/// A number in hexadecimal, and what follows it.
+fn number(text: &[u8]) -> Option<(u64, &[u8])> {
+    let (mut number, mut digits) = (0_u64, 0);
+    while let Some(digit) = text.get(digits).and_then(|byte| char::from(*byte).to_digit(16)) {
+        // A digit more than there is room for.
+        if number >> 60 != 0 {
+            return None;
+        }
+        number = number << 4 | u64::from(digit);
+        digits += 1;
+    }
+    (digits > 0).then(|| (number, &text[digits..]))
 }
 
 impl fmt::Display for CallId {
@@ -66,7 +79,10 @@ mod tests {
         let id = CallId { shard: 1023, epoch: 7, call: u64::MAX };
         assert_eq!(CallId::in_tag(format!("{id}-a1").as_bytes()), Some(id));
         assert_eq!(CallId::in_branch(format!("z9hG4bK{id}-2").as_bytes()), Some(id));
-        for foreign in ["", "abc", "1.2.3", "1.2-x", "z9hG4bK-1", "1.2.3.4-x"] {
+        let foreign = ["", "abc", "1.2.3", "1.2-x", "z9hG4bK-1", "1.2.3.4-x", "1..3-x", "+1.2.3-x", "1.2.g-x", "-"];
+        let too_large = ["10000.0.0-x", "0.100000000.0-x", "0.0.10000000000000000-x"];
+        assert_eq!(CallId::in_tag(b"0003ff.0.00000000000000000000A-x"), CallId::in_tag(b"3ff.0.a-x"));
+        for foreign in foreign.into_iter().chain(too_large) {
             assert_eq!(CallId::in_tag(foreign.as_bytes()), None, "{foreign}");
         }
     }

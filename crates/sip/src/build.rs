@@ -8,9 +8,9 @@ use crate::status;
 use crate::uri::host_ip;
 use crate::via::Via;
 use bytes::Bytes;
-use memchr::memchr2;
+use memchr::{memchr, memchr2};
 use std::fmt::{Display, Write as _};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// A message under construction. Content-Length is written by [`Builder::finish`] or [`Builder::finish_with`].
 #[derive(Debug)]
@@ -115,6 +115,13 @@ impl Builder {
         }
         let head = text[..end].find(';').unwrap_or(end);
         self.out.extend_from_slice(b"Via: ");
+        if let Some(at) = asks_for_port(&text.as_bytes()[head..end]) {
+            self.push_str(&text[..head + at]);
+            self.push_str("=");
+            self.push_number(source.port().into());
+            self.push_str(&text[head + at..end]);
+            return self.end_via(source, &text[end..]);
+        }
         self.out.extend_from_slice(text[..head].trim_end().as_bytes());
         for (name, value) in via.params.iter() {
             if name.eq_ignore_ascii_case("received") {
@@ -134,10 +141,24 @@ impl Builder {
                 None => self.push_str(name),
             }
         }
-        // Writing to a vector cannot fail.
-        let _ = write!(Sink(&mut self.out), ";received={}", source.ip());
-        self.out.extend_from_slice(&text.as_bytes()[end..]);
-        self.out.extend_from_slice(b"\r\n");
+        self.end_via(source, &text[end..]);
+    }
+
+    /// Says in a Via which address its request came from, and adds what follows it in its line.
+    fn end_via(&mut self, source: SocketAddr, rest: &str) {
+        self.push_str(";received=");
+        match source.ip() {
+            IpAddr::V4(ip) => {
+                for (at, octet) in ip.octets().into_iter().enumerate() {
+                    self.push_str(if at == 0 { "" } else { "." });
+                    self.push_number(octet.into());
+                }
+            }
+            // Writing to a vector cannot fail.
+            IpAddr::V6(ip) => drop(write!(Sink(&mut self.out), "{ip}")),
+        }
+        self.push_str(rest);
+        self.push_str("\r\n");
     }
 
     /// Adds a header of ours.
@@ -273,6 +294,27 @@ impl Builder {
     }
 }
 
+/// Where `rport` without a value ends in the parameters of a Via (RFC 3581 §3), if they hold nothing that has to be read with care or
+/// taken out.
+fn asks_for_port(params: &[u8]) -> Option<usize> {
+    if memchr2(b'"', b'<', params).is_some() || memchr2(b' ', b'\t', params).is_some() {
+        return None;
+    }
+    let (mut at, mut found) = (0, None);
+    while at < params.len() {
+        let end = memchr(b';', &params[at + 1..]).map_or(params.len(), |length| at + 1 + length);
+        let piece = &params[at + 1..end];
+        if piece.eq_ignore_ascii_case(b"rport") && (piece != b"rport" || found.replace(end).is_some()) {
+            return None;
+        }
+        if piece.get(..8).is_some_and(|name| name.eq_ignore_ascii_case(b"received")) {
+            return None;
+        }
+        at = end;
+    }
+    found
+}
+
 /// The digits of a number, and where in the array they begin.
 fn decimal_digits(number: u32) -> ([u8; 10], usize) {
     let (mut digits, mut from, mut rest) = ([b'0'; 10], 10, number);
@@ -316,6 +358,19 @@ mod tests {
             respond("SIP/2.0/UDP 192.0.2.1;rPort;branch=x, SIP/2.0/UDP b;branch=y", "192.0.2.1:7"),
             ["SIP/2.0/UDP 192.0.2.1;rport=7;branch=x;received=192.0.2.1, SIP/2.0/UDP b;branch=y"]
         );
+        for (asked, answered) in [
+            (";branch=x;rport", ";branch=x;rport=7;received=192.0.2.10"),
+            (";rport;branch=x, SIP/2.0/UDP b", ";rport=7;branch=x;received=192.0.2.10, SIP/2.0/UDP b"),
+            (";a=\";rport\";rport", ";a=\";rport\";rport=7;received=192.0.2.10"),
+            (" ; rport ;branch=x", ";rport=7;branch=x;received=192.0.2.10"),
+            (";received=198.51.100.1;rport", ";rport=7;received=192.0.2.10"),
+            (";rport=;branch=x", ";rport=7;branch=x;received=192.0.2.10"),
+            (";rports;x", ";rports;x;received=192.0.2.10"),
+        ] {
+            let via = |params: &str| format!("SIP/2.0/UDP 192.0.2.1:5060{params}");
+            assert_eq!(respond(&via(asked), "192.0.2.10:7"), [via(answered)], "{asked}");
+        }
+        assert_eq!(respond("SIP/2.0/UDP h;rport", "[2001:db8::1]:7"), ["SIP/2.0/UDP h;rport=7;received=2001:db8::1"]);
         assert_eq!(respond("SIP/2.0/UDP 192.0.2.1;branch=x", "192.0.2.1:7"), ["SIP/2.0/UDP 192.0.2.1;branch=x"]);
         assert_eq!(respond("SIP/2.0/UDP h;branch=x", "192.0.2.9:7"), ["SIP/2.0/UDP h;branch=x;received=192.0.2.9"]);
     }
