@@ -11,8 +11,9 @@ use crate::method::Method;
 use crate::name::Name;
 use crate::sent::Sent;
 use crate::uri::{Scheme, Uri};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt::{self, Display};
+use std::sync::Arc;
 
 /// How far ahead of use CSeq numbers are reserved: a node that takes over continues behind the reservation.
 pub const RESERVED_SEQS: u32 = 16;
@@ -23,12 +24,7 @@ pub const TAKEOVER_GAP: u32 = 1_000;
 /// One dialog, early or confirmed.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dialog {
-    call_id: Box<str>,
-    /// From and To of our requests as they are written, tag included.
-    local: Box<str>,
-    remote: Box<str>,
-    local_tag: Box<str>,
-    remote_tag: Box<str>,
+    names: Names,
     local_seq: u32,
     /// No number above this is used before it has been raised.
     ceiling: u32,
@@ -38,6 +34,47 @@ pub struct Dialog {
     remote_target: Box<str>,
     secure: bool,
     early: bool,
+}
+
+/// What names a dialog, and stays as long as it does: Call-ID, From and To of our requests as they are written, tag included, our tag and
+/// theirs. One text, which copies of the dialog share.
+#[derive(Clone, PartialEq, Eq)]
+struct Names {
+    text: Arc<str>,
+    /// Where each of the five ends.
+    ends: [u32; 5],
+}
+
+impl Names {
+    /// Each of the five is put together of pieces.
+    fn new(parts: [&[&str]; 5]) -> Self {
+        let mut text = String::with_capacity(parts.iter().copied().flatten().map(|piece| piece.len()).sum());
+        let ends = parts.map(|pieces| {
+            pieces.iter().for_each(|piece| text.push_str(piece));
+            // Parts of messages, of which none is longer than 64 KB.
+            u32::try_from(text.len()).unwrap_or(u32::MAX)
+        });
+        Self { text: text.into(), ends }
+    }
+
+    fn part(&self, at: usize) -> &str {
+        let start = if at == 0 { 0 } else { self.ends[at - 1] };
+        self.text.get(start as usize..self.ends[at] as usize).unwrap_or("")
+    }
+}
+
+/// As five texts.
+impl Serialize for Names {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        [0, 1, 2, 3, 4].map(|at| self.part(at)).serialize(to)
+    }
+}
+
+impl<'de> Deserialize<'de> for Names {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let parts = <[String; 5]>::deserialize(from)?;
+        Ok(Self::new(parts.each_ref().map(|part| [part.as_str()]).each_ref().map(<[&str; 1]>::as_slice)))
+    }
 }
 
 /// What a dialog needs of the request that it begins with.
@@ -57,13 +94,15 @@ impl Dialog {
     pub fn uas(request: &Message, local_tag: &str) -> Option<Self> {
         let (from, target) = (request.get(Name::From)?, request.contact()?.uri);
         let to = request.get(Name::To)?;
-        let tagged = if request.to_tag().is_some() { to.to_owned() } else { format!("{to};tag={local_tag}") };
+        let mark = if request.to_tag().is_some() { ["", ""] } else { [";tag=", local_tag] };
         Some(Self {
-            call_id: request.call_id().into(),
-            local: tagged.into(),
-            remote: from.into(),
-            local_tag: request.to_tag().unwrap_or(local_tag).into(),
-            remote_tag: request.from_tag().unwrap_or("").into(),
+            names: Names::new([
+                &[request.call_id()],
+                &[to, mark[0], mark[1]],
+                &[from],
+                &[request.to_tag().unwrap_or(local_tag)],
+                &[request.from_tag().unwrap_or("")],
+            ]),
             local_seq: 0,
             ceiling: RESERVED_SEQS,
             remote_seq: Some(request.cseq()?.number),
@@ -107,11 +146,13 @@ impl Dialog {
         // A provisional response without Contact still names a dialog; its requests go where the INVITE went.
         let target = response.contact().map_or(asked.uri, |contact| contact.uri);
         Some(Self {
-            call_id: asked.call_id.into(),
-            local: asked.from.into(),
-            remote: response.get(Name::To)?.into(),
-            local_tag: asked.tag.into(),
-            remote_tag: to.tag().unwrap_or("").into(),
+            names: Names::new([
+                &[asked.call_id],
+                &[asked.from],
+                &[response.get(Name::To)?],
+                &[asked.tag],
+                &[to.tag().unwrap_or("")],
+            ]),
             local_seq,
             ceiling: local_seq.saturating_add(RESERVED_SEQS),
             remote_seq: None,
@@ -204,9 +245,9 @@ impl Dialog {
             builder.add_pieces(Name::Route, &["<", &self.remote_target, ">"]);
         }
         builder.add_number(Name::MaxForwards, max_forwards.into());
-        builder.add_pieces(Name::From, &[&self.local]);
-        builder.add_pieces(Name::To, &[&self.remote]);
-        builder.add_pieces(Name::CallId, &[&self.call_id]);
+        builder.add_pieces(Name::From, &[self.local()]);
+        builder.add_pieces(Name::To, &[self.remote()]);
+        builder.add_pieces(Name::CallId, &[self.call_id()]);
         builder.add_cseq(seq, method);
         builder
     }
@@ -242,39 +283,39 @@ impl Dialog {
         } else {
             (message.from_tag(), message.to_tag())
         };
-        message.call_id() == &*self.call_id
-            && local.unwrap_or("") == &*self.local_tag
-            && remote.unwrap_or("") == &*self.remote_tag
+        message.call_id() == self.call_id()
+            && local.unwrap_or("") == self.local_tag()
+            && remote.unwrap_or("") == self.remote_tag()
     }
 
     /// Call-ID.
     #[must_use]
     pub fn call_id(&self) -> &str {
-        &self.call_id
+        self.names.part(0)
     }
 
     /// Our tag.
     #[must_use]
     pub fn local_tag(&self) -> &str {
-        &self.local_tag
+        self.names.part(3)
     }
 
     /// Their tag; empty for an RFC 2543 peer.
     #[must_use]
     pub fn remote_tag(&self) -> &str {
-        &self.remote_tag
+        self.names.part(4)
     }
 
     /// What our requests have in From.
     #[must_use]
     pub fn local(&self) -> &str {
-        &self.local
+        self.names.part(1)
     }
 
     /// What our requests have in To.
     #[must_use]
     pub fn remote(&self) -> &str {
-        &self.remote
+        self.names.part(2)
     }
 
     /// The number of the last request that we sent.

@@ -263,6 +263,10 @@ proptest! {
         let bytes = postcard::to_allocvec(&dialog).expect("serialises");
         let mut restored: Dialog = postcard::from_bytes(&bytes).expect("restores");
         prop_assert_eq!(&restored, &dialog);
+        // As every version has written it: the five texts, each by itself.
+        let (names, _) = postcard::take_from_bytes::<(&str, &str, &str, &str, &str)>(&bytes).expect("five texts");
+        let own = (dialog.call_id(), dialog.local(), dialog.remote(), dialog.local_tag(), dialog.remote_tag());
+        prop_assert_eq!(names, own);
         let write = |dialog: &mut Dialog| dialog.request(Method::Bye, "SIP/2.0/UDP us;branch=z9hG4bKb", None, 70).finish();
         let bye = write(&mut dialog);
         prop_assert_eq!(write(&mut restored), bye.clone());
