@@ -146,7 +146,7 @@ impl Protect {
         if let Some(backup) = backup {
             self.write_spare(shell, id, (cell, whose.as_ref()), backup, (number, now.mono, &bytes));
             let what = Sent::State { number, written: now.mono, bytes };
-            let haste = if guard::is_awaited(point) { Haste::AtOnce } else { Haste::Soon };
+            let haste = if guard::is_awaited(point) { Haste::Brief } else { Haste::Soon };
             self.lane(shell, backup.node).put(id, Item { whose, what, since: now.mono, haste });
         }
     }
