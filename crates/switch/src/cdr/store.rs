@@ -52,9 +52,9 @@ pub(super) struct Batch(Vec<Op>);
 /// One change. It is on the wire as well, to whoever holds a copy.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(super) enum Op {
-    Put(Vec<u8>, Vec<u8>),
-    Delete(Vec<u8>),
-    DeleteRange(Vec<u8>, Vec<u8>),
+    Put(#[serde(with = "serde_bytes")] Vec<u8>, #[serde(with = "serde_bytes")] Vec<u8>),
+    Delete(#[serde(with = "serde_bytes")] Vec<u8>),
+    DeleteRange(#[serde(with = "serde_bytes")] Vec<u8>, #[serde(with = "serde_bytes")] Vec<u8>),
 }
 
 impl Op {
@@ -218,6 +218,15 @@ fn pair(key: &[u8], value: &[u8]) -> Pair {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Nodes of all versions send each other these.
+    #[test]
+    fn a_change_is_written_as_it_always_was() {
+        let ops = [Op::Put(vec![7, 200], vec![3]), Op::Delete(vec![8]), Op::DeleteRange(vec![], vec![9, 255])];
+        let written = postcard::to_allocvec(&ops).expect("written");
+        assert_eq!(written, [0, 2, 7, 200, 1, 3, 1, 1, 8, 2, 0, 2, 9, 255]);
+        assert_eq!(postcard::from_bytes::<[Op; 3]>(&written).expect("reads"), ops);
+    }
 
     /// The same on a disk and in memory.
     #[test]

@@ -85,7 +85,7 @@ pub enum What {
     /// The call decided something.
     Note(Note),
     /// An attempt, or the call, is over: its row of the call records as the outbox has it.
-    Row(Box<[u8]>),
+    Row(#[serde(with = "serde_bytes")] Box<[u8]>),
     /// A gateway does not do what it should.
     Gateway {
         /// Its trunk.

@@ -64,6 +64,7 @@ enum Written<'a, W> {
         #[serde(with = "hop")]
         hop: Hop,
         length: u32,
+        #[serde(with = "serde_bytes")]
         bytes: &'a [u8],
     },
     Noted {
