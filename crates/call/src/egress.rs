@@ -4,7 +4,7 @@
 use crate::attempt::{Try, trunk_of};
 use crate::body;
 use crate::caller::{Caller, codecs_of};
-use crate::core::{Core, Env, advertised};
+use crate::core::{Core, Env, advertised, push_hex};
 use crate::effect::Direction;
 use crate::effect::{Effect, Event as Count, MediaSide};
 use crate::headers;
@@ -17,6 +17,7 @@ use routing::Target;
 use routing::model::Trunk;
 use sip::session_timer::Policy;
 use sip::{Builder, Flow, Message, Method, Name};
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use trunk::{Failure, translate};
@@ -49,7 +50,11 @@ pub(crate) fn prepare_for(
     attempt.asks_session = asked > 0;
     let seconds = if asked > 0 { asked } else { env.settings.session_expires.max(env.settings.min_se) };
     attempt.session = Policy { seconds, min_seconds: env.settings.min_se };
-    attempt.call_id = format!("{:016x}{:08x}", core.chance.next(), core.chance.next() >> 32).into();
+    // The high bits are set so that no digit is left out.
+    let mut call_id = String::with_capacity(24);
+    push_hex(&mut call_id, core.chance.next() | 1 << 63);
+    push_hex(&mut call_id, core.chance.next() >> 32 | 1 << 31);
+    attempt.call_id = call_id.into();
     attempt.tag = core.tag(side);
     let theirs = codecs_of(trunk_of(&attempt.plan.target).map(|trunk| &**trunk));
     let to_caller = common(&caller.codecs, &theirs);
@@ -161,12 +166,15 @@ fn request_uri(hop: &Hop, called: &str) -> String {
     match &hop.uri {
         Some(uri) => uri.to_string(),
         None if called.starts_with("urn:") => called.to_owned(),
-        None => format!("sip:{}@{}", escaped(called), hop.host),
+        None => ["sip:", &*escaped(called), "@", &*hop.host].concat(),
     }
 }
 
 /// The number as the user part of a URI: `#` may not stand there (RFC 3261 §25.1).
-fn escaped(user: &str) -> String {
+fn escaped(user: &str) -> Cow<'_, str> {
+    if user.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'+') {
+        return Cow::Borrowed(user);
+    }
     let mut out = String::with_capacity(user.len());
     for byte in user.bytes() {
         if byte.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,;?/".contains(&byte) {
@@ -175,7 +183,7 @@ fn escaped(user: &str) -> String {
             let _ = write!(out, "%{byte:02X}");
         }
     }
-    out
+    Cow::Owned(out)
 }
 
 fn write_parties(builder: &mut Builder, caller: &Caller, attempt: &Try, display: &str, here: &str, hop: &Hop) {
@@ -183,19 +191,20 @@ fn write_parties(builder: &mut Builder, caller: &Caller, attempt: &Try, display:
     match &caller.identity.from {
         Some(user) => {
             let blank = if display.is_empty() { "" } else { " " };
-            builder.add(Name::From, format_args!("{display}{blank}<sip:{}@{here}>;tag={tag}", escaped(user)));
+            let user = escaped(user);
+            builder.add_pieces(Name::From, &[display, blank, "<sip:", &user, "@", here, ">;tag=", tag]);
         }
         None => {
             builder.add(Name::From, format_args!("\"Anonymous\" <sip:anonymous@anonymous.invalid>;tag={tag}"));
         }
     }
     if attempt.called_out.starts_with("urn:") {
-        builder.add(Name::To, format_args!("<{}>", attempt.called_out));
+        builder.add_pieces(Name::To, &["<", &attempt.called_out, ">"]);
     } else {
-        builder.add(Name::To, format_args!("<sip:{}@{}>", escaped(&attempt.called_out), hop.host));
+        builder.add_pieces(Name::To, &["<sip:", &escaped(&attempt.called_out), "@", &hop.host, ">"]);
     }
-    builder.add(Name::CallId, &attempt.call_id);
-    builder.add(Name::CSeq, format_args!("{} INVITE", attempt.seq));
+    builder.add_pieces(Name::CallId, &[&attempt.call_id]);
+    builder.add_cseq(attempt.seq, Method::Invite.token());
     write_identity(builder, caller, attempt, here);
 }
 
@@ -205,7 +214,7 @@ fn write_identity(builder: &mut Builder, caller: &Caller, attempt: &Try, here: &
     let trusted = !matches!(attempt.plan.target, Target::User(_));
     let hidden = caller.identity.privacy || caller.identity.from.is_none();
     if let Some(number) = caller.identity.asserted.as_ref().filter(|_| trusted || !hidden) {
-        builder.add(Name::PAssertedIdentity, format_args!("<sip:{}@{here}>", escaped(number)));
+        builder.add_pieces(Name::PAssertedIdentity, &["<sip:", &escaped(number), "@", here, ">"]);
     }
     if caller.identity.privacy && trusted {
         builder.add(Name::Privacy, "id");
@@ -217,7 +226,7 @@ fn write_identity(builder: &mut Builder, caller: &Caller, attempt: &Try, here: &
 }
 
 fn write_capabilities(builder: &mut Builder, env: &Env<'_>, caller: &Caller, attempt: &Try) {
-    builder.add(Name::Allow, headers::ALLOW);
+    builder.add_pieces(Name::Allow, &[headers::ALLOW]);
     let mut supported = String::from("timer");
     for option in &caller.options {
         supported.push_str(", ");

@@ -58,9 +58,39 @@ fn number(text: &[u8]) -> Option<(u64, &[u8])> {
     (digits > 0).then(|| (number, &text[digits..]))
 }
 
+/// The longest name: 4, 8 and 16 digits.
+#[derive(Default)]
+struct Text {
+    bytes: [u8; 30],
+    length: usize,
+}
+
+impl Text {
+    fn push(&mut self, byte: u8) {
+        self.bytes[self.length] = byte;
+        self.length += 1;
+    }
+
+    fn push_hex(&mut self, number: u64) {
+        hex(number).for_each(|digit| self.push(digit));
+    }
+}
+
+/// The digits of a number in hexadecimal, without leading zeros.
+pub(crate) fn hex(number: u64) -> impl Iterator<Item = u8> {
+    let digits = (64 - number.leading_zeros()).div_ceil(4).max(1);
+    (0..digits).rev().map(move |at| b"0123456789abcdef"[(number >> (4 * at)) as usize & 0xf])
+}
+
 impl fmt::Display for CallId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:x}.{:x}.{:x}", self.shard, self.epoch, self.call)
+        let mut text = Text::default();
+        text.push_hex(self.shard.into());
+        text.push(b'.');
+        text.push_hex(self.epoch.into());
+        text.push(b'.');
+        text.push_hex(self.call);
+        f.write_str(std::str::from_utf8(&text.bytes[..text.length]).unwrap_or(""))
     }
 }
 
@@ -73,6 +103,13 @@ impl fmt::Debug for CallId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_written_as_the_standard_library_writes_their_numbers() {
+        for (shard, epoch, call) in [(0, 0, 0), (1, 15, 16), (1023, u32::MAX, u64::MAX), (u16::MAX, 0x0a00, 0xf000)] {
+            assert_eq!(CallId { shard, epoch, call }.to_string(), format!("{shard:x}.{epoch:x}.{call:x}"));
+        }
+    }
 
     #[test]
     fn tags_and_branches_lead_to_the_call() {

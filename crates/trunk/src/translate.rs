@@ -71,7 +71,7 @@ fn international(text: &str) -> Option<String> {
     let good = (shortest..=MAX_INTERNATIONAL).contains(&digits.len())
         && digits.bytes().all(|byte| byte.is_ascii_digit())
         && !digits.starts_with('0');
-    good.then(|| format!("+{digits}"))
+    good.then(|| ["+", digits].concat())
 }
 
 #[cfg(test)]
