@@ -36,8 +36,6 @@ struct Inside {
     recent: Overlay,
     /// On its way to the settled rows.
     moving: Option<Arc<Overlay>>,
-    /// Moves begun and ended: what was read of the layers belongs together only within one.
-    moves: u64,
     /// Segments before the present one that may not be synced yet.
     former: Vec<Arc<File>>,
 }
@@ -68,7 +66,7 @@ impl Disk {
         let number = found.last + 1;
         let journal = Journal::begin(&folder, number).map_err(failed)?;
         Journal::drop_before(&folder, number).map_err(failed)?;
-        let inside = Inside { journal, recent: Overlay::default(), moving: None, moves: 0, former: Vec::new() };
+        let inside = Inside { journal, recent: Overlay::default(), moving: None, former: Vec::new() };
         Ok(Self { settled, folder, inside: Mutex::new(inside), settling: Mutex::new(number) })
     }
 
@@ -118,7 +116,7 @@ impl Disk {
         let former = std::mem::replace(&mut inside.journal, next);
         inside.former.push(former.file());
         let recent = std::mem::take(&mut inside.recent);
-        (inside.moving, inside.moves) = (Some(Arc::new(recent)), inside.moves + 1);
+        inside.moving = Some(Arc::new(recent));
         Ok(())
     }
 
@@ -129,7 +127,7 @@ impl Disk {
         self.settled.take(&moving)?;
         let present = {
             let mut inside = self.inside.lock();
-            (inside.moving, inside.moves) = (None, inside.moves + 1);
+            inside.moving = None;
             inside.journal.number()
         };
         Journal::drop_before(&self.folder, present).map_err(failed)
@@ -170,30 +168,24 @@ impl Disk {
         Walk { disk: self, page: Vec::new().into_iter(), next: Some(key.to_vec()) }
     }
 
-    /// Rows from a key on, and where the next ones begin.
+    /// Rows from a key on, and where the next ones begin. The layers are read from the top: rows only go down, so none is missed that
+    /// is moved meanwhile.
     fn page(&self, from: &[u8]) -> Result<(Vec<Pair>, Option<Vec<u8>>), Error> {
-        loop {
-            let (moves, recent, gone, moving) = {
-                let inside = self.inside.lock();
-                let gone = inside.recent.gone().to_vec();
-                (inside.moves, inside.recent.page(from, PAGE), gone, inside.moving.clone())
-            };
-            let mut pages = vec![recent];
-            pages.extend(moving.as_ref().map(|moving| moving.page(from, PAGE)));
-            pages.push(self.settled.page(from, PAGE)?);
-            if self.inside.lock().moves != moves {
-                // Rows may have gone from a layer that was not read yet to one that was, or the other way round.
-                continue;
-            }
-            let last = pages.len() - 1;
-            let above = |layer: usize, key: &[u8]| {
-                let inside = |(from, to): &(Vec<u8>, Vec<u8>)| **from <= *key && *key < **to;
-                layer > 0 && gone.iter().any(inside)
-                    || layer == last && moving.as_ref().is_some_and(|moving| moving.is_gone(key))
-            };
-            let (pairs, end) = merge(pages, above);
-            return Ok((pairs, end.map(just_after)));
-        }
+        let (recent, gone, moving) = {
+            let inside = self.inside.lock();
+            (inside.recent.page(from, PAGE), inside.recent.gone().to_vec(), inside.moving.clone())
+        };
+        let mut pages = vec![recent];
+        pages.extend(moving.as_ref().map(|moving| moving.page(from, PAGE)));
+        pages.push(self.settled.page(from, PAGE)?);
+        let last = pages.len() - 1;
+        let above = |layer: usize, key: &[u8]| {
+            let inside = |(from, to): &(Vec<u8>, Vec<u8>)| **from <= *key && *key < **to;
+            layer > 0 && gone.iter().any(inside)
+                || layer == last && moving.as_ref().is_some_and(|moving| moving.is_gone(key))
+        };
+        let (pairs, end) = merge(pages, above);
+        Ok((pairs, end.map(just_after)))
     }
 }
 
