@@ -1,5 +1,5 @@
 //! The way of checkpoints to one backup: the newest state of each call, in batches, several of them on their way at a time. What
-//! somebody waits for goes almost at once, and takes with it what is there; anything else is gathered for longer.
+//! somebody waits for goes at once or almost, and takes with it what is there; anything else is gathered for longer.
 //!
 //! A slow backup costs memory for one state a call and nothing else: a newer state takes the place of one that waits.
 
@@ -36,9 +36,9 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What nobody waits for waits itself at the most so long: a batch costs a call on either side about as much as a state.
 const GATHER: Duration = Duration::from_millis(20);
-/// What a message waits for gathers others like it for so long. Nobody who calls notices a millisecond, and at a thousand calls a second
-/// it is what several batches would have cost.
-const BRIEF: Duration = Duration::from_millis(1);
+/// What a message waits for leaves at once, unless a batch has left just before: then it gathers others like it until so long after that.
+/// Nobody who calls notices it, and at a thousand calls a second it is what several batches would have cost.
+const BRIEF: Duration = Duration::from_millis(2);
 
 /// A flight that was lost keeps its place for so long.
 const AGAIN: Duration = Duration::from_millis(200);
@@ -58,6 +58,8 @@ struct Waiting {
     order: VecDeque<CallId>,
     /// When it is time for a batch.
     due: Option<Instant>,
+    /// When the last batch left.
+    left: Option<Instant>,
 }
 
 /// What waits for one call.
@@ -75,7 +77,7 @@ pub(super) struct Item {
 /// How soon a batch leaves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Haste {
-    /// Within [`BRIEF`]: a message waits for it to be kept.
+    /// As soon as it is [`BRIEF`] after the last batch: a message waits for it to be kept.
     Brief,
     /// Within [`GATHER`].
     Soon,
@@ -111,7 +113,7 @@ impl Lane {
     pub(super) fn put(&self, call: CallId, item: Item) -> bool {
         let mut waiting = self.waiting.lock();
         let due = match item.haste {
-            Haste::Brief => item.since + BRIEF,
+            Haste::Brief => waiting.left.map_or(item.since, |left| item.since.max(left + BRIEF)),
             Haste::Soon => item.since + GATHER,
         };
         let known = waiting.items.get(&call);
@@ -148,9 +150,10 @@ impl Lane {
         self.lost.swap(false, Ordering::Relaxed)
     }
 
-    /// The next batch, oldest first.
-    fn batch(&self) -> Vec<(CallId, Item)> {
+    /// The next batch, oldest first, which leaves now.
+    fn batch(&self, now: Instant) -> Vec<(CallId, Item)> {
         let mut waiting = self.waiting.lock();
+        waiting.left = Some(now);
         let (mut batch, mut bytes) = (Vec::new(), 0);
         while bytes < BATCH
             && let Some(call) = waiting.order.pop_front()
@@ -171,9 +174,10 @@ pub(super) async fn run(shell: Arc<Shell>, lane: Arc<Lane>) {
     let mut flights = JoinSet::new();
     loop {
         let is_free = flights.len() < FLIGHTS;
-        let left = lane.due().map(|due| due.since(clock::now().mono));
+        let now = clock::now().mono;
+        let left = lane.due().map(|due| due.since(now));
         if is_free && left.is_some_and(|left| left.is_zero()) {
-            flights.spawn(carry(Arc::clone(&shell), Arc::clone(&lane), lane.batch()));
+            flights.spawn(carry(Arc::clone(&shell), Arc::clone(&lane), lane.batch(now)));
             continue;
         }
         tokio::select! {
@@ -279,18 +283,21 @@ mod tests {
         let lane = Lane::new(2);
         assert!(lane.put(id(1), state(1, 10)) && lane.put(id(2), state(1, 10)));
         assert!(lane.put(id(1), state(2, 10)) && lane.put(id(1), item(Sent::Alive)));
-        let batch = lane.batch();
+        let batch = lane.batch(Instant::ORIGIN);
         let numbers: Vec<_> =
             batch.iter().map(|(call, item)| (call.call, matches!(item.what, Sent::State { number: 2, .. }))).collect();
         assert_eq!(numbers, [(1, true), (2, false)], "in the order in which they came, each once");
-        assert!(lane.batch().is_empty());
+        assert!(lane.batch(Instant::ORIGIN).is_empty());
         lane.put(id(1), state(3, 10));
         lane.put(id(1), item(Sent::Forget));
-        assert!(matches!(lane.batch()[..], [(_, Item { what: Sent::Forget, .. })]), "an end is never taken back");
+        assert!(
+            matches!(lane.batch(Instant::ORIGIN)[..], [(_, Item { what: Sent::Forget, .. })]),
+            "an end is never taken back"
+        );
     }
 
     #[test]
-    fn what_somebody_waits_for_goes_almost_at_once_and_takes_the_rest_along() {
+    fn what_somebody_waits_for_goes_at_once_or_almost_and_takes_the_rest_along() {
         let lane = Lane::new(2);
         let at = |ms: u64| Instant::from_micros(ms * 1_000);
         let put = |call, ms, haste| {
@@ -301,8 +308,13 @@ mod tests {
         assert!(put(1, 0, Haste::Soon) && put(2, 5, Haste::Soon));
         assert_eq!(lane.due(), Some(at(0) + GATHER), "the oldest decides");
         assert!(put(3, 6, Haste::Brief) && put(3, 7, Haste::Soon));
-        assert_eq!(lane.due(), Some(at(6) + BRIEF), "a newer state of that call is waited for as much");
-        assert_eq!((lane.batch().len(), lane.due()), (3, None));
+        assert_eq!(lane.due(), Some(at(6)), "a newer state of that call is waited for as much");
+        assert_eq!((lane.batch(at(6)).len(), lane.due()), (3, None));
+        assert!(put(1, 7, Haste::Brief) && put(2, 8, Haste::Brief));
+        assert_eq!(lane.due(), Some(at(6) + BRIEF), "behind the last batch it gathers others");
+        assert_eq!((lane.batch(at(8)).len(), lane.due()), (2, None));
+        assert!(put(1, 20, Haste::Brief));
+        assert_eq!(lane.due(), Some(at(20)), "long behind it nothing waits");
     }
 
     #[test]
@@ -310,11 +322,11 @@ mod tests {
         let lane = Lane::new(2);
         (0..100).for_each(|call| assert!(lane.put(id(call), state(1, 10_000))));
         let (mut batches, mut calls) = (0, 0);
-        while let Some(batch) = Some(lane.batch()).filter(|batch| !batch.is_empty()) {
+        while let Some(batch) = Some(lane.batch(Instant::ORIGIN)).filter(|batch| !batch.is_empty()) {
             assert!(batch.len() <= BATCH / 10_000 + 1);
             (batches, calls) = (batches + 1, calls + batch.len());
         }
         assert_eq!((batches, calls), (4, 100));
-        assert!(lane.batch().is_empty(), "nothing waits");
+        assert!(lane.batch(Instant::ORIGIN).is_empty(), "nothing waits");
     }
 }
