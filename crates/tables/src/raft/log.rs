@@ -48,7 +48,8 @@ struct Tail {
     unwritten: VecDeque<u64>,
 }
 
-/// The thread behind a log.
+/// The thread behind a log. It ends before this is gone: one that still wrote while the process ends would meet a RocksDB that is being
+/// taken apart.
 pub(super) struct Writing(Option<(mpsc::Sender<Job>, JoinHandle<()>)>);
 
 impl Log {
@@ -131,14 +132,28 @@ impl Log {
 
 impl Writing {
     /// Ends the thread when everything before is written. Blocks.
-    pub(super) fn stop(self) {
-        let Some((jobs, thread)) = self.0 else { return };
-        let stop = Job { batch: Batch::default(), sync: false, done: Done::Stop };
+    pub(super) fn stop(mut self) {
+        let Some((jobs, thread)) = self.0.take() else { return };
         // It may have ended already.
-        let _ = jobs.blocking_send(stop);
-        if thread.join().is_err() {
-            tracing::error!("tables: the thread of the log has panicked");
+        let _ = jobs.blocking_send(Job::stop());
+        join(thread);
+    }
+}
+
+/// A node that fails to start, or gives up, stops nothing in order. What is being written takes milliseconds.
+impl Drop for Writing {
+    fn drop(&mut self) {
+        if let Some((jobs, thread)) = self.0.take()
+            && (jobs.try_send(Job::stop()).is_ok() || jobs.is_closed())
+        {
+            join(thread);
         }
+    }
+}
+
+fn join(thread: JoinHandle<()>) {
+    if thread.join().is_err() {
+        tracing::error!("tables: the thread of the log has panicked");
     }
 }
 
@@ -298,4 +313,27 @@ fn broken(engine: &Engine, what: &str) -> Error {
 
 fn stopped() -> io::Error {
     io::Error::other("the log is closed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Storage;
+
+    #[test]
+    fn the_thread_ends_with_whoever_holds_it_though_the_log_is_still_used() {
+        for is_stopped in [true, false] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let engine = Arc::new(Engine::open(&Storage::Disk(folder.path().to_owned())).expect("opens"));
+            let (log, writing) = Log::open(engine).expect("opens");
+            let jobs = log.jobs.clone().expect("a disk has a thread");
+            assert!(!jobs.is_closed());
+            if is_stopped {
+                writing.stop();
+            } else {
+                drop(writing);
+            }
+            assert!(jobs.is_closed(), "it reads no more, since it has ended");
+        }
+    }
 }

@@ -24,6 +24,13 @@ pub(super) struct Job {
     pub(super) done: Done,
 }
 
+impl Job {
+    /// The last one.
+    pub(super) fn stop() -> Self {
+        Self { batch: Batch::default(), sync: false, done: Done::Stop }
+    }
+}
+
 /// Who wants to know that it is written.
 pub(super) enum Done {
     /// Raft, for entries.
