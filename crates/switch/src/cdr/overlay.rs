@@ -14,11 +14,14 @@ pub(super) struct Overlay {
     bytes: usize,
 }
 
+/// A key and its value; without one it was deleted.
+pub(super) type Said = (Box<[u8]>, Option<Box<[u8]>>);
+
 /// What a layer says of keys in their order, as far as it was looked at.
 #[derive(Default)]
 pub(super) struct Page {
-    /// A key without a value was deleted.
-    pub(super) entries: Vec<(Box<[u8]>, Option<Box<[u8]>>)>,
+    /// In order.
+    pub(super) entries: Vec<Said>,
     /// The last key that was looked at; nothing if all were.
     pub(super) end: Option<Box<[u8]>>,
 }
@@ -101,8 +104,7 @@ impl Overlay {
         let there = self.keys.range::<[u8], _>((Bound::Included(from), Bound::Unbounded));
         let entries: Vec<_> =
             there.take(limit).map(|(key, value)| (key.as_slice().into(), value.as_deref().map(Box::from))).collect();
-        let end =
-            if entries.len() < limit { None } else { entries.last().map(|(key, _): &(Box<[u8]>, _)| key.clone()) };
+        let end = if entries.len() < limit { None } else { entries.last().map(|(key, _): &Said| key.clone()) };
         Page { entries, end }
     }
 

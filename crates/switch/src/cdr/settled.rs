@@ -21,11 +21,13 @@ const TOGETHER: usize = 1_000;
 /// Bytes of the number that a row's key ends with.
 const NUMBER: usize = 8;
 
+type Key = Box<[u8]>;
+
 /// See the module.
 pub(super) struct Settled {
     db: DB,
     /// Of keys that are alike but for their number, the highest that may be here: whatever is above was never here.
-    highest: Mutex<FxHashMap<Box<[u8]>, Box<[u8]>>>,
+    highest: Mutex<FxHashMap<Key, Key>>,
 }
 
 /// A range of keys that lie in one family, to before the second; to the end without one.
@@ -63,7 +65,7 @@ fn failed(error: impl std::fmt::Display) -> Error {
     Error::Records(error.to_string())
 }
 
-type Entry = (Box<[u8]>, Box<[u8]>);
+type Entry = (Key, Box<[u8]>);
 
 /// What lies in a segment, from a key on or from a key back.
 fn walk<'db>(
