@@ -259,10 +259,8 @@ impl Actor for Cdrs {
             Tick::Export => {
                 let written = apart(outbox, |outbox| {
                     let written = outbox.export(Pace::steady());
-                    // Behind the export, which leaves little to be moved. What cannot be moved waits for the next time.
-                    if let Err(error) = outbox.settle() {
-                        tracing::error!(%error, "recent call records cannot be moved out of the journal");
-                    }
+                    // Behind the export, which leaves little to be moved.
+                    outbox.settle();
                     written
                 })
                 .await?;
@@ -285,8 +283,9 @@ impl Actor for Cdrs {
         }
         apart(outbox, |outbox| {
             outbox.sync()?;
-            outbox.export_all(Pace::hurried())?;
-            outbox.settle()
+            let written = outbox.export_all(Pace::hurried());
+            outbox.settle();
+            written
         })
         .await??;
         Ok(())

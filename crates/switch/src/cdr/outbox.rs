@@ -380,9 +380,11 @@ impl Outbox {
         Ok(())
     }
 
-    /// Moves what is left of recent rows to where the next start need not read it again.
-    pub(super) fn settle(&self) -> Result<(), Error> {
-        self.db.settle()
+    /// Moves what is left of recent rows to where the next start need not read it again. What cannot be moved waits for the next time.
+    pub(super) fn settle(&self) {
+        if let Err(error) = self.db.settle() {
+            tracing::error!(%error, "recent call records cannot be moved out of the journal");
+        }
     }
 
     /// Notes that this process was alive at `wall`.
@@ -413,6 +415,10 @@ impl Outbox {
             *oldest = confirmed.max(*oldest);
         }
         while let Some(Batch { first, last, rows }) = self.finished(*oldest, bound, &mut pace)? {
+            // Behind each file of a long export: what comes meanwhile must not pile up in memory until it is refused.
+            if written > 0 {
+                self.settle();
+            }
             if !rows.is_empty() {
                 self.write_file(first, last, &rows, &mut pace)?;
             }

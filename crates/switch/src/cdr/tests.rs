@@ -234,6 +234,10 @@ fn more_rows_than_one_file_holds_become_several() {
     assert_eq!((outbox.export(Pace::hurried()).expect("exports"), outbox.pending()), (rows, 0));
     assert_eq!(files(dir.path()).len(), 2);
     assert_eq!(all(dir.path()).len() as u64, rows);
+    // The first segment was the first process's, the second began with this one.
+    let segments = std::fs::read_dir(dir.path().join("outbox/journal")).expect("there");
+    let names: Vec<_> = segments.map(|entry| entry.expect("entry").file_name()).collect();
+    assert_eq!(names, ["000000000003.journal"], "a long export lets go of what was written before its last file");
 }
 
 #[test]
