@@ -213,11 +213,26 @@ enum Tick {
     Export,
     /// No file for a while; answered when none is being written.
     Hold(tokio::sync::oneshot::Sender<()>),
+    /// Files were written, or not.
+    Exported(Result<Result<u64, Error>, tokio::task::JoinError>),
 }
 
 struct State {
     handle: Handle,
     held_until: Option<Instant>,
+    /// Files are being written.
+    exports: bool,
+    /// Who waits for the end of that.
+    holders: Vec<tokio::sync::oneshot::Sender<()>>,
+}
+
+impl State {
+    /// Whoever has asked may be gone: the hold ends by itself.
+    fn tell_holders(&mut self) {
+        for holder in self.holders.drain(..) {
+            let _ = holder.send(());
+        }
+    }
 }
 
 impl Actor for Cdrs {
@@ -229,7 +244,7 @@ impl Actor for Cdrs {
         handle.door.open(myself.clone());
         myself.send_after(GROUP, || Tick::Sync);
         myself.send_after(EXPORT, || Tick::Export);
-        Ok(State { handle, held_until: None })
+        Ok(State { handle, held_until: None, exports: false, holders: Vec::new() })
     }
 
     async fn handle(&self, myself: ActorRef<Tick>, tick: Tick, state: &mut State) -> Result<(), ActorProcessingErr> {
@@ -237,8 +252,10 @@ impl Actor for Cdrs {
         match tick {
             Tick::Hold(reply) => {
                 state.held_until = Some(clock::now().mono + HELD);
-                // Whoever has asked may be gone: the hold ends by itself.
-                let _ = reply.send(());
+                state.holders.push(reply);
+                if !state.exports {
+                    state.tell_holders();
+                }
             }
             Tick::Sync => {
                 // A disk that refuses must not take the live calls with it: it is told, and tried again.
@@ -256,15 +273,25 @@ impl Actor for Cdrs {
             Tick::Export if state.held_until.is_some_and(|until| clock::now().mono < until) => {
                 myself.send_after(EXPORT, || Tick::Export);
             }
+            // Beside the syncs, which many calls' records wait for meanwhile.
             Tick::Export => {
-                let written = apart(outbox, |outbox| {
-                    let written = outbox.export(Pace::steady());
-                    // Behind the export, which leaves little to be moved.
-                    outbox.settle();
-                    written
-                })
-                .await?;
-                match written {
+                state.exports = true;
+                tokio::spawn(async move {
+                    let exported = apart(outbox, |outbox| {
+                        let written = outbox.export(Pace::steady());
+                        // Behind the export, which leaves little to be moved.
+                        outbox.settle();
+                        written
+                    });
+                    let exported = exported.await;
+                    // An actor that has ended exports by itself.
+                    let _ = myself.send_message(Tick::Exported(exported));
+                });
+            }
+            Tick::Exported(exported) => {
+                state.exports = false;
+                state.tell_holders();
+                match exported? {
                     Ok(rows) => metrics::counter!("tandem_cdr_written_total").increment(rows),
                     // The rows stay in the outbox; a full disk is told once a second and mended from outside.
                     Err(error) => tracing::error!(%error, "call records cannot be exported"),

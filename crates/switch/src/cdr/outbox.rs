@@ -408,6 +408,8 @@ impl Outbox {
             return Ok(0);
         }
         let mut oldest = self.exporting.lock();
+        // What comes while files are written is the next export's: this one would not end.
+        let bound = bound.min(*self.next.lock());
         let mut written = 0;
         // Looked at once: a row that is confirmed meanwhile is counted all the same.
         let confirmed = self.log.confirmed();

@@ -188,10 +188,24 @@ impl Settled {
         for segment in segments() {
             let from = from.to_vec().max(segment.from.clone());
             let to = segment.to.as_ref().map_or_else(|| to.to_vec(), |end| end.clone().min(to.to_vec()));
-            let first = walk(&self.db, segment, &from, Direction::Forward).next().transpose()?;
-            if first.is_some_and(|(key, _)| from <= key.to_vec() && key.to_vec() < to) {
-                let family = family_of(&from);
-                batch.delete_range_cf(handle(&self.db, family), from, to);
+            if from >= to {
+                continue;
+            }
+            // One by one where they are few: each look at a family would go through all its ranges that were deleted.
+            let (cf, mut rest) = (handle(&self.db, segment.family), None);
+            for (place, entry) in walk(&self.db, segment, &from, Direction::Forward).enumerate() {
+                let (key, _) = entry?;
+                if *key >= *to {
+                    break;
+                }
+                if place == TOGETHER {
+                    rest = Some(key);
+                    break;
+                }
+                batch.delete_cf(cf, key);
+            }
+            if let Some(rest) = rest {
+                batch.delete_range_cf(cf, rest, to.into());
             }
         }
         self.db.write(batch).map_err(failed)

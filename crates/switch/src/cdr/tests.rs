@@ -9,6 +9,7 @@ use ::call::CallId;
 use ::call::record::{EndedBy, Row};
 use sip::clock::Wall;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 const T0: u64 = 1_767_225_600_000;
 
@@ -83,6 +84,30 @@ fn a_final_row_closes_the_open_one() {
         (0, 0),
         "the open row is gone with the finished one"
     );
+}
+
+/// A call ends whenever a file appears: an export that took it along would meet the next one behind its next file.
+#[test]
+fn an_export_ends_whatever_comes_meanwhile() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let outbox = Outbox::open(options(dir.path())).expect("opens");
+    outbox.put_closed(&row(1, 1)).expect("kept");
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for call in 2..20 {
+                let files_before = usize::try_from(call).expect("few") - 2;
+                while files(dir.path()).len() == files_before && !done.load(Ordering::Relaxed) {
+                    std::thread::yield_now();
+                }
+                outbox.put_closed(&row(call, 1)).expect("kept");
+            }
+        });
+        assert_eq!(outbox.export(Pace::steady()).expect("exports"), 1);
+        assert_eq!(files(dir.path()).len(), 1);
+        done.store(true, Ordering::Relaxed);
+    });
+    assert_eq!((outbox.pending(), outbox.export(Pace::hurried()).expect("exports")), (18, 18));
 }
 
 #[test]

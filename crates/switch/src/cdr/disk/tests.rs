@@ -16,9 +16,14 @@ enum Step {
     Reopen,
 }
 
-/// Some are as short as no row's, most are like those of rows.
+/// Some are as short as no row's, some lie below another one as the rows of a copy do, most are like those of rows.
 fn row(kind: u8, number: u8) -> Vec<u8> {
-    if number == 3 { vec![kind] } else { [&[kind][..], &u64::from(number).to_be_bytes()].concat() }
+    let like_a_row = |number: u8| [&[kind][..], &u64::from(number).to_be_bytes()].concat();
+    match number {
+        3 => vec![kind],
+        8..10 => [like_a_row(6), like_a_row(number)].concat(),
+        _ => like_a_row(number),
+    }
 }
 
 /// Keys of each family and of none, few enough to meet again.
@@ -180,4 +185,53 @@ fn a_disk_that_was_settled_has_everything_in_rocksdb() {
     let settled = Settled::open(folder.path()).expect("opens");
     assert_eq!(settled.get(b"o1").expect("reads").as_deref(), Some(&b"row"[..]));
     assert_eq!(settled.get(b"r1").expect("reads"), None);
+}
+
+/// What was exported and deleted long ago costs the next export nothing: no walk leads over it.
+#[test]
+fn what_is_deleted_is_not_walked_over_again() {
+    use rocksdb::perf::{PerfContext, PerfMetric, PerfStatsLevel, set_perf_stats};
+    let folder = tempfile::tempdir().expect("a folder");
+    let disk = Disk::open(folder.path()).expect("opens");
+    let key = |kind: u8, number: u64| [&[kind][..], &number.to_be_bytes()].concat();
+    let round = |round: u64| {
+        let calls = || round * 10..(round + 1) * 10;
+        disk.write(calls().map(|call| Op::Put(key(b'o', call), vec![1])).collect()).expect("written");
+        disk.settle().expect("moved");
+        let ends = calls().flat_map(|call| [Op::Delete(key(b'o', call)), Op::Put(key(b'r', call), vec![2])]);
+        disk.write(ends.collect()).expect("written");
+        disk.settle().expect("moved");
+        let waiting = disk.from(&key(b'r', calls().start)).map(|row| row.expect("reads").0).collect::<Vec<_>>();
+        assert_eq!(waiting.len(), 10);
+        let exported =
+            [Op::DeleteRange(key(b'r', calls().start), key(b'r', calls().end)), Op::Put(b"n".into(), vec![3])];
+        disk.write(exported.into()).expect("written");
+        disk.settle().expect("moved");
+    };
+    (0..200).for_each(round);
+    set_perf_stats(PerfStatsLevel::EnableCount);
+    let mut counts = PerfContext::default();
+    counts.reset();
+    round(200);
+    let skipped = counts.metric(PerfMetric::InternalDeleteSkippedCount);
+    let seeks = counts.metric(PerfMetric::SeekOnMemtableCount);
+    set_perf_stats(PerfStatsLevel::Disable);
+    assert!(seeks > 0, "the counts are on");
+    assert!(skipped <= 20, "{skipped} rows that were deleted before lay on the way");
+}
+
+#[test]
+fn a_long_range_goes_as_a_whole() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let disk = Disk::open(folder.path()).expect("opens");
+    let key = |kind: u8, number: u64| [&[kind][..], &number.to_be_bytes()].concat();
+    let there = |disk: &Disk| disk.from(b"").map(|pair| pair.expect("reads").0.into_vec()).collect::<Vec<_>>();
+    let rows = (0..3_000).flat_map(|number| [Op::Put(key(b'r', number), vec![1]), Op::Put(key(b'o', number), vec![2])]);
+    disk.write(rows.collect()).expect("written");
+    disk.settle().expect("moved");
+    disk.write(vec![Op::DeleteRange(key(b'o', 7), key(b'r', 2_990))]).expect("written");
+    disk.settle().expect("moved");
+    let left: Vec<_> =
+        (0..7).map(|number| key(b'o', number)).chain((2_990..3_000).map(|number| key(b'r', number))).collect();
+    assert_eq!(there(&disk), left);
 }
