@@ -9,6 +9,7 @@ pub(crate) mod carried;
 mod follower;
 mod inward;
 mod knock;
+mod minting;
 
 pub(crate) use carried::Carried;
 pub(crate) use follower::spawn as spawn_follower;
@@ -22,6 +23,7 @@ use bytes::Bytes;
 use call::CallId;
 use mesh::liveness::State;
 use mesh::{Kind, Parcel};
+use minting::Minting;
 use rand::Rng;
 use routing::cluster::{Cluster as Replicated, Liveness, NodeId, SHARDS};
 use rustc_hash::FxHasher;
@@ -36,8 +38,8 @@ use std::time::Duration;
 pub struct Cluster {
     tables: tables::Handle,
     mesh: Option<mesh::Handle>,
-    /// Shards and epochs in which new calls may be named.
-    minting: ArcSwap<Vec<(u16, u32)>>,
+    /// Where new calls may be named.
+    minting: ArcSwap<Minting>,
     /// When this was made.
     began: Instant,
     epochs: absence::Epochs,
@@ -68,7 +70,7 @@ impl Cluster {
             tables,
             mesh,
             epochs: absence::Epochs::new(&replicated, returned, began),
-            minting: ArcSwap::from_pointee(Vec::new()),
+            minting: ArcSwap::default(),
             began,
             settled: AtomicBool::new(false),
         };
@@ -102,16 +104,14 @@ impl Cluster {
 
     /// A name for a new call that nobody can guess, in a shard of this node; nothing while it has none.
     pub(crate) fn mint(&self, random: &mut impl Rng) -> Option<CallId> {
-        let minting = self.minting.load();
-        let place = random.random_range(0..minting.len().max(1));
-        let (shard, epoch) = *minting.get(place)?;
+        let (shard, epoch) = self.minting.load().pick(random, clock::now().mono)?;
         Some(CallId { shard, epoch, call: random.random() })
     }
 
     /// Whether new calls can be named.
     #[must_use]
     pub fn has_shards(&self) -> bool {
-        !self.minting.load().is_empty()
+        !self.minting.load().shards().is_empty()
     }
 
     /// Looks anew at which shards are this node's. A node that has lost sight of the others goes on in those that it had:
@@ -122,9 +122,9 @@ impl Cluster {
             replicated.member(me).is_none_or(|member| !member.witness && member.liveness != Liveness::Draining);
         let own = |number: u16| {
             let shard = replicated.shard(number);
-            (carries && shard.owner == Some(me)).then_some((number, shard.epoch))
+            (carries && shard.owner == Some(me)).then_some((shard.backup, (number, shard.epoch)))
         };
-        self.minting.store(Arc::new((0..SHARDS).filter_map(own).collect()));
+        self.minting.store(Arc::new(Minting::new((0..SHARDS).filter_map(own).collect())));
         self.epochs.follow(&replicated, clock::now().mono);
     }
 
@@ -134,8 +134,8 @@ impl Cluster {
     pub fn is_settled(&self) -> bool {
         if !self.settled.load(Ordering::Relaxed) {
             let (now, minting) = (clock::now().mono, self.minting.load());
-            let acts = minting.iter().any(|(shard, _)| self.acts_for(*shard, now));
-            let settled = acts || (!minting.is_empty() && now.since(self.began) > SETTLE);
+            let acts = minting.shards().iter().any(|(shard, _)| self.acts_for(*shard, now));
+            let settled = acts || (!minting.shards().is_empty() && now.since(self.began) > SETTLE);
             self.settled.store(settled, Ordering::Relaxed);
         }
         self.settled.load(Ordering::Relaxed)

@@ -127,16 +127,17 @@ impl Protect {
         cell.guard.write(now.mono, None, point, now.mono);
     }
 
-    /// The state of a call has changed: its backup is told. An empty state says that nothing of it is worth keeping any more.
+    /// The state of a call has changed: its backup is told. Without bytes its newest state is written down when it leaves; an empty one
+    /// says that nothing of it is worth keeping any more.
     pub(crate) fn write(
         &self,
         shell: &Arc<Shell>,
         id: CallId,
         (cell, whose): (&Arc<CallCell>, Option<CallRef>),
-        (bytes, point): (Bytes, Point),
+        (bytes, point): (Option<Bytes>, Point),
         now: Now,
     ) {
-        if bytes.is_empty() {
+        if bytes.as_ref().is_some_and(Bytes::is_empty) {
             return self.release(shell, id, cell);
         }
         let backup = self.backup(id);
@@ -144,7 +145,7 @@ impl Protect {
         let until = now.mono + backup.map_or(Duration::ZERO, |backup| backup.patience);
         let number = cell.guard.write(now.mono, to, point, until);
         if let Some(backup) = backup {
-            self.write_spare(shell, id, (cell, whose.as_ref()), backup, (number, now.mono, &bytes));
+            self.write_spare(shell, id, (cell, whose.as_ref()), backup, (number, now.mono, bytes.clone()));
             let what = Sent::State { number, written: now.mono, bytes };
             let haste = if guard::is_awaited(point) { Haste::Brief } else { Haste::Soon };
             self.lane(shell, backup.node).put(id, Item { whose, what, since: now.mono, haste });
@@ -158,14 +159,14 @@ impl Protect {
         id: CallId,
         (cell, whose): (&CallCell, Option<&CallRef>),
         backup: Backup,
-        (number, written, bytes): (u32, Instant, &Bytes),
+        (number, written, bytes): (u32, Instant, Option<Bytes>),
     ) {
         let since = clock::now().mono;
         if let Some(former) = cell.guard.send_spare(backup.spare) {
             self.lane(shell, former).put(id, Item { whose: None, what: Sent::Forget, since, haste: Haste::Soon });
         }
         if let Some(spare) = backup.spare {
-            let what = Sent::Spare { first: backup.node, number, written, bytes: bytes.clone() };
+            let what = Sent::Spare { first: backup.node, number, written, bytes };
             self.lane(shell, spare).put(id, Item { whose: whose.cloned(), what, since, haste: Haste::Soon });
         }
     }
@@ -381,7 +382,7 @@ impl Protect {
             Wants::State(number, written) => {
                 let Some((bytes, _)) = call.cell.remains.lock().checkpoint() else { return true };
                 guard.send(node, shell.cluster.incarnation());
-                Sent::State { number, written, bytes }
+                Sent::State { number, written, bytes: Some(bytes) }
             }
         };
         let is_kept = matches!(what, Sent::Alive);
@@ -408,7 +409,7 @@ impl Protect {
         } else if let Wants::State(number, written) = guard.newest()
             && let Some((bytes, _)) = call.cell.remains.lock().checkpoint()
         {
-            self.write_spare(shell, id, (&call.cell, Some(call)), backup, (number, written, &bytes));
+            self.write_spare(shell, id, (&call.cell, Some(call)), backup, (number, written, Some(bytes)));
         }
     }
 

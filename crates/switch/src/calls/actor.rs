@@ -7,7 +7,7 @@
 use super::directory::{CallCell, CallRef, Remains};
 use super::seat::{Driver, Turned};
 use crate::clock;
-use crate::protect::guard::Leaving;
+use crate::protect::guard::{self, Leaving};
 use crate::shell::{Performed, Shell};
 use ::call::effect::{MediaSide, Point};
 use ::call::record::Record;
@@ -445,13 +445,21 @@ impl Turn<'_> {
             *self.cell.remains.lock() = Remains::Nothing;
             return protect.release(self.shell, self.id, self.cell);
         };
-        if point.is_passing() && !protect.has_backup(self.id) {
+        let whose = self.actor.map(|actor| CallRef { actor: actor.clone(), cell: Arc::clone(self.cell) });
+        let has_backup = protect.has_backup(self.id);
+        // Most of what nobody waits for is replaced before it would be read: by the next one soon, or before it leaves.
+        let is_later = if has_backup { whose.is_some() && !guard::is_awaited(point) } else { point.is_passing() };
+        let bytes = if is_later {
             *self.cell.remains.lock() = Remains::Snapshot(Box::new(state), now.mono);
+            None
+        } else {
+            let bytes = Bytes::from(state.encode());
+            *self.cell.remains.lock() = Remains::Checkpoint(bytes.clone(), now.mono);
+            Some(bytes)
+        };
+        if is_later && !has_backup {
             return protect.note(self.cell, point, now);
         }
-        let checkpoint = Bytes::from(state.encode());
-        *self.cell.remains.lock() = Remains::Checkpoint(checkpoint.clone(), now.mono);
-        let whose = self.actor.map(|actor| CallRef { actor: actor.clone(), cell: Arc::clone(self.cell) });
-        protect.write(self.shell, self.id, (self.cell, whose), (checkpoint, point), now);
+        protect.write(self.shell, self.id, (self.cell, whose), (bytes, point), now);
     }
 }

@@ -168,7 +168,7 @@ pub enum Remains {
     Nothing,
     /// Its INVITE, which still waits for a final response.
     Invite(Bytes, Flow),
-    /// The same of a call that is being set up and has no backup: not written down, since the next one comes soon.
+    /// Its last checkpoint, not written down: either the next one comes soon, or its backup is told a moment later.
     Snapshot(Box<Checkpoint>, Instant),
     /// Its last checkpoint, and when it was written.
     Checkpoint(Bytes, Instant),

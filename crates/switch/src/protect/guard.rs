@@ -61,7 +61,7 @@ pub(crate) enum Wants {
 }
 
 /// Whether what happens at this point must not be seen outside before it is kept.
-pub(super) const fn is_awaited(point: Point) -> bool {
+pub(crate) const fn is_awaited(point: Point) -> bool {
     matches!(point, Point::C0 | Point::C2)
 }
 

@@ -311,6 +311,6 @@ async fn hand_on(shell: &Arc<Shell>, life: Life, owner: NodeId, calls: Vec<CallI
 
 /// What a new backup is given of a call that was just taken.
 pub(super) fn renewed(entry: &Entry, number: u32, now: Instant) -> Item {
-    let what = Sent::State { number, written: entry.written, bytes: entry.bytes.clone() };
+    let what = Sent::State { number, written: entry.written, bytes: Some(entry.bytes.clone()) };
     Item { whose: None, what, since: now, haste: Haste::Brief }
 }

@@ -1,5 +1,5 @@
 //! The way of checkpoints to one backup: the newest state of each call, in batches, several of them on their way at a time. What
-//! somebody waits for goes at once or almost, and takes with it what is there; anything else is gathered for longer.
+//! somebody waits for goes at once or almost; anything else is gathered for longer, and most of it is replaced before it leaves.
 //!
 //! A slow backup costs memory for one state a call and nothing else: a newer state takes the place of one that waits.
 
@@ -27,6 +27,8 @@ use tokio::task::JoinSet;
 const WAITING: usize = 200_000;
 /// Bytes of one batch: well below what a parcel holds.
 const BATCH: usize = 256 << 10;
+/// What a state that is not written down yet counts for.
+const TYPICAL: usize = 2_048;
 /// Batches on their way at a time.
 const FLIGHTS: usize = 4;
 /// Calls that a batch sees through itself when it is confirmed.
@@ -34,7 +36,8 @@ const DRIVEN: usize = 8;
 /// A backup that has not answered by then has not kept it, as far as we know.
 pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What nobody waits for waits itself at the most so long: a batch costs a call on either side about as much as a state.
+/// What nobody waits for waits itself at the most so long: a batch costs a call on either side about as much as a state. A batch
+/// that leaves for another reason takes along what has waited for half of it.
 const GATHER: Duration = Duration::from_millis(20);
 /// What a message waits for leaves at once, unless a batch has left just before: then it gathers others like it until so long after that.
 /// Nobody who calls notices it, and at a thousand calls a second it is what several batches would have cost.
@@ -55,9 +58,12 @@ pub(super) struct Lane {
 #[derive(Default)]
 struct Waiting {
     items: FxHashMap<CallId, Item>,
-    order: VecDeque<CallId>,
-    /// When it is time for a batch.
-    due: Option<Instant>,
+    /// Calls with something that is waited for, oldest first, …
+    brief: VecDeque<CallId>,
+    /// … and when it is time for them.
+    brief_due: Option<Instant>,
+    /// All others, and when each is due. What has left in the meantime, or is in a hurry by now, is passed over.
+    soon: VecDeque<(CallId, Instant)>,
     /// When the last batch left.
     left: Option<Instant>,
 }
@@ -85,10 +91,10 @@ pub(super) enum Haste {
 
 /// What goes to a backup.
 pub(super) enum Sent {
-    /// A state, with its number and when it was written.
-    State { number: u32, written: Instant, bytes: Bytes },
+    /// A state, with its number and when it was written. Without bytes, the call's newest at the moment of leaving.
+    State { number: u32, written: Instant, bytes: Option<Bytes> },
     /// A state for the second time; the first copy is with that node.
-    Spare { first: NodeId, number: u32, written: Instant, bytes: Bytes },
+    Spare { first: NodeId, number: u32, written: Instant, bytes: Option<Bytes> },
     /// Nothing new.
     Alive,
     /// It is over.
@@ -98,7 +104,7 @@ pub(super) enum Sent {
 impl Sent {
     fn bytes(&self) -> usize {
         match self {
-            Self::State { bytes, .. } | Self::Spare { bytes, .. } => bytes.len(),
+            Self::State { bytes, .. } | Self::Spare { bytes, .. } => bytes.as_ref().map_or(TYPICAL, Bytes::len),
             Self::Alive | Self::Forget => 0,
         }
     }
@@ -110,29 +116,30 @@ impl Lane {
     }
 
     /// Puts something in; `false` if there is no room.
-    pub(super) fn put(&self, call: CallId, item: Item) -> bool {
+    pub(super) fn put(&self, call: CallId, mut item: Item) -> bool {
         let mut waiting = self.waiting.lock();
-        let due = match item.haste {
-            Haste::Brief => waiting.left.map_or(item.since, |left| item.since.max(left + BRIEF)),
-            Haste::Soon => item.since + GATHER,
-        };
-        let known = waiting.items.get(&call);
+        let before = waiting.due();
+        let known = waiting.items.get(&call).map(|known| (known.haste, known.since));
         if known.is_some() && matches!(item.what, Sent::Alive) {
             return true;
         }
-        if known.is_none() {
-            if waiting.items.len() >= WAITING {
-                metrics::counter!("tandem_queue_full_total", "queue" => "checkpoints").increment(1);
-                return false;
+        if known.is_none() && waiting.items.len() >= WAITING {
+            metrics::counter!("tandem_queue_full_total", "queue" => "checkpoints").increment(1);
+            return false;
+        }
+        match (known, item.haste) {
+            // Whoever waited for a state before this one waits for this one.
+            (Some((Haste::Brief, since)), _) => (item.haste, item.since) = (Haste::Brief, since),
+            (_, Haste::Brief) => {
+                let due = waiting.left.map_or(item.since, |left| item.since.max(left + BRIEF));
+                waiting.brief_due = waiting.brief_due.or(Some(due));
+                waiting.brief.push_back(call);
             }
-            waiting.order.push_back(call);
+            (Some((Haste::Soon, _)), Haste::Soon) => {}
+            (None, Haste::Soon) => waiting.soon.push_back((call, item.since + GATHER)),
         }
         waiting.items.insert(call, item);
-        // Whoever waited for a state before this one waits for this one.
-        let is_sooner = waiting.due.is_none_or(|known| due < known);
-        if is_sooner {
-            waiting.due = Some(due);
-        }
+        let is_sooner = waiting.due().is_some_and(|due| before.is_none_or(|before| due < before));
         drop(waiting);
         if is_sooner {
             self.wake.notify_one();
@@ -142,30 +149,47 @@ impl Lane {
 
     /// When the next batch is due; never while nothing waits.
     fn due(&self) -> Option<Instant> {
-        self.waiting.lock().due
+        self.waiting.lock().due()
+    }
+
+    /// The next batch, which leaves now: what is waited for, and of the rest what has waited for long enough; all of it if nothing else
+    /// is there.
+    fn batch(&self, now: Instant) -> Vec<(CallId, Item)> {
+        let mut waiting = self.waiting.lock();
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        let mut add = |call, item: Item| {
+            bytes += 24 + item.what.bytes();
+            batch.push((call, item));
+            bytes < BATCH
+        };
+        let mut has_room = true;
+        let takes_all = waiting.brief.is_empty();
+        while has_room && let Some(call) = waiting.brief.pop_front() {
+            has_room = waiting.items.remove(&call).is_none_or(|item| add(call, item));
+        }
+        if waiting.brief.is_empty() {
+            waiting.brief_due = None;
+        }
+        while has_room
+            && let Some((call, _)) = waiting.soon.pop_front_if(|(_, due)| takes_all || *due <= now + GATHER / 2)
+        {
+            has_room = waiting.items.remove(&call).is_none_or(|item| add(call, item));
+        }
+        if !batch.is_empty() {
+            waiting.left = Some(now);
+        }
+        batch
     }
 
     /// Whether a batch was lost since the last time.
     pub(super) fn has_lost(&self) -> bool {
         self.lost.swap(false, Ordering::Relaxed)
     }
+}
 
-    /// The next batch, oldest first, which leaves now.
-    fn batch(&self, now: Instant) -> Vec<(CallId, Item)> {
-        let mut waiting = self.waiting.lock();
-        waiting.left = Some(now);
-        let (mut batch, mut bytes) = (Vec::new(), 0);
-        while bytes < BATCH
-            && let Some(call) = waiting.order.pop_front()
-        {
-            let Some(item) = waiting.items.remove(&call) else { continue };
-            bytes += 24 + item.what.bytes();
-            batch.push((call, item));
-        }
-        if waiting.order.is_empty() {
-            waiting.due = None;
-        }
-        batch
+impl Waiting {
+    fn due(&self) -> Option<Instant> {
+        self.brief_due.into_iter().chain(self.soon.front().map(|(_, due)| *due)).min()
     }
 }
 
@@ -177,7 +201,10 @@ pub(super) async fn run(shell: Arc<Shell>, lane: Arc<Lane>) {
         let now = clock::now().mono;
         let left = lane.due().map(|due| due.since(now));
         if is_free && left.is_some_and(|left| left.is_zero()) {
-            flights.spawn(carry(Arc::clone(&shell), Arc::clone(&lane), lane.batch(now)));
+            let batch = lane.batch(now);
+            if !batch.is_empty() {
+                flights.spawn(carry(Arc::clone(&shell), Arc::clone(&lane), batch));
+            }
             continue;
         }
         tokio::select! {
@@ -188,9 +215,17 @@ pub(super) async fn run(shell: Arc<Shell>, lane: Arc<Lane>) {
     }
 }
 
-async fn carry(shell: Arc<Shell>, lane: Arc<Lane>, batch: Vec<(CallId, Item)>) {
-    let now = clock::now().mono;
-    let pieces = batch.iter().map(|(call, item)| Piece { call: *call, what: told(item, now) }).collect();
+async fn carry(shell: Arc<Shell>, lane: Arc<Lane>, mut batch: Vec<(CallId, Item)>) {
+    let (now, mut pieces) = (clock::now().mono, Vec::with_capacity(batch.len()));
+    batch.retain(|(call, item)| {
+        let what = told(item, now);
+        let is_told = what.is_some();
+        pieces.extend(what.map(|what| Piece { call: *call, what }));
+        is_told
+    });
+    if batch.is_empty() {
+        return;
+    }
     let said = Said::Keep { life: shell.protect.life(&shell), pieces };
     let answer = shell.cluster.ask(lane.node, Kind::Checkpoint, said.encode(), PATIENCE).await;
     let Some(Kept { not }) = answer.as_deref().and_then(Kept::decode) else {
@@ -249,17 +284,22 @@ async fn lose(shell: &Shell, lane: &Lane, batch: Vec<(CallId, Item)>) {
     tokio::time::sleep(AGAIN).await;
 }
 
-fn told(item: &Item, now: Instant) -> What {
-    match &item.what {
+/// What is said of a call; nothing if it has no state any more, of which more is on its way.
+fn told(item: &Item, now: Instant) -> Option<What> {
+    let newest = || item.whose.as_ref()?.cell.remains.lock().checkpoint().map(|(bytes, _)| bytes);
+    let state = |bytes: &Option<Bytes>| bytes.clone().or_else(newest).filter(|bytes| !bytes.is_empty());
+    Some(match &item.what {
         Sent::State { number, written, bytes } => {
-            What::State { number: *number, age_ms: millis(now.since(*written)), silent_ms: 0, bytes: bytes.clone() }
+            let bytes = state(bytes)?;
+            What::State { number: *number, age_ms: millis(now.since(*written)), silent_ms: 0, bytes }
         }
         Sent::Spare { first, number, written, bytes } => {
-            What::Spare { first: *first, number: *number, age_ms: millis(now.since(*written)), bytes: bytes.clone() }
+            let bytes = state(bytes)?;
+            What::Spare { first: *first, number: *number, age_ms: millis(now.since(*written)), bytes }
         }
         Sent::Alive => What::Alive,
         Sent::Forget => What::Forget,
-    }
+    })
 }
 
 #[cfg(test)]
@@ -275,7 +315,7 @@ mod tests {
     }
 
     fn state(number: u32, bytes: usize) -> Item {
-        item(Sent::State { number, written: Instant::ORIGIN, bytes: vec![0; bytes].into() })
+        item(Sent::State { number, written: Instant::ORIGIN, bytes: Some(vec![0; bytes].into()) })
     }
 
     #[test]
@@ -297,36 +337,42 @@ mod tests {
     }
 
     #[test]
-    fn what_somebody_waits_for_goes_at_once_or_almost_and_takes_the_rest_along() {
+    fn what_somebody_waits_for_goes_at_once_or_almost_and_takes_along_what_has_waited() {
         let lane = Lane::new(2);
         let at = |ms: u64| Instant::from_micros(ms * 1_000);
         let put = |call, ms, haste| {
-            let what = Sent::State { number: 1, written: at(ms), bytes: Bytes::new() };
+            let what = Sent::State { number: 1, written: at(ms), bytes: None };
             lane.put(id(call), Item { whose: None, what, since: at(ms), haste })
         };
+        let calls = |ms| lane.batch(at(ms)).iter().map(|(id, item)| (id.call, item.since)).collect::<Vec<_>>();
         assert_eq!(lane.due(), None);
-        assert!(put(1, 0, Haste::Soon) && put(2, 5, Haste::Soon));
+        assert!(put(1, 0, Haste::Soon) && put(2, 15, Haste::Soon) && put(1, 16, Haste::Soon));
         assert_eq!(lane.due(), Some(at(0) + GATHER), "the oldest decides");
-        assert!(put(3, 6, Haste::Brief) && put(3, 7, Haste::Soon));
-        assert_eq!(lane.due(), Some(at(6)), "a newer state of that call is waited for as much");
-        assert_eq!((lane.batch(at(6)).len(), lane.due()), (3, None));
-        assert!(put(1, 7, Haste::Brief) && put(2, 8, Haste::Brief));
-        assert_eq!(lane.due(), Some(at(6) + BRIEF), "behind the last batch it gathers others");
-        assert_eq!((lane.batch(at(8)).len(), lane.due()), (2, None));
-        assert!(put(1, 20, Haste::Brief));
-        assert_eq!(lane.due(), Some(at(20)), "long behind it nothing waits");
+        assert!(put(3, 17, Haste::Brief) && put(3, 18, Haste::Soon));
+        assert_eq!(lane.due(), Some(at(17)), "a newer state of that call is waited for as much");
+        assert_eq!(calls(18), [(3, at(17)), (1, at(16))], "what came a moment ago stays");
+        assert_eq!(lane.due(), Some(at(15) + GATHER));
+        assert!(put(1, 19, Haste::Brief) && put(2, 19, Haste::Brief));
+        assert_eq!(lane.due(), Some(at(18) + BRIEF), "behind the last batch it gathers others");
+        assert_eq!((calls(20), lane.due()), (vec![(1, at(19)), (2, at(19))], Some(at(15) + GATHER)));
+        assert!(put(2, 21, Haste::Soon) && put(4, 30, Haste::Soon));
+        assert_eq!(calls(35), [(2, at(21)), (4, at(30))], "where nobody waits all go together");
+        assert_eq!((calls(36), lane.due()), (vec![], None));
+        assert!(put(1, 60, Haste::Brief));
+        assert_eq!(lane.due(), Some(at(60)), "long behind the last one nothing waits");
     }
 
     #[test]
     fn a_batch_is_bounded_and_nothing_is_left_behind() {
         let lane = Lane::new(2);
         (0..100).for_each(|call| assert!(lane.put(id(call), state(1, 10_000))));
+        (100..200).for_each(|call| assert!(lane.put(id(call), Item { haste: Haste::Brief, ..state(1, 10_000) })));
         let (mut batches, mut calls) = (0, 0);
         while let Some(batch) = Some(lane.batch(Instant::ORIGIN)).filter(|batch| !batch.is_empty()) {
             assert!(batch.len() <= BATCH / 10_000 + 1);
             (batches, calls) = (batches + 1, calls + batch.len());
         }
-        assert_eq!((batches, calls), (4, 100));
+        assert_eq!((batches, calls), (8, 200));
         assert!(lane.batch(Instant::ORIGIN).is_empty(), "nothing waits");
     }
 }
