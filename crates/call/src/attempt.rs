@@ -33,11 +33,11 @@ pub(crate) struct Try {
     /// When its INVITE went out, or for the first attempt when the caller's came.
     pub(crate) started: Now,
     pub(crate) ringing: Option<Now>,
-    pub(crate) caller_out: Box<str>,
-    pub(crate) called_out: Box<str>,
-    pub(crate) call_id: Box<str>,
+    pub(crate) caller_out: Arc<str>,
+    pub(crate) called_out: Arc<str>,
+    pub(crate) call_id: Arc<str>,
     /// Our tag in its dialogs.
-    pub(crate) tag: Box<str>,
+    pub(crate) tag: Arc<str>,
     /// The INVITE's client transaction.
     pub(crate) client: u32,
     /// The CSeq of its INVITE.
@@ -96,10 +96,10 @@ impl Try {
             hops: VecDeque::new(),
             started,
             ringing: None,
-            caller_out: Box::default(),
-            called_out: Box::default(),
-            call_id: Box::default(),
-            tag: Box::default(),
+            caller_out: Arc::default(),
+            called_out: Arc::default(),
+            call_id: Arc::default(),
+            tag: Arc::default(),
             client: 0,
             seq: 1,
             session: Policy::default(),

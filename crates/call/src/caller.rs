@@ -68,16 +68,16 @@ pub(crate) struct Caller {
     /// Behind NAT or on a connection: requests go back along `flow`.
     pub(crate) pinned: bool,
     pub(crate) started: Wall,
-    pub(crate) caller_in: Box<str>,
-    pub(crate) called_in: Box<str>,
+    pub(crate) caller_in: Arc<str>,
+    pub(crate) called_in: Arc<str>,
     /// The called number as the switch writes it.
     pub(crate) called: Box<str>,
     /// What is shown onwards.
     pub(crate) identity: Identity,
-    pub(crate) lrn: Box<str>,
-    pub(crate) call_id: Box<str>,
+    pub(crate) lrn: Arc<str>,
+    pub(crate) call_id: Arc<str>,
     /// Our tag towards the caller, unless a further fork needs one of its own.
-    pub(crate) tag: Box<str>,
+    pub(crate) tag: Arc<str>,
     /// Options that it supports and that work through us.
     pub(crate) options: SmallVec<[&'static str; 2]>,
     /// Those that it requires.
@@ -100,7 +100,7 @@ impl Caller {
         server: u32,
         invite: &Message,
         flow: &Flow,
-        tag: Box<str>,
+        tag: Arc<str>,
     ) -> Self {
         let dialled = admission::dialled(invite).unwrap_or_default();
         let called = admission::called(&source, &dialled);
@@ -129,7 +129,7 @@ impl Caller {
             called: called.into(),
             hidden: identity.privacy || identity.from.is_none(),
             identity,
-            lrn: Box::default(),
+            lrn: Arc::default(),
             call_id: invite.call_id().into(),
             tag,
             options: supported,

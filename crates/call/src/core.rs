@@ -147,7 +147,7 @@ impl Core {
     }
 
     /// A new tag of ours for a leg.
-    pub(crate) fn tag(&mut self, side: MediaSide) -> Box<str> {
+    pub(crate) fn tag(&mut self, side: MediaSide) -> Arc<str> {
         let leg = match side {
             MediaSide::A => "-a",
             MediaSide::B => "-b",

@@ -151,7 +151,7 @@ fn cancelled(core: &mut Core, env: &Env<'_>, message: Message, flow: &Flow) -> O
         return None;
     };
     // RFC 3261 §9.2: the To tag is that of the responses to the INVITE.
-    let tag = core.caller.as_ref().map_or_else(Box::default, |caller| caller.tag.clone());
+    let tag = core.caller.as_ref().map_or_else(Arc::default, |caller| caller.tag.clone());
     if let Some(reply) = core.reply(id, 200, &tag) {
         core.respond(env, id, 200, Builder::finish(reply));
     }

@@ -43,7 +43,7 @@ pub(crate) struct Media {
     /// Who made the offer that was agreed last.
     offerer: MediaSide,
     /// The audio codec in use.
-    codec: Box<str>,
+    codec: Arc<str>,
 }
 
 /// The media of a leg that may take over one side of the call: what it is told, apart from the call as it is until it
@@ -117,7 +117,7 @@ impl Media {
             remote: [None, None],
             offer: None,
             offerer: MediaSide::A,
-            codec: Box::default(),
+            codec: Arc::default(),
         }
     }
 
@@ -141,7 +141,7 @@ impl Media {
         self.remote[side.index()].as_ref().is_some_and(|last| addresses(last) != addresses(body))
     }
 
-    pub(crate) fn codec(&self) -> &str {
+    pub(crate) const fn codec(&self) -> &Arc<str> {
         &self.codec
     }
 
@@ -268,7 +268,7 @@ impl Media {
     /// Steers the relay by what offer and answer agree on.
     fn steer(&mut self, out: &mut VecDeque<Effect>, offerer: MediaSide, offer: &Session, answer: &Session) {
         let codec = common_codec(offer, answer, 0);
-        self.codec = codec.map_or_else(Box::default, |codec| codec.name.into());
+        self.codec = codec.map_or_else(Arc::default, |codec| codec.name.into());
         // Where the media bypasses us nobody is steered.
         for stream in 0..self.ports.len() {
             let agreed = negotiated(offer, answer, stream);

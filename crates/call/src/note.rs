@@ -25,7 +25,7 @@ pub enum Note {
         /// How many attempts stand in it.
         attempts: u32,
         /// The routing number of a ported one; empty if there is none.
-        lrn: Box<str>,
+        lrn: Arc<str>,
         /// It passes whatever limits there are.
         emergency: bool,
     },

@@ -1,8 +1,10 @@
 //! Call records: one row an attempt, exactly one row of a call with `is_final`.
 
 use crate::id::CallId;
+use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize};
 use sip::clock::Wall;
+use std::fmt;
 use std::sync::Arc;
 
 /// What happens to the records of a call.
@@ -44,25 +46,35 @@ pub struct Row {
     /// From answer to end, by the monotonic clock, in milliseconds.
     pub duration_ms: u64,
     /// Trunk (or empty for a phone) it came from.
+    #[serde(deserialize_with = "text")]
     pub ingress_trunk: Arc<str>,
     /// Trunk (or empty for a phone) it was sent to.
+    #[serde(deserialize_with = "text")]
     pub egress_trunk: Arc<str>,
     /// Whose ingress trunk or phone.
+    #[serde(deserialize_with = "text")]
     pub ingress_account: Arc<str>,
     /// Whose egress trunk or phone.
+    #[serde(deserialize_with = "text")]
     pub egress_account: Arc<str>,
     /// As received.
-    pub caller_in: Box<str>,
+    #[serde(deserialize_with = "text")]
+    pub caller_in: Arc<str>,
     /// As received.
-    pub called_in: Box<str>,
+    #[serde(deserialize_with = "text")]
+    pub called_in: Arc<str>,
     /// As sent.
-    pub caller_out: Box<str>,
+    #[serde(deserialize_with = "text")]
+    pub caller_out: Arc<str>,
     /// As sent.
-    pub called_out: Box<str>,
+    #[serde(deserialize_with = "text")]
+    pub called_out: Arc<str>,
     /// Routing number of a ported one.
-    pub lrn: Box<str>,
+    #[serde(deserialize_with = "text")]
+    pub lrn: Arc<str>,
     /// The prefix that routed.
-    pub prefix: Box<str>,
+    #[serde(deserialize_with = "text")]
+    pub prefix: Arc<str>,
     /// From INVITE to the first 180 or 183.
     pub pdd_ms: Option<u64>,
     /// The final status of the attempt.
@@ -72,9 +84,11 @@ pub struct Row {
     /// Who ended it.
     pub ended_by: EndedBy,
     /// Why, in a word.
-    pub reason: Box<str>,
+    #[serde(deserialize_with = "text")]
+    pub reason: Arc<str>,
     /// Encoding name of the audio, such as `PCMA`.
-    pub codec: Box<str>,
+    #[serde(deserialize_with = "text")]
+    pub codec: Arc<str>,
     /// Lower of both sides; 0 if unknown.
     pub mos: f32,
     /// Higher of both sides.
@@ -84,7 +98,28 @@ pub struct Row {
     /// Times that another node took the call over.
     pub takeovers: u32,
     /// Call-ID of leg A.
-    pub ingress_call_id: Box<str>,
+    #[serde(deserialize_with = "text")]
+    pub ingress_call_id: Arc<str>,
     /// Call-ID of leg B.
-    pub egress_call_id: Box<str>,
+    #[serde(deserialize_with = "text")]
+    pub egress_call_id: Arc<str>,
+}
+
+/// Reads a text with one allocation, or with none if it is empty: rows are read as often as they are written.
+fn text<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<str>, D::Error> {
+    struct Text;
+
+    impl Visitor<'_> for Text {
+        type Value = Arc<str>;
+
+        fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+            to.write_str("a text")
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<Arc<str>, E> {
+            Ok(if text.is_empty() { Arc::default() } else { text.into() })
+        }
+    }
+
+    from.deserialize_str(Text)
 }

@@ -17,7 +17,7 @@ pub(crate) struct Ending {
     pub(crate) code: u16,
     pub(crate) q850: u16,
     pub(crate) by: EndedBy,
-    pub(crate) reason: Box<str>,
+    pub(crate) reason: Arc<str>,
 }
 
 impl Ending {
@@ -31,10 +31,10 @@ impl Ending {
 pub(crate) struct Payer {
     trunk: Arc<str>,
     account: Arc<str>,
-    caller_in: Box<str>,
-    called_in: Box<str>,
-    lrn: Box<str>,
-    call_id: Box<str>,
+    caller_in: Arc<str>,
+    called_in: Arc<str>,
+    lrn: Arc<str>,
+    call_id: Arc<str>,
 }
 
 impl Payer {
@@ -63,11 +63,11 @@ pub(crate) struct Callee {
     pub(crate) account: Arc<str>,
     /// The name under which metrics count it; empty: nothing was sent.
     pub(crate) metric: Arc<str>,
-    pub(crate) caller_out: Box<str>,
-    pub(crate) called_out: Box<str>,
-    pub(crate) prefix: Box<str>,
+    pub(crate) caller_out: Arc<str>,
+    pub(crate) called_out: Arc<str>,
+    pub(crate) prefix: Arc<str>,
     pub(crate) pdd_ms: Option<u64>,
-    pub(crate) call_id: Box<str>,
+    pub(crate) call_id: Arc<str>,
     /// Absent where the caller pays.
     pub(crate) payer: Option<Box<Payer>>,
 }
@@ -152,7 +152,7 @@ pub(crate) fn row(
         q850: ending.q850,
         ended_by: ending.by,
         reason: ending.reason.clone(),
-        codec: core.media.codec().into(),
+        codec: core.media.codec().clone(),
         mos: 0.0,
         jitter_ms: 0.0,
         loss_percent: 0.0,

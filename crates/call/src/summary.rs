@@ -15,9 +15,9 @@ pub struct Summary {
     /// `setup`, `ringing`, `answered`, `connected` or `clearing`.
     pub state: &'static str,
     /// The caller as received.
-    pub caller: Box<str>,
+    pub caller: Arc<str>,
     /// The called number as received.
-    pub called: Box<str>,
+    pub called: Arc<str>,
     /// The trunk that it came from; empty for a line.
     pub ingress_trunk: Arc<str>,
     /// The trunk that it went or goes to; empty for a line, or before an attempt.
@@ -29,7 +29,7 @@ pub struct Summary {
     /// Seconds since the answer.
     pub seconds: u64,
     /// Encoding name of the audio; empty if not known.
-    pub codec: Box<str>,
+    pub codec: Arc<str>,
     /// Attempts so far.
     pub attempts: u32,
 }
@@ -43,14 +43,14 @@ impl Call {
         let mut summary = Summary {
             id: core.id,
             state: "setup",
-            caller: caller.map_or_else(Box::default, |caller| caller.caller_in.clone()),
-            called: caller.map_or_else(Box::default, |caller| caller.called_in.clone()),
+            caller: caller.map_or_else(Arc::default, |caller| caller.caller_in.clone()),
+            called: caller.map_or_else(Arc::default, |caller| caller.called_in.clone()),
             ingress_trunk: caller.map_or_else(|| Arc::from(""), |caller| caller.source.trunk_name()),
             egress_trunk: Arc::from(""),
             started: caller.map(|caller| caller.started),
             answered: None,
             seconds: 0,
-            codec: core.media.codec().into(),
+            codec: core.media.codec().clone(),
             attempts: core.attempts,
         };
         match &self.state {

@@ -13,6 +13,7 @@ use crate::records::Ending;
 use routing::{Attempt, Query};
 use sip::clock::Instant;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use trunk::Failure;
 
 /// Waiting for a channel.
@@ -52,7 +53,7 @@ impl Seizing {
         }
         match planned {
             Ok(plan) => {
-                caller.lrn = plan.lrn.map_or_else(Box::default, |lrn| lrn.to_string().into());
+                caller.lrn = plan.lrn.map_or_else(Arc::default, |lrn| lrn.to_string().into());
                 caller.emergency = plan.emergency;
                 let attempts: VecDeque<Attempt> = plan.attempts.into_iter().collect();
                 let (lrn, emergency) = (caller.lrn.clone(), plan.emergency);

@@ -360,7 +360,7 @@ fn plan(core: &mut Core, env: &Env<'_>, transfer: &mut Transfer) -> Result<(), R
         explain: false,
     };
     let plan = env.view.plan(&query).map_err(|refusal| Refused::Code(refusal.sip_code()))?;
-    payer.lrn = plan.lrn.map_or_else(Box::default, |lrn| lrn.to_string().into());
+    payer.lrn = plan.lrn.map_or_else(Arc::default, |lrn| lrn.to_string().into());
     payer.emergency = plan.emergency;
     core.route = Some(Box::new(Route { attempts: plan.attempts.into_iter().collect(), ..Route::default() }));
     Ok(())

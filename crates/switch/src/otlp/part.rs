@@ -71,7 +71,7 @@ pub(crate) struct Whole {
     pub(crate) code: u16,
     pub(crate) q850: u16,
     pub(crate) ended_by: EndedBy,
-    pub(crate) reason: Box<str>,
+    pub(crate) reason: Arc<str>,
     /// From answer to end, in milliseconds; absent where nobody answered.
     pub(crate) duration_ms: Option<u64>,
     pub(crate) pdd_ms: Option<u64>,

@@ -54,7 +54,7 @@ fn row(attempt: u32, code: u16, answered: Option<u64>, ended: u64, is_final: boo
         called_in: "447700900001".into(),
         caller_out: "442071230001".into(),
         called_out: "447700900001".into(),
-        lrn: Box::default(),
+        lrn: Arc::default(),
         prefix: "44".into(),
         pdd_ms: None,
         sip_code: code,
@@ -117,7 +117,7 @@ fn a_call_that_comes_from_another_node_has_its_root_here_and_the_answer_there() 
         started: Some(Wall(50_000)),
         answered: answered.map(|ms| Wall(50_000 + ms)),
         seconds: 1,
-        codec: Box::default(),
+        codec: Arc::default(),
         attempts: 2,
     };
     let queue = queue();
