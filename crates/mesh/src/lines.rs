@@ -34,6 +34,9 @@ pub(crate) const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(3);
 /// What may be on its way in one stream, and in a whole connection: a snapshot leaves room for everything else.
 pub(crate) const STREAM_WINDOW: u32 = 1 << 20;
 pub(crate) const CONNECTION_WINDOW: u32 = 8 << 20;
+/// What is written at a time. Most batches of states fit, which cost a system call for each frame; a heartbeat waits for one frame
+/// of other streams at the most, five milliseconds at 100 Mbit/s.
+pub(crate) const FRAME: u32 = 64 << 10;
 /// How many requests may wait for one connection.
 const WAITING: usize = 256;
 /// How many lines there may be: members, and a few that were asked for entry.

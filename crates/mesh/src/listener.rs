@@ -2,7 +2,7 @@
 
 use crate::Error;
 use crate::core::{Core, count_refused};
-use crate::lines::{CONNECTION_WINDOW, KEEP_ALIVE, KEEP_ALIVE_TIMEOUT, MESSAGE, STREAM_WINDOW};
+use crate::lines::{CONNECTION_WINDOW, FRAME, KEEP_ALIVE, KEEP_ALIVE_TIMEOUT, MESSAGE, STREAM_WINDOW};
 use crate::net::{Listener, Stream};
 use crate::proto::mesh_server::MeshServer;
 use crate::server::Service;
@@ -57,6 +57,7 @@ pub(crate) async fn serve(core: Arc<Core>, listener: Box<dyn Listener>) -> Strin
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_concurrent_streams(STREAMS)
+        .max_frame_size(FRAME)
         .http2_keepalive_interval(Some(KEEP_ALIVE))
         .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
         .add_service(service)
