@@ -4,6 +4,7 @@
 //! switch costs a different amount an hour later. What counts is the ratio; absolute figures belong to the machine.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a command whose output is its purpose")]
 
+mod endurance;
 mod figure;
 mod kamailio;
 mod ladder;
@@ -32,6 +33,8 @@ enum What {
     Protection,
     /// What a call's ladder costs.
     Ladder,
+    /// CPU a call after minutes of calls.
+    Endurance,
     /// Memory a held call.
     Memory,
     /// Look-up in, and loading of, a plan of a million prefixes.
@@ -100,6 +103,9 @@ fn main() -> Result<ExitCode> {
     }
     if wanted(What::Ladder) {
         figures.extend(ladder::measure(&options)?);
+    }
+    if wanted(What::Endurance) {
+        figures.extend(endurance::measure(&options)?);
     }
     if wanted(What::Memory) {
         figures.extend(memory::measure(&options)?);

@@ -39,7 +39,7 @@ pub(crate) struct Switch {
 
 /// Seconds of calls before a cost is measured: longer than either switch keeps a call after its end, nine seconds here and five
 /// there. Until then each takes memory that it has never had before, and pays the system for clearing it.
-const WARM: u64 = 11;
+pub(crate) const WARM: u64 = 11;
 
 /// Where the calls come from and go to.
 pub(crate) fn ends() -> (SocketAddr, SocketAddr) {
@@ -132,9 +132,21 @@ pub(crate) fn warm(
     seconds: u64,
     spent: impl Fn() -> [f64; 2],
 ) -> Result<([f64; 2], Report)> {
+    let ([cost], report) = spans(address, rate, [(WARM, WARM + seconds)], spent)?;
+    Ok((cost, report))
+}
+
+/// The same in each of several spans of one run, which begin and end so many seconds after its start, one after the other.
+pub(crate) fn spans<const SPANS: usize>(
+    address: SocketAddr,
+    rate: f64,
+    spans: [(u64, u64); SPANS],
+    spent: impl Fn() -> [f64; 2],
+) -> Result<([[f64; 2]; SPANS], Report)> {
     let progress = Arc::new(Progress::default());
     let shared = Arc::clone(&progress);
-    let calling = std::thread::spawn(move || Switch::offer_seen(address, rate, WARM + seconds, &shared));
+    let seconds = spans.iter().map(|(_, end)| *end).max().unwrap_or_default();
+    let calling = std::thread::spawn(move || Switch::offer_seen(address, rate, seconds, &shared));
     // How many calls were offered by a moment, and what had been spent.
     let at = |second: u64| {
         let wanted = (rate * second as f64) as u64;
@@ -143,10 +155,13 @@ pub(crate) fn warm(
         }
         (progress.snapshot().offered as f64, spent())
     };
-    let (begin, end) = (at(WARM), at(WARM + seconds));
+    let costs = spans.map(|(begin, end)| {
+        let (begin, end) = (at(begin), at(end));
+        let calls = (end.0 - begin.0).max(1.0);
+        [0, 1].map(|who| (end.1[who] - begin.1[who]) / calls)
+    });
     let report = calling.join().map_err(|_| anyhow!("the generator failed"))??;
-    let calls = (end.0 - begin.0).max(1.0);
-    Ok(([0, 1].map(|who| (end.1[who] - begin.1[who]) / calls), report))
+    Ok((costs, report))
 }
 
 /// What was left over of a failed run must not spoil the next one: a proxy keeps the transactions of calls that it lost for
