@@ -19,16 +19,15 @@ use crate::state::{Connected, State};
 use crate::subscription::Subscription;
 use crate::transactions::Purpose;
 use bytes::Bytes;
+use postcard::ser_flavors::Flavor;
 use routing::Target;
 use serde::{Deserialize, Serialize};
 use sip::Flow;
 use sip::clock::{Now, Wall};
 use sip::dialog::Dialog;
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Room for most checkpoints, so that writing one seldom has to move it.
-const TYPICAL_SIZE: usize = 2_048;
 
 /// Version of the format.
 pub(crate) const VERSION: u16 = 3;
@@ -149,11 +148,48 @@ pub(crate) enum TargetPart {
 pub struct Checkpoint(Snapshot);
 
 impl Checkpoint {
-    /// The state as bytes, for [`Call::restore`].
+    /// The state as bytes, for [`Call::restore`]. Empty if it cannot be written, which no state is known to be.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        postcard::to_extend(&self.0, Vec::with_capacity(TYPICAL_SIZE))
-            .map_or_else(|_| Vec::new(), |bytes| bytes.into_boxed_slice().into_vec())
+        ROOM.with_borrow_mut(|room| {
+            room.clear();
+            let written = postcard::serialize_with_flavor(&self.0, Writer(room));
+            written.map_or_else(|_| Vec::new(), |()| room.as_slice().to_vec())
+        })
+    }
+}
+
+thread_local! {
+    /// Where states are written before their size is known: it stays in the caches, and none has to be moved while it grows.
+    static ROOM: RefCell<Vec<u8>> = RefCell::default();
+}
+
+/// Writes into room that is used again. A state has a hundred numbers of a byte or two.
+struct Writer<'a>(&'a mut Vec<u8>);
+
+impl Flavor for Writer<'_> {
+    type Output = ();
+
+    #[inline]
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    #[inline]
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        /// Up to here it costs less to copy than to ask the system's library to.
+        const FEW: usize = 4;
+        if bytes.len() <= FEW {
+            bytes.iter().for_each(|byte| self.0.push(*byte));
+        } else {
+            self.0.extend_from_slice(bytes);
+        }
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
     }
 }
 
