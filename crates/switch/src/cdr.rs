@@ -227,8 +227,11 @@ struct State {
 }
 
 impl State {
-    /// Whoever has asked may be gone: the hold ends by itself.
-    fn tell_holders(&mut self) {
+    /// Nothing is being written, and nothing will be for a while. Whoever has asked may be gone: the hold ends by itself.
+    fn hold(&mut self) {
+        if !self.holders.is_empty() {
+            self.held_until = Some(clock::now().mono + HELD);
+        }
         for holder in self.holders.drain(..) {
             let _ = holder.send(());
         }
@@ -251,10 +254,9 @@ impl Actor for Cdrs {
         let outbox = Arc::clone(&state.handle.outbox);
         match tick {
             Tick::Hold(reply) => {
-                state.held_until = Some(clock::now().mono + HELD);
                 state.holders.push(reply);
                 if !state.exports {
-                    state.tell_holders();
+                    state.hold();
                 }
             }
             Tick::Sync => {
@@ -290,7 +292,7 @@ impl Actor for Cdrs {
             }
             Tick::Exported(exported) => {
                 state.exports = false;
-                state.tell_holders();
+                state.hold();
                 match exported? {
                     Ok(rows) => metrics::counter!("tandem_cdr_written_total").increment(rows),
                     // The rows stay in the outbox; a full disk is told once a second and mended from outside.
