@@ -7,14 +7,15 @@ use crate::figure::{Figure, Limit, Spread};
 use crate::node::{self, Node};
 use crate::signalling::{WARM, ends, spans};
 
-/// Later a call may cost so many times what it costs at first.
-const LIMIT: f64 = 1.1;
+/// Later a call may cost so many times what it costs at first. Half a minute beside another differs by an eighth where nothing piles
+/// up; what this was made for was a factor of three.
+const LIMIT: f64 = 1.2;
 /// Calls a second.
 const RATE: f64 = 1_000.0;
 /// Seconds of calls: dozens of exports of records.
 const LASTS: u64 = 180;
 /// Seconds of each of the two that are compared.
-const SPAN: u64 = 20;
+const SPAN: u64 = 40;
 
 /// One run, of a node alone.
 pub(crate) fn measure(options: &Options) -> Result<Vec<Figure>> {
