@@ -445,10 +445,9 @@ impl Turn<'_> {
             *self.cell.remains.lock() = Remains::Nothing;
             return protect.release(self.shell, self.id, self.cell);
         };
-        let whose = self.actor.map(|actor| CallRef { actor: actor.clone(), cell: Arc::clone(self.cell) });
         let has_backup = protect.has_backup(self.id);
         // Most of what nobody waits for is replaced before it would be read: by the next one soon, or before it leaves.
-        let is_later = if has_backup { whose.is_some() && !guard::is_awaited(point) } else { point.is_passing() };
+        let is_later = if has_backup { self.actor.is_some() && !guard::is_awaited(point) } else { point.is_passing() };
         let bytes = if is_later {
             *self.cell.remains.lock() = Remains::Snapshot(Box::new(state), now.mono);
             None
@@ -460,6 +459,7 @@ impl Turn<'_> {
         if is_later && !has_backup {
             return protect.note(self.cell, point, now);
         }
+        let whose = self.actor.map(|actor| CallRef { actor: actor.clone(), cell: Arc::clone(self.cell) });
         protect.write(self.shell, self.id, (self.cell, whose), (bytes, point), now);
     }
 }
