@@ -1,10 +1,11 @@
 //! What an operator learns of a call: while it lives and when it has ended, as a drawing, as JSON, as a capture, at a collector.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
-use tests::capture::{Collector, Hep, SIP, has_tshark, tshark};
+use tests::capture::{Collector, Hep, SIP, has_tshark, sngrep, tshark};
 use tests::process::wait_until;
 use tests::tables::{CALLER, GATEWAY, SECOND_GATEWAY, Tables};
 use tests::{Lab, Node, Sipp};
@@ -15,6 +16,8 @@ const SOON: Duration = Duration::from_secs(10);
 const KEPT: Duration = Duration::from_secs(25);
 /// The collector's host number.
 const COLLECTOR: u8 = 60;
+/// Where sngrep collects.
+const SNGREP: u8 = 61;
 /// The columns of an operator's terminal.
 const TERMINAL: usize = 80;
 
@@ -141,12 +144,38 @@ fn a_call_is_explained_while_it_lives_and_when_it_has_ended() {
     assert_eq!(shown.iter().filter(|[way, _, what]| way == "out" && what == "BYE").count(), 2, "{shown:#?}");
     drawn(&node, &id, &["ended at one (lab)", "by the switch, operator", "BYE"]);
     reads_well(&capture(&lab, &node, &id), &call);
-    collected(&collector, &call);
+    let heard = collected(&collector, &call);
+    sngrep_agrees(&lab, &collector.packets(), &heard);
+}
+
+/// sngrep, which no one here wrote, takes the same messages out of HEP, between the same addresses.
+#[track_caller]
+fn sngrep_agrees(lab: &Lab, packets: &[Vec<u8>], heard: &[Hep]) {
+    let Some(file) = sngrep(lab, SNGREP, packets).filter(|_| has_tshark()) else { return };
+    let told = heard.iter().map(|hep| {
+        let host = |host: Option<IpAddr>| host.map(|host| host.to_string()).unwrap_or_default();
+        let [from, to] = hep.ports.map(|port| port.to_string());
+        let start = hep.payload.lines().next().unwrap_or_default().to_owned();
+        [host(hep.from), from, host(hep.to), to, hep.seconds.to_string(), start].to_vec()
+    });
+    let fields =
+        ["ip.src", "udp.srcport", "ip.dst", "udp.dstport", "frame.time_epoch", "sip.Request-Line", "sip.Status-Line"];
+    let read = tshark(&file, "sip", &fields).into_iter().map(|mut fields| {
+        let start = fields.split_off(5).concat();
+        let seconds = fields[4].find('.').unwrap_or(fields[4].len());
+        fields[4].truncate(seconds);
+        fields.push(start);
+        fields
+    });
+    let (mut told, mut read): (Vec<Vec<String>>, Vec<Vec<String>>) = (told.collect(), read.collect());
+    told.sort();
+    read.sort();
+    assert_eq!(read, told);
 }
 
 /// The collector has heard every message of the call, retransmissions too.
 #[track_caller]
-fn collected(collector: &Collector, call: &Value) {
+fn collected(collector: &Collector, call: &Value) -> Vec<Hep> {
     let rungs = call["ladder"].as_array().expect("a ladder").iter().filter(|rung| rung["way"] != "note");
     let mut told: Vec<String> = Vec::new();
     for rung in rungs {
@@ -165,9 +194,10 @@ fn collected(collector: &Collector, call: &Value) {
         hep.kind == SIP && hep.correlation == id && hep.agent == 2001 && hep.password == "homer" && hep.from.is_some()
     };
     assert!(heard.iter().all(right), "{heard:#?}");
-    let mut payloads: Vec<String> = heard.into_iter().map(|hep| hep.payload).collect();
+    let mut payloads: Vec<String> = heard.iter().map(|hep| hep.payload.clone()).collect();
     payloads.sort();
     assert_eq!(payloads, told);
+    heard
 }
 
 #[test]

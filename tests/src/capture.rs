@@ -1,7 +1,7 @@
-//! Captures as tshark reads them, and a collector of HEP that writes down what comes.
+//! Captures as tshark reads them, and collectors of HEP: one of ours that writes down what comes, and sngrep.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -9,11 +9,15 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::Lab;
+use crate::process::{Process, wait_until};
 
 /// The port of a collector.
 pub const HEP_PORT: u16 = 9060;
 /// How often a collector looks whether it should end.
 const LOOK: Duration = Duration::from_millis(20);
+
+/// For sngrep to start, to read and to end.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Whether tshark is there; tests that want it pass without having looked at anything where it is not, and say so.
 pub fn has_tshark() -> bool {
@@ -44,6 +48,39 @@ pub fn tshark(file: &Path, filter: &str, fields: &[&str]) -> Vec<Vec<String>> {
     assert!(output.status.success(), "tshark {filter}: {said}");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     text.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect()
+}
+
+/// What sngrep writes to a file of packets of HEP that it hears at host number `host`. Nothing where it is not installed, which is said.
+#[track_caller]
+pub fn sngrep(lab: &Lab, host: u8, packets: &[Vec<u8>]) -> Option<PathBuf> {
+    let found = Command::new("sngrep").arg("--version").output().is_ok_and(|output| output.status.success());
+    if !found {
+        crate::process::report("sngrep is not installed: nobody else reads what is sent by HEP");
+        return None;
+    }
+    let (at, file) = (SocketAddr::from((lab.host(host), HEP_PORT)), lab.path("sngrep.pcap"));
+    let mut command = Command::new("sngrep");
+    command
+        .args(["--no-config", "--no-interface", "--quiet", "--eep-listen", &format!("udp:{at}"), "--output"])
+        .arg(&file);
+    let mut sngrep = Process::start(&mut command, lab.dir(), "sngrep");
+    let IpAddr::V4(ip) = at.ip() else { panic!("the lab's addresses are of IPv4") };
+    let local = format!(" {:08X}:{HEP_PORT:04X} ", u32::from(ip).swap_bytes());
+    wait_until("sngrep listens", PATIENCE, || {
+        std::fs::read_to_string("/proc/net/udp").is_ok_and(|sockets| sockets.contains(&local))
+    });
+    let socket = UdpSocket::bind((lab.host(host), 0)).expect("the lab's addresses are free");
+    for packet in packets {
+        socket.send_to(packet, at).expect("loopback takes it");
+    }
+    // What it holds back is written when it ends, but what still waits in its socket is not.
+    wait_until("sngrep has read all", PATIENCE, || {
+        let sockets = std::fs::read_to_string("/proc/net/udp").unwrap_or_default();
+        let queues = sockets.lines().find(|line| line.contains(&local)).and_then(|line| line.split_whitespace().nth(4));
+        queues.is_some_and(|queues| queues.ends_with(":00000000"))
+    });
+    sngrep.stop(PATIENCE);
+    Some(file)
 }
 
 /// A collector of HEP3.
@@ -109,7 +146,12 @@ impl Collector {
     /// Everything that has come.
     #[track_caller]
     pub fn heard(&self) -> Vec<Hep> {
-        self.packets.lock().expect("nobody panics with it").iter().map(|packet| read(packet)).collect()
+        self.packets().iter().map(|packet| read(packet)).collect()
+    }
+
+    /// The same as it came.
+    pub fn packets(&self) -> Vec<Vec<u8>> {
+        self.packets.lock().expect("nobody panics with it").clone()
     }
 }
 
