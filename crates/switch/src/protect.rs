@@ -380,12 +380,15 @@ impl Protect {
             Wants::Alive => Sent::Alive,
             Wants::Nothing => return true,
             Wants::State(number, written) => {
-                let Some((bytes, _)) = call.cell.remains.lock().checkpoint() else { return true };
+                let Some((bytes, _)) = call.cell.checkpoint(clock::now()) else { return true };
                 guard.send(node, shell.cluster.incarnation());
                 Sent::State { number, written, bytes: Some(bytes) }
             }
         };
         let is_kept = matches!(what, Sent::Alive);
+        if is_kept {
+            call.cell.let_go(now);
+        }
         self.lane(shell, node).put(id, Item { whose: Some(call.clone()), what, since: now, haste: Haste::Soon });
         if let Some(former) = former {
             self.lane(shell, former).put(id, Item { whose: None, what: Sent::Forget, since: now, haste: Haste::Soon });
@@ -407,7 +410,7 @@ impl Protect {
             self.lane(shell, spare)
                 .put(id, Item { whose: Some(call.clone()), what: Sent::Alive, since: now, haste: Haste::Soon });
         } else if let Wants::State(number, written) = guard.newest()
-            && let Some((bytes, _)) = call.cell.remains.lock().checkpoint()
+            && let Some((bytes, _)) = call.cell.checkpoint(clock::now())
         {
             self.write_spare(shell, id, (&call.cell, Some(call)), backup, (number, written, Some(bytes)));
         }

@@ -216,6 +216,8 @@ pub(super) struct Turn<'a> {
     pub(super) shell: &'a Arc<Shell>,
     pub(super) stash: &'a mut Option<Effect>,
     pub(super) begun: bool,
+    /// When the checkpoint was for which the call itself will do once the turn has ended.
+    pub(super) rests: Option<Instant>,
     /// A message of a party has begun it.
     pub(super) asked: bool,
     pub(super) over: bool,
@@ -445,10 +447,14 @@ impl Turn<'_> {
             *self.cell.remains.lock() = Remains::Nothing;
             return protect.release(self.shell, self.id, self.cell);
         };
-        let has_backup = protect.has_backup(self.id);
-        // Most of what nobody waits for is replaced before it would be read: by the next one soon, or before it leaves.
-        let is_later = if has_backup { self.actor.is_some() && !guard::is_awaited(point) } else { point.is_passing() };
-        let bytes = if is_later {
+        if !protect.has_backup(self.id) {
+            *self.cell.remains.lock() = Remains::Snapshot(Box::new(state), now.mono);
+            self.rests = (!point.is_passing()).then_some(now.mono);
+            return protect.note(self.cell, point, now);
+        }
+        self.rests = None;
+        // Most of what nobody waits for is replaced before it leaves.
+        let bytes = if self.actor.is_some() && !guard::is_awaited(point) {
             *self.cell.remains.lock() = Remains::Snapshot(Box::new(state), now.mono);
             None
         } else {
@@ -456,9 +462,6 @@ impl Turn<'_> {
             *self.cell.remains.lock() = Remains::Checkpoint(bytes.clone(), now.mono);
             Some(bytes)
         };
-        if is_later && !has_backup {
-            return protect.note(self.cell, point, now);
-        }
         let whose = self.actor.map(|actor| CallRef { actor: actor.clone(), cell: Arc::clone(self.cell) });
         protect.write(self.shell, self.id, (self.cell, whose), (bytes, point), now);
     }

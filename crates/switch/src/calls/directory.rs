@@ -5,6 +5,7 @@
 use super::actor::CallMessage;
 use super::lingering;
 use super::seat::{Driver, Seat, Turned};
+use crate::clock;
 use crate::ladder::Ladder;
 use crate::protect::guard::Guard;
 use crate::shell::Shell;
@@ -14,16 +15,19 @@ use parking_lot::Mutex;
 use ractor::{ActorRef, MessagingErr};
 use rustc_hash::{FxBuildHasher, FxHashMap};
 use sip::Flow;
-use sip::clock::Instant;
+use sip::clock::{Instant, Now};
 use sip::peek::Peek;
 use smallvec::SmallVec;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::time::Duration;
 
 /// Messages that may wait at one call; more are dropped and counted, SIP sends them again.
 const PENDING: u32 = 64;
 const STRIPES: usize = 64;
+/// A call that is quiet for so long has most likely been set up, and is not worth its bytes twice.
+const QUIET: Duration = Duration::from_secs(4);
 
 /// What outlives a call's actor: the call itself, its gate, and what its supervisor needs to clean up after a panic.
 #[derive(Default)]
@@ -172,6 +176,8 @@ pub enum Remains {
     Snapshot(Box<Checkpoint>, Instant),
     /// Its last checkpoint, and when it was written.
     Checkpoint(Bytes, Instant),
+    /// The call itself, where it sits, whose last checkpoint was at this time: as long as it takes no turn, nothing can have broken it.
+    Seated(Instant),
 }
 
 impl Remains {
@@ -182,12 +188,59 @@ impl Remains {
         }
         match self {
             Self::Checkpoint(bytes, written) => Some((bytes.clone(), *written)),
-            Self::Nothing | Self::Invite(..) | Self::Snapshot(..) => None,
+            Self::Nothing | Self::Invite(..) | Self::Snapshot(..) | Self::Seated(_) => None,
         }
     }
 }
 
 impl CallCell {
+    /// The call as it may be brought back, and when that was written; nothing of one that has not come as far or is over. For whoever
+    /// is in no turn of any call and holds no lock.
+    pub(crate) fn checkpoint(&self, now: Now) -> Option<(Bytes, Instant)> {
+        let seat = match &mut *self.remains.lock() {
+            Remains::Seated(_) => None,
+            remains => Some(remains.checkpoint()),
+        };
+        if let Some(known) = seat {
+            return known;
+        }
+        let seat = self.seat.lock();
+        let mut remains = self.remains.lock();
+        // It may have taken a turn meanwhile.
+        if let Remains::Seated(written) = *remains {
+            *remains = seat.remains(written, now);
+        }
+        remains.checkpoint()
+    }
+
+    /// Forgets what is written down of a call that has been quiet since long: it is whole where it sits.
+    pub(crate) fn let_go(&self, now: Instant) {
+        // In a turn it may be anything.
+        let Some(_seat) = self.seat.try_lock() else { return };
+        let mut remains = self.remains.lock();
+        if let Remains::Checkpoint(_, written) = *remains
+            && now.since(written) > QUIET
+        {
+            *remains = Remains::Seated(written);
+        }
+    }
+
+    /// A turn begins, after which the call may be broken. Answers when its last checkpoint was, if that is nowhere but in the seat.
+    pub(super) fn rise(&self, seat: &Seat) -> Option<Instant> {
+        let mut remains = self.remains.lock();
+        let Remains::Seated(written) = *remains else { return None };
+        *remains = seat.remains(written, clock::now());
+        Some(written)
+    }
+
+    /// A turn has ended, and the call is whole again: what was kept since this checkpoint is needed no more.
+    pub(super) fn rest(&self, since: Instant) {
+        let mut remains = self.remains.lock();
+        if matches!(*remains, Remains::Snapshot(_, written) if written == since) {
+            *remains = Remains::Seated(since);
+        }
+    }
+
     /// Notes a channel that was taken.
     pub fn took(&self, trunk: &Arc<str>) {
         self.channels.lock().push(Arc::clone(trunk));
@@ -427,4 +480,29 @@ impl Directory {
 /// Keys and names are random, so their low bits spread by themselves.
 fn stripe_of(bits: u64) -> usize {
     usize::try_from(bits % STRIPES as u64).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Instant {
+        Instant::from_micros(seconds * 1_000_000)
+    }
+
+    #[test]
+    fn what_is_written_of_a_quiet_call_is_let_go_and_of_one_in_its_turn_never() {
+        let cell = CallCell::default();
+        *cell.remains.lock() = Remains::Checkpoint(Bytes::from_static(b"state"), at(10));
+        cell.let_go(at(14));
+        assert!(matches!(*cell.remains.lock(), Remains::Checkpoint(..)), "it has not been quiet for long");
+        let turn = cell.seat.lock();
+        cell.let_go(at(15));
+        assert!(matches!(*cell.remains.lock(), Remains::Checkpoint(..)), "it may break in this turn");
+        drop(turn);
+        cell.let_go(at(15));
+        assert!(matches!(*cell.remains.lock(), Remains::Seated(written) if written == at(10)));
+        assert!(cell.checkpoint(clock::now()).is_none(), "nobody sits there any more");
+        assert!(matches!(*cell.remains.lock(), Remains::Nothing));
+    }
 }

@@ -9,11 +9,12 @@
 //! is. It ends when the call is over.
 
 use super::actor::{CallMessage, Turn};
-use super::directory::CallCell;
+use super::directory::{CallCell, Remains};
 use crate::clock;
 use crate::shell::Shell;
 use ::call::{Call, CallId, Effect};
 use ractor::{ActorRef, ActorStatus};
+use sip::clock::{Instant, Now};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -37,6 +38,12 @@ impl Seat {
     /// With a call to which nothing has happened yet.
     pub(super) fn of(call: Call) -> Self {
         Self { call: Some(Box::new(call)), ..Self::default() }
+    }
+
+    /// What is left of the call that sits here if it goes.
+    pub(super) fn remains(&self, written: Instant, now: Now) -> Remains {
+        let state = self.call.as_ref().and_then(|call| call.snapshot(now));
+        state.map_or(Remains::Nothing, |state| Remains::Snapshot(Box::new(state), written))
     }
 }
 
@@ -84,19 +91,24 @@ impl Driver<'_> {
 
     /// Takes a turn, from which no panic escapes, and sees to the call that is over with it.
     fn guarded(&self, seat: &mut Seat, take: impl FnOnce(&mut Turn<'_>)) -> Result<(), String> {
+        let rests = self.cell.rise(seat);
         let Some(call) = seat.call.as_mut() else { return Ok(()) };
         let (begun, stash) = (seat.begun, &mut seat.stash);
         let within = seat.span.get_or_insert_with(|| span(self.id)).enter();
         let done = catch_unwind(AssertUnwindSafe(|| {
             let (cell, actor, shell) = (self.cell, self.actor, self.shell);
-            let mut turn = Turn { id: self.id, call, cell, actor, shell, stash, begun, asked: false, over: false };
+            let mut turn =
+                Turn { id: self.id, call, cell, actor, shell, stash, begun, asked: false, over: false, rests };
             take(&mut turn);
-            (turn.begun, turn.over)
+            (turn.begun, turn.over, turn.rests)
         }));
         drop(within);
         match done {
-            Ok((begun, over)) => {
+            Ok((begun, over, rests)) => {
                 seat.begun = begun;
+                if let Some(since) = rests {
+                    self.cell.rest(since);
+                }
                 self.end(seat, over);
                 Ok(())
             }

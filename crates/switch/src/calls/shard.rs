@@ -63,8 +63,9 @@ impl Actor for Shard {
 /// Clears what a failed call leaves behind. It is tried once: what fails again is only forgotten, its channels and ports
 /// given back.
 fn undertake(shell: &Arc<Shell>, myself: &ActorRef<Nothing>, id: CallId, call: &CallRef) {
-    let mut remains = std::mem::take(&mut *call.cell.remains.lock());
-    if let Some((checkpoint, written)) = remains.checkpoint() {
+    let known = call.cell.checkpoint(clock::now());
+    let remains = std::mem::take(&mut *call.cell.remains.lock());
+    if let Some((checkpoint, written)) = known {
         let cell = Arc::clone(&call.cell);
         let arguments =
             Arguments::Undertake { checkpoint, written, id, cell: Arc::clone(&cell), shell: Arc::clone(shell) };

@@ -286,7 +286,7 @@ async fn lose(shell: &Shell, lane: &Lane, batch: Vec<(CallId, Item)>) {
 
 /// What is said of a call; nothing if it has no state any more, of which more is on its way.
 fn told(item: &Item, now: Instant) -> Option<What> {
-    let newest = || item.whose.as_ref()?.cell.remains.lock().checkpoint().map(|(bytes, _)| bytes);
+    let newest = || item.whose.as_ref()?.cell.checkpoint(clock::now()).map(|(bytes, _)| bytes);
     let state = |bytes: &Option<Bytes>| bytes.clone().or_else(newest).filter(|bytes| !bytes.is_empty());
     Some(match &item.what {
         Sent::State { number, written, bytes } => {

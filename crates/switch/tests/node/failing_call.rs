@@ -6,6 +6,7 @@ use ractor::ActorStatus;
 use sip::{Builder, Message, Method, Name};
 use std::net::SocketAddr;
 use switch::calls::actor::CallMessage;
+use switch::calls::directory::Remains;
 use switch::cdr::read::{Columns, Filter, rows};
 
 /// The caller at 127.0.71.`caller`, the gateway at `gateway`.
@@ -102,6 +103,12 @@ async fn an_answered_call_that_panics_is_cleared_and_recorded() {
         .finish();
     caller.send(&ack, bench.address).await;
     callee.request(Method::Ack).await;
+    // It is not kept twice: what is needed is written down when its next turn begins.
+    let (id, call) = bench.node.shell().calls.directory.some(1).pop().expect("a call");
+    until("the call is only where it sits", || matches!(*call.cell.remains.lock(), Remains::Seated(_))).await;
+    bench.node.shell().calls.show_one(id).await.expect("it is there");
+    until("a turn that changed nothing leaves nothing", || matches!(*call.cell.remains.lock(), Remains::Seated(_)))
+        .await;
 
     fail_the_call(&bench).await;
 
