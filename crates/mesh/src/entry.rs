@@ -40,7 +40,7 @@ pub(crate) async fn enter(core: &Core) -> Result<Entered, Error> {
         }),
         Some(tables::Identity { cluster, node, .. }) => {
             // After a restart of the mesh in this process it still has its incarnation.
-            let incarnation = Some(core.lines.me().incarnation).filter(|incarnation| *incarnation > 0);
+            let incarnation = Some(core.lines.incarnation()).filter(|incarnation| *incarnation > 0);
             if incarnation.is_none() {
                 let foreign = tokio::time::timeout(GREETING, foreign(core, &cluster)).await.ok().flatten();
                 foreign.map_or(Ok(()), Err)?;
@@ -92,7 +92,7 @@ pub(crate) enum Start {
 
 /// Tries once to begin a new life.
 pub(crate) async fn start(core: &Core) -> Start {
-    let member = Member { id: core.lines.me().node, ..core.options.member() };
+    let member = Member { id: core.lines.node(), ..core.options.member() };
     match core.tables.start(member).await {
         Ok((_, incarnation)) => Start::Begun(incarnation),
         Err(error @ (tables::Error::Membership(_) | tables::Error::Identity { .. })) => {

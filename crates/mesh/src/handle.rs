@@ -59,13 +59,13 @@ impl Handle {
     /// This node's number; 0 before it is known.
     #[must_use]
     pub fn me(&self) -> NodeId {
-        self.core.lines.me().node
+        self.core.lines.node()
     }
 
     /// Which life of this node this is; 0 before it has begun.
     #[must_use]
     pub fn incarnation(&self) -> u64 {
-        self.core.lines.me().incarnation
+        self.core.lines.incarnation()
     }
 
     /// The members and the owners of the shards, as this node knows them. Never waits.

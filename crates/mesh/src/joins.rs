@@ -48,7 +48,7 @@ async fn take(core: &Core, request: JoinRequest, from: &Identity) -> Answer {
     if !core.tables.leads().await {
         let leader = core.tables.leadership().borrow().leader.clone();
         return match leader {
-            Some((node, mesh)) if node != core.lines.me().node => {
+            Some((node, mesh)) if node != core.lines.node() => {
                 let known = core.tables.cluster().member(node).map(|member| member.mesh.to_string());
                 Answer::Leader(Leader { node, mesh: known.unwrap_or(mesh) })
             }

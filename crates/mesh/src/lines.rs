@@ -100,6 +100,21 @@ impl Lines {
         self.me.borrow().clone()
     }
 
+    /// Who it is, not to be held over an await.
+    pub(crate) fn borrow_me(&self) -> watch::Ref<'_, Me> {
+        self.me.borrow()
+    }
+
+    /// Its number, which is asked for with every message.
+    pub(crate) fn node(&self) -> NodeId {
+        self.me.borrow().node
+    }
+
+    /// Its life.
+    pub(crate) fn incarnation(&self) -> u64 {
+        self.me.borrow().incarnation
+    }
+
     pub(crate) fn watch_me(&self) -> watch::Receiver<Me> {
         self.me.subscribe()
     }

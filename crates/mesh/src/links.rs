@@ -94,7 +94,7 @@ impl Actor for Links {
 
 impl Running {
     async fn follow(&mut self, myself: &ActorRef<Message>) -> Result<(), ActorProcessingErr> {
-        let me = self.core.lines.me().node;
+        let me = self.core.lines.node();
         let cluster = self.core.tables.cluster();
         let wanted: BTreeSet<NodeId> =
             cluster.members().keys().copied().filter(|node| me != 0 && *node != me).collect();

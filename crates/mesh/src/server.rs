@@ -104,7 +104,7 @@ impl Mesh for Service {
 impl Service {
     fn admit(&self, from: &Identity, certificate: Option<&str>, purpose: Purpose) -> Result<(), Status> {
         let core = &self.0;
-        admit(&core.lines.me(), &core.tables.cluster(), from, certificate, purpose)
+        admit(&core.lines.borrow_me(), &core.tables.cluster(), from, certificate, purpose)
             .inspect_err(|status| refused(from, status))
     }
 
@@ -182,7 +182,7 @@ async fn parcels(
 ) -> Result<(), Status> {
     while let Some(request) = stream.message().await? {
         // The tables may have learnt of a fence or of a newer life since the stream was opened.
-        admit(&core.lines.me(), &core.tables.cluster(), &from, Some(&from.name), Purpose::Parcels)?;
+        admit(&core.lines.borrow_me(), &core.tables.cluster(), &from, Some(&from.name), Purpose::Parcels)?;
         if !core.inbound.is_current(from.node, from.incarnation) {
             return Err(Status::failed_precondition("a newer life of the node has begun"));
         }

@@ -197,12 +197,9 @@ impl CallCell {
     /// The call as it may be brought back, and when that was written; nothing of one that has not come as far or is over. For whoever
     /// is in no turn of any call and holds no lock.
     pub(crate) fn checkpoint(&self, now: Now) -> Option<(Bytes, Instant)> {
-        let seat = match &mut *self.remains.lock() {
-            Remains::Seated(_) => None,
-            remains => Some(remains.checkpoint()),
-        };
-        if let Some(known) = seat {
-            return known;
+        let is_seated = |remains: &Remains| matches!(remains, Remains::Seated(_));
+        if let Some(mut known) = Some(self.remains.lock()).filter(|remains| !is_seated(remains)) {
+            return known.checkpoint();
         }
         let seat = self.seat.lock();
         let mut remains = self.remains.lock();
