@@ -114,12 +114,13 @@ impl Ladders {
         if !self.is_kept() && self.hep.is_none() {
             return;
         }
-        let bytes = mask::masked(bytes.clone());
+        let masked = mask::masked(bytes);
+        let bytes = masked.as_ref().unwrap_or(bytes);
         let mut unix_us = now.wall.0.saturating_mul(1_000);
         if self.is_kept() {
             let mut rungs = ladder.rungs.lock();
             let rungs = rungs.get_or_insert_with(|| Box::new(Rungs::new(now)));
-            rungs.message(&self.spool, now.mono, way, Hop::of(flow), &bytes, self.options.messages);
+            rungs.message(&self.spool, now.mono, way, Hop::of(flow), bytes, self.options.messages);
             let began = rungs.began();
             let since = u64::try_from(now.mono.since(began.mono).as_micros()).unwrap_or(u64::MAX);
             unix_us = began.wall.0.saturating_mul(1_000).saturating_add(since);
@@ -127,7 +128,7 @@ impl Ladders {
         if let Some(hep) = &self.hep
             && way != Way::Unsent
         {
-            hep.offer(hep::Captured::message(id, way, Hop::of(flow), unix_us, bytes));
+            hep.offer(hep::Captured::message(id, way, Hop::of(flow), unix_us, bytes.clone()));
         }
     }
 

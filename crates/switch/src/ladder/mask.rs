@@ -16,23 +16,23 @@ const SECRET: [&[u8]; 2] = [b"authorization", b"proxy-authorization"];
 const INLINE: &[u8] = b"inline:";
 const KEY_LINE: &[u8] = b"a=crypto:";
 
-/// The message without its secrets. It is copied only if it has any.
-pub(super) fn masked(message: Bytes) -> Bytes {
+/// A copy of the message without its secrets; nothing if it has none.
+pub(super) fn masked(message: &[u8]) -> Option<Bytes> {
     let mut secrets = Vec::new();
     // Only requests carry a proof.
-    if !message.starts_with(b"SIP/2.0 ") && may_prove(&message) {
-        find_proofs(&message, &mut secrets);
+    if !message.starts_with(b"SIP/2.0 ") && may_prove(message) {
+        find_proofs(message, &mut secrets);
     }
     // Without a body there is no key.
     if !message.ends_with(b"\r\n\r\n") {
-        find_keys(&message, &mut secrets);
+        find_keys(message, &mut secrets);
     }
     if secrets.is_empty() {
-        return message;
+        return None;
     }
     let mut copy = message.to_vec();
     secrets.into_iter().for_each(|secret| copy[secret].fill(BLANK));
-    copy.into()
+    Some(copy.into())
 }
 
 type Range = std::ops::Range<usize>;
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     fn shown(text: &str) -> String {
-        let shown = masked(Bytes::copy_from_slice(text.as_bytes()));
+        let shown = masked(text.as_bytes()).unwrap_or_else(|| Bytes::copy_from_slice(text.as_bytes()));
         assert_eq!(shown.len(), text.len(), "lengths stay");
         String::from_utf8(shown.to_vec()).expect("text")
     }
@@ -165,8 +165,7 @@ mod tests {
     fn what_is_no_secret_stays_and_is_not_even_copied() {
         let text = "ACK sip:h SIP/2.0\r\nAccept: a\r\nCall-ID: c\r\n\r\nAuthorization: Digest response=\"1\"\r\n";
         assert_eq!(shown(text), text, "a body is no header");
-        let bytes = Bytes::from_static(b"BYE sip:h SIP/2.0\r\nCall-ID: c\r\n\r\n");
-        assert_eq!(masked(bytes.clone()).as_ptr(), bytes.as_ptr());
+        assert_eq!(masked(b"BYE sip:h SIP/2.0\r\nCall-ID: c\r\n\r\n"), None);
         let cut = "INVITE sip:h SIP/2.0\r\nAuthorization: Digest response=\"12";
         assert_eq!(shown(cut), cut.replace("12", "xx"), "a message that ends too soon hides it too");
     }
@@ -182,6 +181,6 @@ mod tests {
     fn no_message_panics() {
         let whole =
             "INVITE sip:h SIP/2.0\r\nAuthorization: Digest x=1, response = \"ab\"\r\n y\r\n\r\na=crypto:1 inline:k";
-        (0..whole.len()).for_each(|end| drop(masked(Bytes::copy_from_slice(&whole.as_bytes()[..end]))));
+        (0..whole.len()).for_each(|end| drop(masked(&whole.as_bytes()[..end])));
     }
 }

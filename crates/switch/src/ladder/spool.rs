@@ -1,8 +1,9 @@
 //! Where what is fresh in all ladders is written, one behind the other.
 //!
 //! A message that was kept where it was read left its buffer cold and the next one without a warm one: keeping cost a call
-//! ten times the instructions that it took. Memory written in its order is fetched ahead, and is given back in whole blocks:
-//! a block goes once no ladder has anything in it, wherever it is, and the oldest in any case when there are too many.
+//! ten times the instructions that it took. Memory written in its order is given back in whole blocks: a block goes once no ladder
+//! has anything in it, wherever it is, and the oldest in any case when there are too many. It is cold by the time that it is written
+//! again, so each entry has the processor fetch what the next one will be written to.
 
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -16,6 +17,10 @@ const LEAST: usize = 2;
 const HEAD: usize = 12;
 /// Where the entry before the first one is.
 const NONE: u64 = u64::MAX;
+/// Bytes that are fetched ahead: more than most entries take.
+const AHEAD: usize = 1 << 10;
+/// Bytes that the processor fetches at a time.
+const LINE: usize = 64;
 
 /// Where an entry is: bytes from the beginning of the spool, those included that are gone.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -46,9 +51,11 @@ pub(super) struct Spool {
 
 #[derive(Default)]
 struct Inside {
-    /// By their numbers, which are given once each; the last is the one that is written.
+    /// The one that is written; every entry asks for it.
+    newest: Option<Block>,
+    /// The others, by their numbers, which are given once each.
     blocks: BTreeMap<u64, Block>,
-    /// The number of the next block.
+    /// The number of the next block: one more than that of the newest.
     next: u64,
     /// All blocks below went by force or because nobody needed them.
     first: u64,
@@ -60,6 +67,8 @@ struct Inside {
 struct Block {
     bytes: Box<[u8]>,
     used: usize,
+    /// Bytes that are fetched already.
+    fetched: usize,
     /// Ladders that have anything here.
     holds: usize,
     /// Those of them that begin here.
@@ -81,9 +90,8 @@ impl Spool {
     ) -> Option<Place> {
         let mut inside = self.inside.lock();
         for _ in 0..2 {
-            if let Some(mut entry) = inside.blocks.last_entry()
-                && let number = *entry.key()
-                && let block = entry.get_mut()
+            let number = inside.next.wrapping_sub(1);
+            if let Some(block) = &mut inside.newest
                 && let Some((head, body)) = block.bytes[block.used..].split_at_mut_checked(HEAD)
                 && let Some(length) = write(body)
             {
@@ -94,6 +102,7 @@ impl Spool {
                 block.used += HEAD + length;
                 block.holds += usize::from(last.is_none_or(|last| last.block() != number));
                 block.begun += usize::from(last.is_none());
+                block.fetch_ahead();
                 return Some(Place(at));
             }
             self.open(&mut inside);
@@ -108,10 +117,11 @@ impl Spool {
 
     /// Begins a block; the oldest may have to go for it.
     fn open(&self, inside: &mut Inside) {
-        if let Some((&number, block)) = inside.blocks.last_key_value()
-            && block.holds == 0
-        {
-            inside.forget(number);
+        let number = inside.next;
+        match inside.newest.take() {
+            Some(block) if block.holds == 0 => inside.spare = Some(block.bytes),
+            Some(block) => drop(inside.blocks.insert(number - 1, block)),
+            None => {}
         }
         let room = self.room();
         while inside.blocks.len() >= room
@@ -122,9 +132,8 @@ impl Spool {
             inside.forget(number);
         }
         let bytes = inside.spare.take().unwrap_or_else(|| vec![0; BLOCK].into_boxed_slice());
-        let number = inside.next;
         inside.next += 1;
-        inside.blocks.insert(number, Block { bytes, used: 0, holds: 0, begun: 0 });
+        inside.newest = Some(Block { bytes, used: 0, fetched: 0, holds: 0, begun: 0 });
     }
 
     /// The entries of a ladder from the newest back to the first, or to the last that is still here.
@@ -144,7 +153,7 @@ impl Spool {
         let mut left = None;
         while let Some((before, _)) = inside.entry(next) {
             let number = Place(next).block();
-            if let Some(block) = inside.blocks.get_mut(&number) {
+            if let Some(block) = inside.block_mut(number) {
                 block.begun -= usize::from(before == NONE);
                 // Entries of a ladder are in their order: those in a block follow each other.
                 block.holds -= usize::from(left != Some(number));
@@ -169,8 +178,9 @@ impl Spool {
     pub(super) fn is_pressing(&self, origin: &Origin) -> bool {
         let (inside, room) = (self.inside.lock(), self.room());
         // In half of the room there is no haste, and of the rest it is the oldest blocks.
-        let more = inside.blocks.len().saturating_sub(room / 2);
-        more > 0 && inside.blocks.range(..=origin.0).count() <= more
+        let more = inside.count().saturating_sub(room / 2);
+        let until = inside.blocks.range(..=origin.0).count() + usize::from(origin.0 + 1 == inside.next);
+        more > 0 && until <= more
     }
 
     /// Bytes of the same room are taken elsewhere.
@@ -180,7 +190,7 @@ impl Spool {
 
     /// Bytes that it takes.
     pub(super) fn size(&self) -> usize {
-        self.inside.lock().blocks.len() * BLOCK
+        self.inside.lock().count() * BLOCK
     }
 
     /// Ladders that lost their beginning since this was last asked.
@@ -189,7 +199,42 @@ impl Spool {
     }
 }
 
+impl Block {
+    /// Has what comes next fetched while others do something else: whoever wrote it would wait for it before letting go of the lock.
+    fn fetch_ahead(&mut self) {
+        let end = (self.used + AHEAD).min(self.bytes.len());
+        if let Some(ahead) = self.bytes.get(self.used.max(self.fetched)..end) {
+            ahead.chunks(LINE).for_each(fetch);
+            self.fetched = end;
+        }
+    }
+}
+
+/// Fetches one line. Elsewhere nothing is done, and nothing is wrong.
+#[cfg(target_arch = "x86_64")]
+#[allow(unsafe_code, reason = "a hint to the processor has no safe form; it reads nothing and cannot fail")]
+fn fetch(line: &[u8]) {
+    use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
+    // SAFETY: a hint, of any address.
+    unsafe { _mm_prefetch::<_MM_HINT_ET0>(line.as_ptr().cast()) }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+const fn fetch(_: &[u8]) {}
+
 impl Inside {
+    fn count(&self) -> usize {
+        self.blocks.len() + usize::from(self.newest.is_some())
+    }
+
+    fn block(&self, number: u64) -> Option<&Block> {
+        if number + 1 == self.next { self.newest.as_ref() } else { self.blocks.get(&number) }
+    }
+
+    fn block_mut(&mut self, number: u64) -> Option<&mut Block> {
+        if number + 1 == self.next { self.newest.as_mut() } else { self.blocks.get_mut(&number) }
+    }
+
     fn forget(&mut self, number: u64) {
         if let Some(block) = self.blocks.remove(&number) {
             self.spare = Some(block.bytes);
@@ -198,14 +243,14 @@ impl Inside {
 
     /// Lets a block go that nobody needs and that is not the one that is written.
     fn give_back(&mut self, number: u64) {
-        if number + 1 < self.next && self.blocks.get(&number).is_some_and(|block| block.holds == 0) {
+        if self.blocks.get(&number).is_some_and(|block| block.holds == 0) {
             self.forget(number);
         }
     }
 
     /// What was written to a place, and where the entry before it of the same ladder is.
     fn entry(&self, place: u64) -> Option<(u64, &[u8])> {
-        let block = self.blocks.get(&(place / BLOCK as u64))?;
+        let block = self.block(place / BLOCK as u64)?;
         let entry = block.bytes[..block.used].get(usize::try_from(place % BLOCK as u64).ok()?..)?;
         let (before, rest) = entry.split_first_chunk::<8>()?;
         let (length, rest) = rest.split_first_chunk::<4>()?;
