@@ -17,14 +17,13 @@ const LIMIT: f64 = 1.5;
 /// The rate at which every switch is asked, calls a second.
 const LOW: f64 = 1000.0;
 /// The search for the peak starts here and multiplies by [`STEP`] until a short window fails, then halves the interval
-/// with full windows.
+/// with full windows: [`WARM`] seconds and those of the measurement. A rate that a switch holds only until it has to forget as many
+/// calls as it takes is not its peak.
 const FIRST: f64 = 1500.0;
 const STEP: f64 = 1.5;
 const HALVINGS: usize = 3;
 /// Seconds of a short window: enough to see that a rate is far too high.
 const SHORT: u64 = 3;
-/// Full windows that have to be clean, one after the other, before a rate counts.
-const WINDOWS: usize = 2;
 /// What a rate is multiplied by when it held in a short window and not in full ones.
 const BACK: f64 = 0.85;
 /// No switch here is slower than this; the search ends.
@@ -79,8 +78,8 @@ impl Switch {
         Ok(load::run(&options, progress)?)
     }
 
-    /// The highest rate without a failure or a retransmission in [`WINDOWS`] full windows: between it and the lowest
-    /// rate that was seen to fail lies an eighth of a step.
+    /// The highest rate without a failure or a retransmission in a full window: between it and the lowest rate that was seen
+    /// to fail lies an eighth of a step.
     fn peak(&self, seconds: u64) -> Result<f64> {
         let (mut good, mut bad) = (FIRST / STEP, FIRST);
         while bad < 100_000.0 && self.clean(bad, SHORT)? {
@@ -89,29 +88,19 @@ impl Switch {
         let mut confirmed = false;
         for _ in 0..HALVINGS {
             let middle = (good + bad) / 2.0;
-            if self.holds(middle, seconds)? {
+            if self.clean(middle, WARM + seconds)? {
                 (good, confirmed) = (middle, true);
             } else {
                 bad = middle;
             }
         }
         while !confirmed && good > LOWEST {
-            confirmed = self.holds(good, seconds)?;
+            confirmed = self.clean(good, WARM + seconds)?;
             if !confirmed {
                 good *= BACK;
             }
         }
         Ok(good)
-    }
-
-    /// Whether every one of the full windows is clean.
-    fn holds(&self, rate: f64, seconds: u64) -> Result<bool> {
-        for _ in 0..WINDOWS {
-            if !self.clean(rate, seconds)? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
     }
 
     fn clean(&self, rate: f64, seconds: u64) -> Result<bool> {
@@ -253,7 +242,7 @@ fn compare(options: &Options, ours: Option<&Switch>, peer: Option<&Switch>, name
 fn steady(options: &Options, ours: &Switch, rate: f64) -> Result<Figure> {
     let mut wrong = Vec::new();
     for _ in 0..options.repeat {
-        let (cost, report) = ours.calls(rate, options.seconds)?;
+        let (cost, report) = ours.calls(rate, WARM + options.seconds)?;
         eprintln!("  {} at {rate:.0}/s: {cost:.1} µs a call, clean: {}", ours.name, report.is_clean());
         let again = report.retransmissions_sent + report.retransmissions_seen;
         wrong.push((report.failed + report.still_open + report.held_back + again) as f64);
