@@ -11,6 +11,7 @@ use crate::caller::Source;
 use crate::chance::Chance;
 use crate::core::Core;
 use crate::effect::MediaSide;
+use crate::error::Error;
 use crate::id::CallId;
 use crate::leg::Leg;
 use crate::media::Media;
@@ -156,6 +157,31 @@ impl Checkpoint {
             let written = postcard::serialize_with_flavor(&self.0, Writer(room));
             written.map_or_else(|_| Vec::new(), |()| room.as_slice().to_vec())
         })
+    }
+
+    /// The state of a call whose caller has acknowledged the answer since these bytes were written: what [`Point::C3`] stands for.
+    ///
+    /// # Errors
+    /// As [`Call::restore`].
+    ///
+    /// [`Point::C3`]: crate::effect::Point::C3
+    pub fn acknowledged(bytes: &[u8]) -> Result<Vec<u8>, Error> {
+        let mut snapshot = Snapshot::read(bytes)?;
+        if let Progress::Held(held) = &mut snapshot.progress {
+            held.answer = None;
+        }
+        Ok(Self(snapshot).encode())
+    }
+}
+
+impl Snapshot {
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, Error> {
+        // The version stands first: a later format need not be readable beyond it.
+        let (version, _) = postcard::take_from_bytes::<u16>(bytes)?;
+        if version != VERSION {
+            return Err(Error::Version(version));
+        }
+        Ok(postcard::from_bytes(bytes)?)
     }
 }
 

@@ -142,9 +142,11 @@ pub enum Point {
     C1,
     /// The answer is about to go to the caller.
     C2,
-    /// The caller's ACK came, perhaps with the answer to a late offer.
+    /// The caller's ACK came and brought nothing: beside the state before it, its 2xx waits no more ([`Checkpoint::acknowledged`]).
+    ///
+    /// [`Checkpoint::acknowledged`]: crate::Checkpoint::acknowledged
     C3,
-    /// The session changed: re-INVITE, UPDATE, refresh.
+    /// The session changed: re-INVITE, UPDATE, refresh, the answer to a late offer.
     C4,
     /// The call has ended.
     C6,

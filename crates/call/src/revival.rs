@@ -3,7 +3,7 @@
 use crate::call::Call;
 use crate::caller::{Caller, Source, codecs_of};
 use crate::checkpoint::{
-    AnswerPart, CallerPart, Held, LegPart, Out, Progress, Setup, Snapshot, TargetPart, TransferPart, VERSION,
+    AnswerPart, CallerPart, Held, LegPart, Out, Progress, Setup, Snapshot, TargetPart, TransferPart,
 };
 use crate::context::{Context, Locals};
 use crate::core::{Core, Env};
@@ -64,13 +64,7 @@ impl Call {
     /// # Errors
     /// The bytes are no checkpoint, or one of another version.
     pub fn restore(bytes: &[u8], age: Duration, cx: &Context<'_>, now: Now) -> Result<Self, Error> {
-        // The version stands first: a later format need not be readable beyond it.
-        let (version, _) = postcard::take_from_bytes::<u16>(bytes)?;
-        if version != VERSION {
-            return Err(Error::Version(version));
-        }
-        let snapshot: Snapshot = postcard::from_bytes(bytes)?;
-        Ok(revive(snapshot, age, &Env::new(cx, now)))
+        Ok(revive(Snapshot::read(bytes)?, age, &Env::new(cx, now)))
     }
 }
 

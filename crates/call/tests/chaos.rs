@@ -117,5 +117,6 @@ fn checkpoints_are_written_when_what_they_say_has_changed() {
     let mut world = World::new(9, Faults::default(), caller, vec![Script::default()]);
     world.call("442071230000");
     world.run_for(Duration::from_secs(60));
+    let points = [Point::C0, Point::C1, Point::C2, Point::C4, Point::C6];
     assert_eq!(world.node.points, points, "a late offer's answer comes in the ACK");
 }

@@ -101,7 +101,7 @@ fn every_change_of_the_session_is_protected() {
         });
         world.run_for(SECOND);
         // A late answer comes in the ACK.
-        let points: &[Point] = if method == "INVITE" && !offers { &[Point::C4, Point::C3] } else { &[Point::C4] };
+        let points: &[Point] = if method == "INVITE" && !offers { &[Point::C4, Point::C4] } else { &[Point::C4] };
         assert_eq!(world.node.points, points, "{method} {offers}\n{}", world.trace());
     }
     world.node.points.clear();

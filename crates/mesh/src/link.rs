@@ -7,8 +7,8 @@ use crate::control::Event;
 use crate::core::Core;
 use crate::lines::{Client, Line};
 use crate::proto::{
-    Answer, Ask, ControlReply, ControlRequest, HelloRequest, Identity, ParcelReply, ParcelRequest, Tell, control_reply,
-    control_request, parcel_reply, parcel_request,
+    Answer, Ask, ControlReply, ControlRequest, HelloRequest, Identity, PROTOCOL, ParcelReply, ParcelRequest, Tell,
+    control_reply, control_request, parcel_reply, parcel_request,
 };
 use crate::queue::{self, CONTROL, Dropped, PARCELS};
 use crate::{Error, Parcel};
@@ -45,6 +45,8 @@ struct Session {
     parcels: Queue<ParcelRequest>,
     asks: Mutex<BTreeMap<u64, oneshot::Sender<Answer>>>,
     stuck: Notify,
+    /// What both sides speak.
+    protocol: u32,
 }
 
 impl Link {
@@ -52,9 +54,9 @@ impl Link {
         Self { node, session: ArcSwapOption::empty(), next_ask: AtomicU64::new(1) }
     }
 
-    /// Whether messages go out now.
-    pub(crate) fn is_open(&self) -> bool {
-        self.session.load().is_some()
+    /// The protocol that both sides speak; 0 while it is down.
+    pub(crate) fn protocol(&self) -> u32 {
+        self.session.load().as_ref().map_or(0, |session| session.protocol)
     }
 
     /// Sends something of control. A node that does not even read these is cut off.
@@ -190,7 +192,8 @@ async fn open(core: &Arc<Core>, link: &Link) -> Result<Opened, String> {
     let opening = parcel_request::Frame::Opening(core.lines.identity());
     let _fits = parcels.push(ParcelRequest { frame: Some(opening) }, 0);
     let parcels_in = in_time(&line, client.parcels(outgoing)).await?;
-    let session = Session { control, parcels, asks: Mutex::default(), stuck: Notify::new() };
+    let protocol = peer.protocol.min(PROTOCOL);
+    let session = Session { control, parcels, asks: Mutex::default(), stuck: Notify::new(), protocol };
     Ok(Opened { session: Arc::new(session), control: control_in, parcels: parcels_in, peer: peer.incarnation })
 }
 

@@ -4,7 +4,7 @@
 
 tonic::include_proto!("tandem.v1");
 
-/// The newest protocol that this version speaks.
-pub const PROTOCOL: u32 = 1;
+/// The newest protocol that this version speaks. 2: a backup is told that an answer was acknowledged, without the whole state again.
+pub const PROTOCOL: u32 = 2;
 /// The oldest protocol that it still speaks.
 pub const OLDEST_PROTOCOL: u32 = 1;

@@ -26,6 +26,8 @@ pub struct Peer {
     pub incarnation: u64,
     /// Whether parcels can be sent to it now.
     pub linked: bool,
+    /// The protocol that both speak, by the last greeting; 0 where it is not linked.
+    pub protocol: u32,
     /// The smoothed round trip, if there was one.
     pub rtt: Option<Duration>,
 }

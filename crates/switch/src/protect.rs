@@ -67,6 +67,8 @@ struct Backup {
     patience: Duration,
     /// In a site of three nodes or more: who keeps it a second time.
     spare: Option<NodeId>,
+    /// It understands that an answer was acknowledged without the whole state.
+    acknowledges: bool,
 }
 
 /// See the module.
@@ -146,7 +148,12 @@ impl Protect {
         let number = cell.guard.write(now.mono, to, point, until);
         if let Some(backup) = backup {
             self.write_spare(shell, id, (cell, whose.as_ref()), backup, (number, now.mono, bytes.clone()));
-            let what = Sent::State { number, written: now.mono, bytes };
+            let what = match bytes {
+                None if point == Point::C3 && backup.acknowledges && cell.guard.has_before(backup.node, number) => {
+                    Sent::Acknowledged { number, written: now.mono }
+                }
+                bytes => Sent::State { number, written: now.mono, bytes },
+            };
             let haste = if guard::is_awaited(point) { Haste::Brief } else { Haste::Soon };
             self.lane(shell, backup.node).put(id, Item { whose, what, since: now.mono, haste });
         }
@@ -459,10 +466,13 @@ impl Default for Protect {
 fn backups(cluster: &Cluster, peers: &[mesh::Peer]) -> Backups {
     let replicated = cluster.replicated();
     let own = replicated.member(cluster.me()).map(|member| &member.site);
-    let up: BTreeMap<NodeId, Duration> = peers
+    let up: BTreeMap<NodeId, (Duration, bool)> = peers
         .iter()
         .filter(|peer| peer.is_up() && peer.linked)
-        .map(|peer| (peer.id, (peer.rtt.unwrap_or_default() + MARGIN).max(LEAST)))
+        .map(|peer| {
+            let patience = (peer.rtt.unwrap_or_default() + MARGIN).max(LEAST);
+            (peer.id, (patience, peer.protocol >= said::ACKNOWLEDGED))
+        })
         .collect();
     let elsewhere = |node: &NodeId| replicated.member(*node).map(|member| &member.site) != own;
     let mates: Vec<NodeId> = replicated
@@ -477,8 +487,13 @@ fn backups(cluster: &Cluster, peers: &[mesh::Peer]) -> Backups {
             let fit = |node: &NodeId| up.contains_key(node);
             let candidates = || [shard.backup, shard.owner].into_iter().flatten().filter(fit);
             let node = candidates().find(elsewhere).or_else(|| candidates().next())?;
-            let patience = *up.get(&node)?;
-            Some(Backup { node, patience, spare: spare(&mates, number, |mate| fit(&mate) && mate != node) })
+            let (patience, acknowledges) = *up.get(&node)?;
+            Some(Backup {
+                node,
+                patience,
+                acknowledges,
+                spare: spare(&mates, number, |mate| fit(&mate) && mate != node),
+            })
         })
         .collect()
 }

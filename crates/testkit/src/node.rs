@@ -8,7 +8,7 @@ use bytes::Bytes;
 use call::effect::{Event, Moved, Outcome, Point, Steer};
 use call::input::{Hop, Refused};
 use call::record::{Record, Row};
-use call::{Call, CallId, Context, Effect, Input, Locals, Settings};
+use call::{Call, CallId, Checkpoint, Context, Effect, Input, Locals, Settings};
 use routing::{Target, View};
 use sip::clock::{Instant, Now, Wall};
 use sip::{Flow, Message, Transport};
@@ -92,7 +92,7 @@ pub struct Node {
     /// Checkpoints that were asked for.
     pub points: Vec<Point>,
     /// The last checkpoint of each call.
-    kept: HashMap<CallId, (Now, Vec<u8>)>,
+    kept: HashMap<CallId, Kept>,
     /// What came out, in the order in which it did: tests look at who comes before whom.
     pub done: Vec<String>,
     /// BYEs as they came, retransmissions included.
@@ -129,6 +129,20 @@ pub struct Node {
     pub restored: u64,
     seed: u64,
 }
+
+/// The last checkpoint of a call, and when it was written.
+#[derive(Debug)]
+struct Kept {
+    /// On its own node.
+    own: (Now, Vec<u8>),
+    /// As its backup has it.
+    told: (Now, Vec<u8>),
+    /// The call has asked for none since.
+    is_newest: bool,
+}
+
+/// Bytes of a checkpoint before the caller: its version, whose it is, chance and numbers.
+const HEAD: usize = 20;
 
 impl Node {
     /// A node with these tables at this address.
@@ -248,9 +262,7 @@ impl Node {
             if let Effect::Checkpoint(point) = effect {
                 self.points.push(point);
                 self.done.push(format!("{point:?}"));
-                if !self.unprotected {
-                    self.kept.insert(self.calls[at].id(), (now, self.calls[at].checkpoint(now)));
-                }
+                self.keep(now, at, point);
                 continue;
             }
             let answer = self.perform_one(now, net, effect, &mut ended);
@@ -267,6 +279,39 @@ impl Node {
         }
     }
 
+    /// A checkpoint is kept here and by a backup, which is not told all of one that adds nothing but an ACK.
+    fn keep(&mut self, now: Now, at: usize, point: Point) {
+        let id = self.calls[at].id();
+        if self.unprotected {
+            self.kept.entry(id).and_modify(|kept| kept.is_newest = false);
+            return;
+        }
+        let own = (now, self.calls[at].checkpoint(now));
+        let before = self.kept.remove(&id).filter(|kept| kept.is_newest && point == Point::C3);
+        let told = before.map_or_else(
+            || own.clone(),
+            |Kept { told: (written, before), .. }| {
+                let told = (written, Checkpoint::acknowledged(&before).expect("a checkpoint of our own"));
+                let again = |(written, bytes): &(Now, Vec<u8>)| {
+                    let cx = Context { view: &self.view, settings: &self.settings, locals: &self.locals };
+                    let call = Call::restore(bytes, now.mono.since(written.mono), &cx, now);
+                    let mut bytes = call.expect("a checkpoint of our own").checkpoint(now);
+                    // Numbers have gone on; whoever takes over leaves room for that.
+                    bytes.reverse();
+                    bytes.truncate(bytes.len() - HEAD);
+                    bytes
+                };
+                let since = self.done.iter().rev().skip(1).take_while(|what| *what != "C2");
+                // What else passes counts numbers on, which nobody is told of each time.
+                if since.into_iter().all(|what| matches!(what.as_str(), "200 INVITE" | "ACK again")) {
+                    assert_eq!(again(&told), again(&own), "an ACK adds nothing else");
+                }
+                told
+            },
+        );
+        self.kept.insert(id, Kept { own, told, is_newest: true });
+    }
+
     /// Every call is lost, and comes back from the last checkpoint that it asked for.
     ///
     /// # Panics
@@ -274,8 +319,8 @@ impl Node {
     pub fn crash(&mut self, now: Now) {
         let cx = Context { view: &self.view, settings: &self.settings, locals: &self.locals };
         for call in &mut self.calls {
-            let (then, bytes) = &self.kept[&call.id()];
-            let age = now.mono.since(then.mono);
+            let (written, bytes) = &self.kept[&call.id()].own;
+            let age = now.mono.since(written.mono);
             *call = Call::restore(bytes, age, &cx, now).expect("a checkpoint of our own");
         }
     }

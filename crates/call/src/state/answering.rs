@@ -57,10 +57,12 @@ impl Answering {
     pub(super) fn on_event(self, core: &mut Core, env: &Env<'_>, event: Event) -> State {
         match event {
             Event::Acknowledged { side: MediaSide::A, late, message } => {
+                let mut point = Point::C3;
                 if let Some(client) = late {
                     crate::forward::late_answer(core, env, MediaSide::A, client, &message);
+                    point = Point::C4;
                 }
-                core.out.push_back(Effect::Checkpoint(Point::C3));
+                core.out.push_back(Effect::Checkpoint(point));
                 State::Connected(Box::new(self.call))
             }
             Event::Unacknowledged { side: MediaSide::A } => {

@@ -104,7 +104,7 @@ impl Connected {
             Event::Acknowledged { side, late, message } => {
                 if let Some(client) = late {
                     forward::late_answer(core, env, side, client, &message);
-                    core.out.push_back(Effect::Checkpoint(Point::C3));
+                    core.out.push_back(Effect::Checkpoint(Point::C4));
                 }
                 State::Connected(Box::new(self))
             }

@@ -144,7 +144,7 @@ impl Moving {
                     let answer = message.sdp().map(|body| core.media.repeated(&mut core.out, MediaSide::A, &body));
                     self.pass_answer(env, answer.and_then(Result::ok).flatten().unwrap_or_default());
                 }
-                core.out.push_back(Effect::Checkpoint(Point::C3));
+                core.out.push_back(Effect::Checkpoint(Point::C4));
                 self.on_alarm(core, env)
             }
             Event::Request { server, side, path, message } => self.on_request(core, env, server, side, path, message),

@@ -178,10 +178,11 @@ impl Control {
         let links = self.core.links.load();
         let peer = |(id, figures): (NodeId, liveness::Figures)| {
             let member = cluster.member(id)?;
-            let linked = links.get(&id).is_some_and(|link| link.is_open());
+            let protocol = links.get(&id).map_or(0, |link| link.protocol());
+            let linked = protocol > 0;
             let (name, site) = (member.name.to_string(), member.site.to_string());
             let liveness::Figures { state, incarnation, rtt, .. } = figures;
-            Some(Peer { id, name, site, state, incarnation, linked, rtt })
+            Some(Peer { id, name, site, state, incarnation, linked, protocol, rtt })
         };
         let peers: Vec<Peer> = self.liveness.figures(now).filter_map(peer).collect();
         self.core.status.set_peers(peers);

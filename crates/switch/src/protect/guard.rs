@@ -129,6 +129,12 @@ impl Guard {
         waits
     }
 
+    /// Whether the backup has confirmed the state before this one.
+    pub(super) fn has_before(&self, backup: NodeId, number: u32) -> bool {
+        let inside = self.inside.lock();
+        inside.backup == Some(backup) && inside.kept.wrapping_add(1) == number && inside.kept > 0
+    }
+
     /// Who kept it has lost it.
     pub(super) fn lost(&self, by: NodeId) {
         let mut inside = self.inside.lock();
@@ -270,6 +276,19 @@ mod tests {
         guard.write(ms(2), Some((2, 1)), Point::C0, ms(22));
         assert!(!guard.lose_patience(ms(21)) && guard.lose_patience(ms(22)) && !guard.lose_patience(ms(23)));
         assert!(!guard.is_protected() && !guard.kept(2, 3) && guard.is_protected(), "it came late");
+    }
+
+    #[test]
+    fn a_backup_has_the_state_before_once_it_has_said_so_and_until_it_has_lost_it() {
+        let guard = Guard::default();
+        let write = || guard.write(ms(0), Some((2, 1)), Point::C4, ms(0));
+        assert!(!guard.has_before(2, write()), "there is none before the first");
+        assert!(!guard.has_before(2, write()));
+        guard.kept(2, 2);
+        let number = write();
+        assert!(guard.has_before(2, number) && !guard.has_before(3, number));
+        guard.lost(2);
+        assert!(!guard.has_before(2, number));
     }
 
     #[test]

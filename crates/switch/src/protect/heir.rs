@@ -168,7 +168,7 @@ impl Heir {
         if self.has(id) {
             return Took::Before;
         }
-        let call = match shell.restore(&entry.bytes, now.mono.since(entry.written), now) {
+        let call = match shell.restore(&entry.state(), now.mono.since(entry.written), now) {
             Ok(call) => Box::new(call),
             Err(error) => {
                 tracing::error!(call = %id, %error, "a call of a node that is gone cannot be read; it is lost");
@@ -293,7 +293,7 @@ async fn hand_on(shell: &Arc<Shell>, life: Life, owner: NodeId, calls: Vec<CallI
         let (now, mut pieces) = (clock::now().mono, Vec::new());
         while bytes < PARCEL && count < rest.len() {
             for (call, entry) in shell.protect.store.some(life, &rest[count..=count]) {
-                bytes += entry.bytes.len();
+                bytes += entry.size();
                 pieces.push(entry.piece(call, now));
             }
             count += 1;
@@ -311,6 +311,6 @@ async fn hand_on(shell: &Arc<Shell>, life: Life, owner: NodeId, calls: Vec<CallI
 
 /// What a new backup is given of a call that was just taken.
 pub(super) fn renewed(entry: &Entry, number: u32, now: Instant) -> Item {
-    let what = Sent::State { number, written: entry.written, bytes: Some(entry.bytes.clone()) };
+    let what = Sent::State { number, written: entry.written, bytes: Some(entry.state()) };
     Item { whose: None, what, since: now, haste: Haste::Brief }
 }

@@ -95,6 +95,8 @@ pub(super) enum Sent {
     State { number: u32, written: Instant, bytes: Option<Bytes> },
     /// A state for the second time; the first copy is with that node.
     Spare { first: NodeId, number: u32, written: Instant, bytes: Option<Bytes> },
+    /// The answer was acknowledged: what that adds to the state with the number before, which was sent.
+    Acknowledged { number: u32, written: Instant },
     /// Nothing new.
     Alive,
     /// It is over.
@@ -105,7 +107,7 @@ impl Sent {
     fn bytes(&self) -> usize {
         match self {
             Self::State { bytes, .. } | Self::Spare { bytes, .. } => bytes.as_ref().map_or(TYPICAL, Bytes::len),
-            Self::Alive | Self::Forget => 0,
+            Self::Acknowledged { .. } | Self::Alive | Self::Forget => 0,
         }
     }
 }
@@ -128,6 +130,10 @@ impl Lane {
         if known.is_none() && waiting.items.len() >= WAITING {
             metrics::counter!("tandem_queue_full_total", "queue" => "checkpoints").increment(1);
             return false;
+        }
+        if let (Some(_), Sent::Acknowledged { number, written }) = (known, &item.what) {
+            // The state before it may be what waits: both go as one.
+            item.what = Sent::State { number: *number, written: *written, bytes: None };
         }
         match (known, item.haste) {
             // Whoever waited for a state before this one waits for this one.
@@ -248,17 +254,21 @@ async fn carry(shell: Arc<Shell>, lane: Arc<Lane>, mut batch: Vec<(CallId, Item)
     for (call, item) in batch {
         let Some(whose) = item.whose else { continue };
         match item.what {
-            Sent::State { number, .. } | Sent::Spare { number, .. } if !not.contains(&call) => {
+            Sent::State { number, .. } | Sent::Spare { number, .. } | Sent::Acknowledged { number, .. }
+                if !not.contains(&call) =>
+            {
                 if whose.cell.guard.kept(lane.node, number) {
                     go_on(&shell, call, &whose, &mut driven);
                 }
             }
             // The backup has lost it, or has no room: the next look sends it again.
-            Sent::State { .. } | Sent::Spare { .. } | Sent::Alive if not.contains(&call) => {
+            Sent::State { .. } | Sent::Spare { .. } | Sent::Acknowledged { .. } | Sent::Alive
+                if not.contains(&call) =>
+            {
                 whose.cell.guard.lost(lane.node);
                 lane.lost.store(true, Ordering::Relaxed);
             }
-            Sent::State { .. } | Sent::Spare { .. } | Sent::Alive | Sent::Forget => {}
+            Sent::State { .. } | Sent::Spare { .. } | Sent::Acknowledged { .. } | Sent::Alive | Sent::Forget => {}
         }
     }
 }
@@ -299,6 +309,7 @@ fn told(item: &Item, now: Instant) -> Option<What> {
             let bytes = state(bytes)?;
             What::Spare { first: *first, number: *number, age_ms: millis(now.since(*written)), bytes }
         }
+        Sent::Acknowledged { number, .. } => What::Acknowledged { number: *number },
         Sent::Alive => What::Alive,
         Sent::Forget => What::Forget,
     })
@@ -336,6 +347,17 @@ mod tests {
             matches!(lane.batch(Instant::ORIGIN)[..], [(_, Item { what: Sent::Forget, .. })]),
             "an end is never taken back"
         );
+    }
+
+    #[test]
+    fn an_acknowledgement_behind_a_state_that_waits_goes_as_one_with_it() {
+        let lane = Lane::new(2);
+        let acknowledged = || item(Sent::Acknowledged { number: 2, written: Instant::ORIGIN });
+        assert!(lane.put(id(1), acknowledged()) && lane.put(id(2), state(1, 10)) && lane.put(id(2), acknowledged()));
+        let batch = lane.batch(Instant::ORIGIN);
+        assert!(matches!(batch[0].1.what, Sent::Acknowledged { number: 2, .. }));
+        assert!(matches!(batch[1].1.what, Sent::State { number: 2, bytes: None, .. }), "the newest, as it leaves");
+        assert_eq!(batch.len(), 2);
     }
 
     #[test]

@@ -92,7 +92,16 @@ pub(super) enum What {
         /// As of [`What::State`].
         bytes: Bytes,
     },
+    /// The caller has acknowledged the answer (C3): beside the state before, which has the number before, only its 2xx waits no more.
+    /// Said to whoever speaks [`ACKNOWLEDGED`].
+    Acknowledged {
+        /// As of [`What::State`].
+        number: u32,
+    },
 }
+
+/// The first protocol between nodes that has [`What::Acknowledged`].
+pub(super) const ACKNOWLEDGED: u32 = 2;
 
 /// Calls of a [`Said::Keep`], [`Said::Inherit`] or [`Said::Hand`] that are not kept, or not taken: unknown, too many, or not this node's.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -135,7 +144,8 @@ mod tests {
         let call = CallId { shard: 1, epoch: 2, call: 3 };
         let state = What::State { number: 7, age_ms: 8, silent_ms: 9, bytes: Bytes::from_static(b"state") };
         let spare = What::Spare { first: 6, number: 7, age_ms: 8, bytes: Bytes::from_static(b"state") };
-        let pieces = [state, What::Alive, What::Forget, spare].map(|what| Piece { call, what }).to_vec();
+        let acknowledged = What::Acknowledged { number: 10 };
+        let pieces = [state, What::Alive, What::Forget, spare, acknowledged].map(|what| Piece { call, what }).to_vec();
         let said = Said::Keep { life: Life { node: 4, incarnation: 5 }, pieces };
         let encoded = said.encode();
         assert_eq!(Said::decode(&encoded), Some(said));

@@ -1,7 +1,7 @@
 //! What this node keeps of other nodes' calls, in memory: the last state of each, and when its node was last known to carry it.
 
 use super::said::{Life, Piece, What};
-use ::call::CallId;
+use ::call::{CallId, Checkpoint};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use routing::cluster::NodeId;
@@ -23,8 +23,9 @@ pub(super) struct Entry {
     pub(super) written: Instant,
     /// When its node last carried it.
     pub(super) alive: Instant,
-    /// The state.
-    pub(super) bytes: Bytes,
+    bytes: Bytes,
+    /// The caller has acknowledged the answer since the bytes were written.
+    acknowledged: bool,
     /// It is a second copy; the first one is here.
     pub(super) first: Option<NodeId>,
 }
@@ -85,6 +86,10 @@ impl Store {
                         entry.alive = now;
                         true
                     })
+                }
+                What::Acknowledged { number } => {
+                    let entry = inside.lives.get_mut(&life).and_then(|calls| calls.get_mut(&call));
+                    entry.is_some_and(|entry| entry.acknowledge(number, now))
                 }
                 What::Forget => {
                     inside.remove(life, call);
@@ -166,14 +171,39 @@ impl Entry {
             What::State { number, age_ms, silent_ms, bytes } => {
                 // The frame of a whole batch must not stay in memory for the sake of one small state.
                 let bytes = Bytes::copy_from_slice(&bytes);
-                Some(Self { number, written: before(now, age_ms), alive: before(now, silent_ms), bytes, first: None })
+                let (written, alive) = (before(now, age_ms), before(now, silent_ms));
+                Some(Self { number, written, alive, bytes, acknowledged: false, first: None })
             }
             What::Spare { first, number, age_ms, bytes } => {
                 let bytes = Bytes::copy_from_slice(&bytes);
-                Some(Self { number, written: before(now, age_ms), alive: now, bytes, first: Some(first) })
+                let written = before(now, age_ms);
+                Some(Self { number, written, alive: now, bytes, acknowledged: false, first: Some(first) })
             }
-            What::Alive | What::Forget => None,
+            What::Alive | What::Forget | What::Acknowledged { .. } => None,
         }
+    }
+
+    /// Notes that the answer was acknowledged, in the state of this number; whether that is known now. It says nothing of any state but
+    /// the one before it.
+    fn acknowledge(&mut self, number: u32, now: Instant) -> bool {
+        if number == self.number.wrapping_add(1) {
+            (self.number, self.acknowledged) = (number, true);
+        }
+        self.alive = now;
+        self.number >= number
+    }
+
+    /// The state.
+    pub(super) fn state(&self) -> Bytes {
+        let acknowledged = || Checkpoint::acknowledged(&self.bytes).ok();
+        // Whoever restores what cannot be read says so.
+        let acknowledged = if self.acknowledged { acknowledged() } else { None };
+        acknowledged.map_or_else(|| self.bytes.clone(), Bytes::from)
+    }
+
+    /// Bytes that are kept of it.
+    pub(super) fn size(&self) -> usize {
+        self.bytes.len()
     }
 
     /// As it goes on to another node.
@@ -182,7 +212,7 @@ impl Entry {
             number: self.number,
             age_ms: millis(now.since(self.written)),
             silent_ms: millis(now.since(self.alive)),
-            bytes: self.bytes.clone(),
+            bytes: self.state(),
         };
         Piece { call, what }
     }
@@ -228,6 +258,25 @@ mod tests {
         );
         assert!(store.take(at(9), LIFE, vec![Piece { call: id(1), what: What::Alive }]).is_empty());
         assert_eq!(store.some(LIFE, &[id(1)])[0].1.alive, at(9));
+    }
+
+    #[test]
+    fn that_an_answer_was_acknowledged_is_added_to_the_state_before_and_to_no_other() {
+        let store = Store::default();
+        let acknowledged = |number| vec![Piece { call: id(1), what: What::Acknowledged { number } }];
+        let kept =
+            || store.some(LIFE, &[id(1)]).pop().map(|(_, entry)| (entry.number, entry.acknowledged, entry.alive));
+        assert_eq!(store.take(at(0), LIFE, acknowledged(2)), [id(1)], "without a state before");
+        store.take(at(0), LIFE, vec![state(1, 2, b"answered")]);
+        assert_eq!(store.take(at(1), LIFE, acknowledged(4)), [id(1)], "there is one in between");
+        assert!(store.take(at(2), LIFE, acknowledged(2)).is_empty(), "it is in there");
+        assert_eq!(kept(), Some((2, false, at(2))));
+        assert!(store.take(at(3), LIFE, acknowledged(3)).is_empty());
+        assert_eq!(kept(), Some((3, true, at(3))));
+        store.take(at(4), LIFE, vec![state(1, 2, b"answered")]);
+        assert_eq!(kept(), Some((3, true, at(3))), "an older state comes too late");
+        store.take(at(5), LIFE, vec![state(1, 4, b"changed")]);
+        assert_eq!(kept(), Some((4, false, before(at(5), 50))));
     }
 
     #[test]

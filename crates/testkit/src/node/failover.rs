@@ -22,13 +22,13 @@ impl Node {
         self.locals.sip = vec![call::Local { transport, bound: address, advertised: address.to_string().into() }];
         self.books = Books::default();
         for call in std::mem::take(&mut self.calls) {
-            let kept = self.kept.get(&call.id()).filter(|(_, bytes)| !bytes.is_empty());
-            let Some((then, bytes)) = kept else {
+            let kept = self.kept.get(&call.id()).map(|kept| &kept.told).filter(|(_, bytes)| !bytes.is_empty());
+            let Some((written, bytes)) = kept else {
                 self.forget(call.id());
                 continue;
             };
             let cx = Context { view: &self.view, settings: &self.settings, locals: &self.locals };
-            let age = now.mono.since(then.mono);
+            let age = now.mono.since(written.mono);
             let mut call = Call::restore(bytes, age, &cx, now).expect("a checkpoint of our own");
             self.books.seized += i64::try_from(call.channels().count()).unwrap_or(0);
             call.take_over(&cx, now, silent_for);
