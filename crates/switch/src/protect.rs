@@ -148,12 +148,8 @@ impl Protect {
         let number = cell.guard.write(now.mono, to, point, until);
         if let Some(backup) = backup {
             self.write_spare(shell, id, (cell, whose.as_ref()), backup, (number, now.mono, bytes.clone()));
-            let what = match bytes {
-                None if point == Point::C3 && backup.acknowledges && cell.guard.has_before(backup.node, number) => {
-                    Sent::Acknowledged { number, written: now.mono }
-                }
-                bytes => Sent::State { number, written: now.mono, bytes },
-            };
+            let is_known = point == Point::C3 && backup.acknowledges && cell.guard.has_before(backup.node, number);
+            let what = Sent::at(point, is_known, (number, now.mono, bytes));
             let haste = if guard::is_awaited(point) { Haste::Brief } else { Haste::Soon };
             self.lane(shell, backup.node).put(id, Item { whose, what, since: now.mono, haste });
         }

@@ -10,6 +10,7 @@ use crate::calls::directory::CallRef;
 use crate::clock;
 use crate::shell::Shell;
 use ::call::CallId;
+use ::call::effect::Point;
 use bytes::Bytes;
 use mesh::Kind;
 use parking_lot::Mutex;
@@ -104,6 +105,15 @@ pub(super) enum Sent {
 }
 
 impl Sent {
+    /// What is sent of a state that was written at this point; `is_known` where the backup has the one before and can add to it.
+    pub(super) fn at(point: Point, is_known: bool, (number, written, bytes): (u32, Instant, Option<Bytes>)) -> Self {
+        if is_known && point == Point::C3 && bytes.is_none() {
+            Self::Acknowledged { number, written }
+        } else {
+            Self::State { number, written, bytes }
+        }
+    }
+
     fn bytes(&self) -> usize {
         match self {
             Self::State { bytes, .. } | Self::Spare { bytes, .. } => bytes.as_ref().map_or(TYPICAL, Bytes::len),
@@ -347,6 +357,20 @@ mod tests {
             matches!(lane.batch(Instant::ORIGIN)[..], [(_, Item { what: Sent::Forget, .. })]),
             "an end is never taken back"
         );
+    }
+
+    #[test]
+    fn only_an_acknowledgement_is_told_without_its_state_and_only_to_who_knows_the_one_before() {
+        let whole = |point, is_known, bytes| {
+            let sent = Sent::at(point, is_known, (3, Instant::ORIGIN, bytes));
+            assert!(matches!(sent, Sent::State { number: 3, .. } | Sent::Acknowledged { number: 3, .. }));
+            matches!(sent, Sent::State { .. })
+        };
+        assert!(!whole(Point::C3, true, None));
+        assert!(whole(Point::C3, false, None), "it speaks an older protocol, or lacks the state before");
+        assert!(whole(Point::C3, true, Some(Bytes::from_static(b"state"))), "it is written down already");
+        let others = [Point::C0, Point::C1, Point::C2, Point::C4];
+        assert!(others.into_iter().all(|point| whole(point, true, None)));
     }
 
     #[test]
