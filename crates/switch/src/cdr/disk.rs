@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::vec;
 
 /// The journal's folder, within that of RocksDB.
@@ -29,6 +30,10 @@ pub(super) struct Disk {
     inside: Mutex<Inside>,
     /// Held while changes are moved: the highest number that a segment was given.
     settling: Mutex<u64>,
+    /// Held while the disk is forced: the number of the last time that this succeeded.
+    syncing: Mutex<u64>,
+    /// The number of times that it was begun.
+    syncs: AtomicU64,
 }
 
 struct Inside {
@@ -67,7 +72,14 @@ impl Disk {
         let journal = Journal::begin(&folder, number).map_err(failed)?;
         Journal::drop_before(&folder, number).map_err(failed)?;
         let inside = Inside { journal, recent: Overlay::default(), moving: None, former: Vec::new() };
-        Ok(Self { settled, folder, inside: Mutex::new(inside), settling: Mutex::new(number) })
+        Ok(Self {
+            settled,
+            folder,
+            inside: Mutex::new(inside),
+            settling: Mutex::new(number),
+            syncing: Mutex::new(0),
+            syncs: AtomicU64::new(0),
+        })
     }
 
     /// Makes changes together. When this returns, they survive the process.
@@ -84,8 +96,23 @@ impl Disk {
         Ok(())
     }
 
-    /// Forces what was written so far to the disk.
+    /// Forces what was written so far to the disk: one at a time, and for all who have asked before it began.
+    ///
+    /// A second sync of the file waits for the first one with the last page of it locked, which the next change is written to: a call
+    /// would wait for a disk that is busy with something else.
     pub(super) fn sync(&self) -> Result<(), Error> {
+        let asked = self.syncs.load(Ordering::Acquire);
+        let mut done = self.syncing.lock();
+        if *done > asked {
+            return Ok(());
+        }
+        let number = self.syncs.fetch_add(1, Ordering::AcqRel) + 1;
+        self.force()?;
+        *done = number;
+        Ok(())
+    }
+
+    fn force(&self) -> Result<(), Error> {
         let (former, present) = {
             let inside = self.inside.lock();
             (inside.former.clone(), inside.journal.file())

@@ -235,3 +235,19 @@ fn a_long_range_goes_as_a_whole() {
         (0..7).map(|number| key(b'o', number)).chain((2_990..3_000).map(|number| key(b'r', number))).collect();
     assert_eq!(there(&disk), left);
 }
+
+#[test]
+fn a_sync_that_began_after_this_was_asked_for_counts_for_it_and_no_other_does() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let disk = Disk::open(folder.path()).expect("opens");
+    let state = || (*disk.syncing.lock(), disk.syncs.load(Ordering::Acquire));
+    disk.write(vec![Op::Put(vec![1], vec![1])]).expect("written");
+    disk.sync().expect("synced");
+    assert_eq!(state(), (1, 1));
+    disk.sync().expect("synced");
+    assert_eq!(state(), (2, 2), "the one before may have begun too early");
+    // What another one leaves that began while this one waited for its turn.
+    *disk.syncing.lock() = 3;
+    disk.sync().expect("is synced");
+    assert_eq!(state(), (3, 2));
+}
