@@ -5,6 +5,7 @@
 //! The pure call knows nothing of it, and nothing of it makes a call wait: it is written where a turn receives and performs.
 //! Secrets are blanked before anything is kept or sent on ([`mask`]).
 
+mod ahead;
 mod archive;
 mod entry;
 mod hop;
@@ -63,6 +64,15 @@ pub struct Ladder {
     rungs: Mutex<Option<Box<Rungs>>>,
     /// Of a call that is traced.
     part: OnceLock<Box<Mutex<Part>>>,
+}
+
+impl Ladder {
+    /// Has it fetched: a turn begins, in which it will be written to.
+    pub(crate) fn fetch(&self) {
+        if let Some(rungs) = self.rungs.lock().as_deref() {
+            ahead::fetch(rungs);
+        }
+    }
 }
 
 /// What all calls of a node share of it.

@@ -91,6 +91,7 @@ impl Driver<'_> {
 
     /// Takes a turn, from which no panic escapes, and sees to the call that is over with it.
     fn guarded(&self, seat: &mut Seat, take: impl FnOnce(&mut Turn<'_>)) -> Result<(), String> {
+        self.cell.ladder.fetch();
         let rests = self.cell.rise(seat);
         let Some(call) = seat.call.as_mut() else { return Ok(()) };
         let (begun, stash) = (seat.begun, &mut seat.stash);

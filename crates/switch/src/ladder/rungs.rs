@@ -8,11 +8,11 @@ use super::entry::{Entry, Hop, Part, Passed, Tick, Way, What};
 use super::hop;
 use super::spool::{Origin, Place, Spool};
 use bytes::Bytes;
-use rustc_hash::FxHasher;
+use foldhash::fast::FixedState;
 use serde::{Deserialize, Serialize};
 use sip::clock::{Instant, Now};
 use smallvec::SmallVec;
-use std::hash::Hasher;
+use std::hash::BuildHasher;
 use std::time::Duration;
 
 /// Bytes of all messages of a call before they are packed.
@@ -292,11 +292,7 @@ fn unpack(block: &[u8]) -> Part {
 
 /// Names a message among those of a call, by what is kept of it; never 0.
 fn mark(way: Way, length: usize, bytes: &[u8]) -> u32 {
-    let mut hasher = FxHasher::default();
-    hasher.write_u8(way as u8);
-    hasher.write_usize(length);
-    hasher.write(&bytes[..bytes.len().min(MESSAGE)]);
-    let hash = hasher.finish();
+    let hash = FixedState::default().hash_one((way as u8, length, &bytes[..bytes.len().min(MESSAGE)]));
     u32::try_from(hash >> 32).unwrap_or(0).max(1)
 }
 

@@ -5,6 +5,7 @@
 //! has anything in it, wherever it is, and the oldest in any case when there are too many. It is cold by the time that it is written
 //! again, so each entry has the processor fetch what the next one will be written to.
 
+use super::ahead::fetch;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,8 +20,6 @@ const HEAD: usize = 12;
 const NONE: u64 = u64::MAX;
 /// Bytes that are fetched ahead: more than most entries take.
 const AHEAD: usize = 1 << 10;
-/// Bytes that the processor fetches at a time.
-const LINE: usize = 64;
 
 /// Where an entry is: bytes from the beginning of the spool, those included that are gone.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -204,23 +203,11 @@ impl Block {
     fn fetch_ahead(&mut self) {
         let end = (self.used + AHEAD).min(self.bytes.len());
         if let Some(ahead) = self.bytes.get(self.used.max(self.fetched)..end) {
-            ahead.chunks(LINE).for_each(fetch);
+            fetch(ahead);
             self.fetched = end;
         }
     }
 }
-
-/// Fetches one line. Elsewhere nothing is done, and nothing is wrong.
-#[cfg(target_arch = "x86_64")]
-#[allow(unsafe_code, reason = "a hint to the processor has no safe form; it reads nothing and cannot fail")]
-fn fetch(line: &[u8]) {
-    use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
-    // SAFETY: a hint, of any address.
-    unsafe { _mm_prefetch::<_MM_HINT_ET0>(line.as_ptr().cast()) }
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-const fn fetch(_: &[u8]) {}
 
 impl Inside {
     fn count(&self) -> usize {
