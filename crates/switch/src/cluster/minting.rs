@@ -6,8 +6,8 @@ use routing::cluster::NodeId;
 use sip::clock::Instant;
 use std::time::Duration;
 
-/// How long it is one backup's turn.
-const TURN: Duration = Duration::from_millis(100);
+/// How long it is one backup's turn: long beside the time from a call to its answer, so that both find others on the same way.
+const TURN: Duration = Duration::from_millis(500);
 
 /// A shard, and the epoch in which this node owns it.
 pub(super) type Place = (u16, u32);
@@ -59,7 +59,7 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     fn at(turn: u64) -> Instant {
-        Instant::from_micros(turn * 100_000 + 1)
+        Instant::from_micros(turn * 500_000 + 1)
     }
 
     #[test]

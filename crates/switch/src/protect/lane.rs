@@ -30,6 +30,8 @@ const WAITING: usize = 200_000;
 const BATCH: usize = 256 << 10;
 /// What a state that is not written down yet counts for.
 const TYPICAL: usize = 2_048;
+/// Room for so many states is made at once.
+const TOGETHER: usize = 64;
 /// Batches on their way at a time.
 const FLIGHTS: usize = 4;
 /// Calls that a batch sees through itself when it is confirmed.
@@ -174,7 +176,7 @@ impl Lane {
     /// is there.
     fn batch(&self, now: Instant) -> Vec<(CallId, Item)> {
         let mut waiting = self.waiting.lock();
-        let (mut batch, mut bytes) = (Vec::new(), 0);
+        let (mut batch, mut bytes) = (Vec::with_capacity(waiting.items.len().min(TOGETHER)), 0);
         let mut add = |call, item: Item| {
             bytes += 24 + item.what.bytes();
             batch.push((call, item));
@@ -250,16 +252,13 @@ async fn carry(shell: Arc<Shell>, lane: Arc<Lane>, mut batch: Vec<(CallId, Item)
         return lose(&shell, &lane, batch).await;
     };
     let kept = clock::now().mono;
-    let oldest = |of: Option<Haste>| {
-        let items = batch.iter().map(|(_, item)| item).filter(|item| of.is_none_or(|haste| item.haste == haste));
-        items.map(|item| kept.since(item.since).as_secs_f64()).reduce(f64::max)
-    };
-    if let Some(lag) = oldest(None) {
+    let waited = |item: &Item| kept.since(item.since).as_secs_f64();
+    if let Some(lag) = batch.iter().map(|(_, item)| waited(item)).reduce(f64::max) {
         metrics::histogram!("tandem_checkpoint_lag_seconds").record(lag);
     }
-    if let Some(waited) = oldest(Some(Haste::Brief)) {
-        metrics::histogram!("tandem_checkpoint_wait_seconds").record(waited);
-    }
+    let waits = metrics::histogram!("tandem_checkpoint_wait_seconds");
+    let brief = batch.iter().filter(|(_, item)| item.haste == Haste::Brief);
+    brief.for_each(|(_, item)| waits.record(waited(item)));
     let mut driven = 0;
     for (call, item) in batch {
         let Some(whose) = item.whose else { continue };
