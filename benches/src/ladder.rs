@@ -1,75 +1,94 @@
-//! What it costs to be able to explain a call afterwards: a node as it comes beside one that keeps no ladder.
+//! What it costs to see a node and to be able to explain a call afterwards: a node as it comes, beside one that keeps no ladder, and
+//! beside one that neither counts nor logs anything either.
 
 use anyhow::Result;
+use load::Progress;
+use std::net::SocketAddr;
+use std::thread;
 
 use crate::Options;
 use crate::figure::{Figure, Limit, Spread};
-use crate::node::{self, Node};
+use crate::node::{self, Node, Seen};
 use crate::signalling::{Switch, WARM, ends};
 
-/// With a ladder a call may cost so many times what it costs without.
+/// A call may cost so many times what it costs without its ladder; and without metrics and spans as well.
 const LIMIT: f64 = 1.05;
-/// Calls a second.
-const RATE: f64 = 2_500.0;
-/// Seconds of calls to one node, then to the other: the machine costs more from one minute to the next than what is measured here.
-const TURN: u64 = 2;
-/// Turns of each node that make one sample.
-const TURNS: usize = 8;
+/// Calls a second through each of them.
+const RATE: f64 = 850.0;
+/// Seconds of calls that make one sample.
+const SAMPLE: u64 = 16;
+/// The nodes, in the order in which they are started and called.
+const NODES: [(&str, Seen); 3] =
+    [("tandem", Seen::All), ("without a ladder", Seen::NoLadder), ("unseen", Seen::Nothing)];
 
-/// Two nodes on one core, called in short turns. What a node does for calls that have ended falls into the turns of the other and is
-/// counted all the same.
+/// CPU of a call in microseconds, of each node.
+type Costs = [f64; NODES.len()];
+
+/// Three nodes on one core, called at the same time: from one second to the next the machine costs more or less than what is measured
+/// here, and so all have the same seconds, and have carried as many calls. The place among them matters too, by a hundredth or two:
+/// they are measured in one order and in the other.
 pub(crate) fn measure(options: &Options) -> Result<Vec<Figure>> {
     let Some(binary) = options.binary() else {
         eprintln!("ladder: skipped, no tandem binary");
         return Ok(Vec::new());
     };
-    let folder = tempfile::tempdir()?;
-    let nodes = [
-        Node::new(binary.clone(), folder.path(), options.core)?,
-        Node::without_ladder(binary, folder.path(), options.core)?,
-    ];
-    let (caller, callee) = ends();
-    let mut switches = Vec::new();
-    for (node, name) in nodes.iter().zip(["tandem", "without a ladder"]) {
-        let process = node.start()?;
-        node.apply(&node::tables("bypass", caller, callee))?;
-        switches.push(Switch { name, process, address: node.sip() });
-    }
-    for switch in &switches {
-        switch.calls(RATE, WARM)?;
-    }
-    let mut samples = [Vec::new(), Vec::new()];
-    for _ in 0..options.repeat.max(1) {
-        let (costs, clean) = in_turns(&switches)?;
-        for ((switch, samples), cost) in switches.iter().zip(&mut samples).zip(costs) {
-            eprintln!("  {} at {RATE:.0}/s: {cost:.1} µs a call, clean: {clean}", switch.name);
-            samples.push(cost);
+    let mut samples = [const { Vec::new() }; NODES.len()];
+    for turned in [false, true] {
+        let folder = tempfile::tempdir()?;
+        let mut switches = Vec::new();
+        for (place, number) in (0..NODES.len()).zip(0..) {
+            let (name, seen) = NODES[if turned { NODES.len() - 1 - place } else { place }];
+            let node = Node::seen(binary.clone(), folder.path(), options.core, number + 1, seen)?;
+            let (process, (caller, callee)) = (node.start()?, ends_of(number));
+            node.apply(&node::tables("bypass", caller, callee))?;
+            switches.push(Switch { name, process, address: node.sip() });
+        }
+        together(&switches, WARM)?;
+        for _ in 0..options.repeat.max(1) {
+            let (mut costs, clean) = together(&switches, SAMPLE)?;
+            if turned {
+                costs.reverse();
+            }
+            let told: Vec<String> =
+                NODES.iter().zip(&costs).map(|((name, _), cost)| format!("{name} {cost:.1} µs")).collect();
+            eprintln!("  at {RATE:.0}/s each: {} a call, clean: {clean}", told.join(", "));
+            samples.iter_mut().zip(costs).for_each(|(samples, cost)| samples.push(cost));
         }
     }
-    Ok(vec![Figure {
-        name: format!("CPU a call with its ladder ({RATE:.0}/s)"),
+    let figure = |name: &str, peer: usize| Figure {
+        name: format!("{name} ({} × {RATE:.0}/s)", NODES.len()),
         unit: "µs",
         ours: Spread::of(&samples[0]),
-        peer: Spread::of(&samples[1]),
-        peer_name: "without a ladder",
+        peer: Spread::of(&samples[peer]),
+        peer_name: NODES[peer].0,
         limit: Limit::Ratio(LIMIT),
-    }])
+    };
+    Ok(vec![figure("CPU a call with its ladder", 1), figure("CPU a call with ladder, metrics, spans", 2)])
 }
 
-/// CPU of a call through each, in microseconds, and whether no call was in any trouble.
-fn in_turns(switches: &[Switch]) -> Result<(Vec<f64>, bool)> {
+/// Where the calls of a switch come from and go to.
+fn ends_of(number: u8) -> (SocketAddr, SocketAddr) {
+    let (mut caller, mut callee) = ends();
+    caller.set_port(caller.port() + u16::from(number));
+    callee.set_port(callee.port() + u16::from(number));
+    (caller, callee)
+}
+
+/// CPU of a call through each, called at the same time, in microseconds; and whether no call was in any trouble.
+fn together(switches: &[Switch], seconds: u64) -> Result<(Costs, bool)> {
     let spent = || switches.iter().map(|switch| switch.process.cpu_us()).collect::<Vec<_>>();
-    let (before, mut offered, mut clean) = (spent(), vec![0; switches.len()], true);
-    for turn in 0..TURNS {
-        for place in 0..switches.len() {
-            // Whoever was last goes on: none is always behind the other.
-            let which = if turn % 2 == 0 { place } else { switches.len() - 1 - place };
-            let report = Switch::offer(switches[which].address, RATE, TURN)?;
-            offered[which] += report.offered;
-            clean &= report.is_clean();
-        }
+    let before = spent();
+    let reports = thread::scope(|scope| {
+        let offer = |(switch, number): (&Switch, u8)| {
+            let (ends, address) = (ends_of(number), switch.address);
+            scope.spawn(move || Switch::offer_seen(ends, address, RATE, seconds, &Progress::default()))
+        };
+        let offering: Vec<_> = switches.iter().zip(0..).map(offer).collect();
+        offering.into_iter().map(|one| one.join().expect("the generator does not panic")).collect::<Result<Vec<_>>>()
+    })?;
+    let mut costs = Costs::default();
+    for (cost, ((after, before), report)) in costs.iter_mut().zip(spent().into_iter().zip(before).zip(&reports)) {
+        *cost = (after - before) / report.offered.max(1) as f64;
     }
-    let spent = spent().into_iter().zip(before).map(|(after, before)| after - before);
-    let costs = spent.zip(offered).map(|(spent, calls)| spent / calls.max(1) as f64);
-    Ok((costs.collect(), clean))
+    Ok((costs, reports.iter().all(load::Report::is_clean)))
 }

@@ -21,7 +21,22 @@ pub(crate) struct Node {
     folder: PathBuf,
     core: usize,
     http: SocketAddr,
+    environment: &'static [(&'static str, &'static str)],
 }
+
+/// What is seen of a node's calls.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Seen {
+    /// As it comes.
+    All,
+    /// No ladder is kept.
+    NoLadder,
+    /// Nor is anything counted, nor any line written and so no span.
+    Nothing,
+}
+
+const WITHOUT_LADDER: &str = "[ladder]\nmessages = 0\n";
+const UNSEEN: &[(&str, &str)] = &[("TANDEM_METRICS", "off"), ("TANDEM_LOG", "off")];
 
 impl Node {
     /// A node alone: writes its file into `folder`.
@@ -29,9 +44,14 @@ impl Node {
         Self::at(binary, folder, core, (1, false), "")
     }
 
-    /// Another node alone, at an address of its own, that keeps no ladder of any call.
-    pub(crate) fn without_ladder(binary: PathBuf, folder: &Path, core: usize) -> Result<Self> {
-        Self::at(binary, folder, core, (2, false), "[ladder]\nmessages = 0\n")
+    /// A node alone, one of several at addresses of their own, of whose calls so much is seen.
+    pub(crate) fn seen(binary: PathBuf, folder: &Path, core: usize, number: u8, seen: Seen) -> Result<Self> {
+        let (more, environment) = match seen {
+            Seen::All => ("", &UNSEEN[..0]),
+            Seen::NoLadder => (WITHOUT_LADDER, &UNSEEN[..0]),
+            Seen::Nothing => (WITHOUT_LADDER, UNSEEN),
+        };
+        Ok(Self { environment, ..Self::at(binary, folder, core, (number, false), more)? })
     }
 
     /// Where it takes calls.
@@ -48,7 +68,7 @@ impl Node {
         let folder = folder.join(format!("node-{number}"));
         fs::create_dir_all(&folder)?;
         fs::write(folder.join("node.toml"), node_toml(&folder.join("data"), number, joins) + more)?;
-        Ok(Self { binary, folder, core, http: SocketAddr::from((ip(number), 8060)) })
+        Ok(Self { binary, folder, core, http: SocketAddr::from((ip(number), 8060)), environment: &[] })
     }
 
     /// Starts the node and waits until it takes calls.
@@ -56,7 +76,7 @@ impl Node {
         let config = self.folder.join("node.toml");
         let log = self.folder.join("node.log");
         let arguments = ["node".as_ref(), "-c".as_ref(), config.as_os_str()];
-        let mut process = Process::start(self.core, &self.binary, &arguments, &log)?;
+        let mut process = Process::start_with(self.core, &self.binary, &arguments, &log, self.environment)?;
         process.wait_until(Duration::from_secs(60), || self.get("/readyz").is_ok_and(|(code, _)| code == 200))?;
         Ok(process)
     }

@@ -22,6 +22,17 @@ pub(crate) struct Process {
 impl Process {
     /// Starts `program` on `core`; its output goes to `log`.
     pub(crate) fn start<S: AsRef<OsStr>>(core: usize, program: &Path, arguments: &[S], log: &Path) -> Result<Self> {
+        Self::start_with(core, program, arguments, log, &[])
+    }
+
+    /// The same with these variables in its environment.
+    pub(crate) fn start_with<S: AsRef<OsStr>>(
+        core: usize,
+        program: &Path,
+        arguments: &[S],
+        log: &Path,
+        environment: &[(&str, &str)],
+    ) -> Result<Self> {
         let output = fs::File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
         let name = program.display().to_string();
         // Both tools replace themselves by the program, so the child's id is the program's.
@@ -29,6 +40,7 @@ impl Process {
             .args([&format!("--nofile={0}:{0}", descriptors()), "taskset", "-c", &core.to_string()])
             .arg(program)
             .args(arguments)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output)

@@ -65,11 +65,17 @@ impl Switch {
 
     /// Calls at `rate` for `seconds` to a switch at `address`: what the generator saw.
     pub(crate) fn offer(address: SocketAddr, rate: f64, seconds: u64) -> Result<Report> {
-        Self::offer_seen(address, rate, seconds, &Progress::default())
+        Self::offer_seen(ends(), address, rate, seconds, &Progress::default())
     }
 
-    fn offer_seen(address: SocketAddr, rate: f64, seconds: u64, progress: &Progress) -> Result<Report> {
-        let (caller, callee) = ends();
+    /// The same between other ends.
+    pub(crate) fn offer_seen(
+        (caller, callee): (SocketAddr, SocketAddr),
+        address: SocketAddr,
+        rate: f64,
+        seconds: u64,
+        progress: &Progress,
+    ) -> Result<Report> {
         let mut options = load::Options::new(caller, Some(callee), address);
         options.rate = rate;
         options.duration = Duration::from_secs(seconds);
@@ -135,7 +141,7 @@ pub(crate) fn spans<const SPANS: usize>(
     let progress = Arc::new(Progress::default());
     let shared = Arc::clone(&progress);
     let seconds = spans.iter().map(|(_, end)| *end).max().unwrap_or_default();
-    let calling = std::thread::spawn(move || Switch::offer_seen(address, rate, seconds, &shared));
+    let calling = std::thread::spawn(move || Switch::offer_seen(ends(), address, rate, seconds, &shared));
     // How many calls were offered by a moment, and what had been spent.
     let at = |second: u64| {
         let wanted = (rate * second as f64) as u64;

@@ -140,8 +140,20 @@ impl Recorder {
         metrics::set_global_recorder(recorder).map_err(|error| Error::Recorder(error.to_string()))?;
         describe();
         begin();
-        let common = Arc::new([("node", node.to_owned()), ("site", site.to_owned())]);
-        Ok(Self { handle, common })
+        Ok(Self::of(handle, node, site))
+    }
+
+    /// One that is not installed: nothing in the process is counted, and [`Recorder::render`] has only what is looked up when it is
+    /// asked. For measuring what it costs to count.
+    ///
+    /// # Errors
+    /// None that [`Recorder::install`] would not have.
+    pub fn aside(node: &str, site: &str) -> Result<Self, Error> {
+        Ok(Self::of(build(node, site)?.handle(), node, site))
+    }
+
+    fn of(handle: PrometheusHandle, node: &str, site: &str) -> Self {
+        Self { handle, common: Arc::new([("node", node.to_owned()), ("site", site.to_owned())]) }
     }
 
     /// The text that Prometheus reads: what was recorded, what is so now, and the figures of the process.
