@@ -8,6 +8,7 @@ pub mod directory;
 mod lingering;
 mod seat;
 mod shard;
+pub mod span;
 
 use crate::alarm::Alarms;
 use crate::clock;

@@ -1,5 +1,9 @@
 //! Logs go to standard error; what a command answers goes to standard output.
 
+mod by_line;
+
+use by_line::ByLine;
+use tracing::Subscriber;
 use tracing_subscriber::filter::{EnvFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -22,21 +26,32 @@ const USUAL: &str = "info,ractor=warn,hickory_resolver=warn,openraft=error";
 pub(crate) fn start(format: Format) {
     let wanted = std::env::var("TANDEM_LOG").ok().filter(|wanted| !wanted.trim().is_empty());
     let lines = fmt::layer().with_writer(std::io::stderr).with_target(false);
-    let logs = tracing_subscriber::registry().with(filter(wanted.as_deref().unwrap_or(USUAL)));
-    let started = match format {
-        Format::Text => logs.with(lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))).try_init(),
-        Format::Json => logs.with(lines.json()).try_init(),
-    };
-    // Only a second start in one process can fail, and then the first one logs.
-    drop(started);
+    let (filter, by_line) = filter(wanted.as_deref().unwrap_or(USUAL));
+    let logs = tracing_subscriber::registry().with(filter);
+    match format {
+        Format::Text => {
+            install(logs.with(lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))), by_line)
+        }
+        Format::Json => install(logs.with(lines.json()), by_line),
+    }
 }
 
-/// What is logged. The usual directives go by target and level alone, which costs a turn of a call nothing; only those that name
-/// spans or fields need a filter that looks at every span as it is entered and left.
-fn filter(wanted: &str) -> Box<dyn Layer<Registry> + Send + Sync> {
+/// Only a second start in one process can fail, and then the first one logs.
+fn install(subscriber: impl Subscriber + Send + Sync, by_line: bool) {
+    if !by_line {
+        return drop(subscriber.try_init());
+    }
+    if ByLine(subscriber).try_init().is_ok() {
+        switch::calls::span::told_by_line();
+    }
+}
+
+/// What is logged, and whether the span of a call may be made for each line alone. The usual directives go by target and level; those that
+/// name spans or fields need a filter that looks at every span as it is entered and left, and so the spans.
+fn filter(wanted: &str) -> (Box<dyn Layer<Registry> + Send + Sync>, bool) {
     match (wanted.parse::<Targets>(), EnvFilter::try_new(wanted)) {
-        (Ok(targets), _) => Box::new(targets),
-        (Err(_), Ok(filter)) => Box::new(filter),
+        (Ok(targets), _) => (Box::new(targets), true),
+        (Err(_), Ok(filter)) => (Box::new(filter), false),
         (Err(_), Err(_)) => filter(USUAL),
     }
 }
@@ -71,7 +86,7 @@ mod tests {
     #[test]
     fn what_is_logged_goes_by_target_and_level_unless_spans_are_named() {
         use tracing_subscriber::filter::LevelFilter;
-        let widest = |wanted: &str| filter(wanted).max_level_hint();
+        let widest = |wanted: &str| filter(wanted).0.max_level_hint();
         for usual in [USUAL, "debug", "warn,switch=trace"] {
             assert!(usual.parse::<Targets>().is_ok(), "{usual}");
         }
@@ -79,6 +94,10 @@ mod tests {
         let of_one_call = "warn,[call{call=3ff.1.2a}]=debug";
         assert!(of_one_call.parse::<Targets>().is_err() && EnvFilter::try_new(of_one_call).is_ok());
         assert_eq!(widest("switch=loud,["), widest(USUAL), "what cannot be read is as if it were not there");
+        assert_eq!(
+            [USUAL, "off", of_one_call, "switch=loud,["].map(|wanted| filter(wanted).1),
+            [true, true, false, true]
+        );
     }
 
     #[test]

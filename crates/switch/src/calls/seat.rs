@@ -5,11 +5,11 @@
 //! and only what comes while a turn is under way, or while others wait, goes to the mailbox; order is kept. A panic is caught
 //! here and handed to the actor, which fails with it, so that supervision sees what it would have seen.
 //!
-//! Each call has one span, made with its first turn and entered in every one, so that whatever is logged in a turn says whose it
-//! is. It ends when the call is over.
+//! Whatever is logged in a turn says whose it is ([`super::span`]). A span of the call ends when that is over.
 
 use super::actor::{CallMessage, Turn};
 use super::directory::{CallCell, Remains};
+use super::span;
 use crate::clock;
 use crate::shell::Shell;
 use ::call::{Call, CallId, Effect};
@@ -30,7 +30,7 @@ pub(super) struct Seat {
     lingers: bool,
     /// What this node must not do while it has no lease; everything else waits behind it.
     stash: Option<Effect>,
-    /// Of the call, once it has taken a turn.
+    /// Of the call, once it has taken a turn, where calls have spans.
     span: Option<Span>,
 }
 
@@ -95,7 +95,7 @@ impl Driver<'_> {
         let rests = self.cell.rise(seat);
         let Some(call) = seat.call.as_mut() else { return Ok(()) };
         let (begun, stash) = (seat.begun, &mut seat.stash);
-        let within = seat.span.get_or_insert_with(|| span(self.id)).enter();
+        let within = span::enter(&mut seat.span, self.id);
         let done = catch_unwind(AssertUnwindSafe(|| {
             let (cell, actor, shell) = (self.cell, self.actor, self.shell);
             let mut turn =
@@ -151,11 +151,6 @@ impl Driver<'_> {
             }
         }
     }
-}
-
-/// The span of a call. It is wanted by whoever wants any line at all, and costs nothing where nobody does.
-fn span(id: CallId) -> Span {
-    tracing::error_span!(parent: None, "call", call = %id)
 }
 
 /// What a panic said.
