@@ -14,6 +14,7 @@ mod mask;
 mod rungs;
 mod spool;
 mod sweeper;
+mod written;
 
 use crate::calls::directory::Place;
 use crate::hep;

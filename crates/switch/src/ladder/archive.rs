@@ -115,6 +115,7 @@ fn evicted(reason: &'static str, count: usize) {
 #[cfg(test)]
 mod tests {
     use super::super::entry::What;
+    use super::super::spool::Held;
     use super::*;
     use ::call::effect::MediaSide;
     use sip::clock::Now;
@@ -156,7 +157,7 @@ mod tests {
         let (spool, archive) = (Spool::new(0), Archive::new(1 << 20, Duration::from_secs(10)));
         (0..3).for_each(|call| archive.keep(&spool, at(call), id(call), rungs(&spool, call)));
         let fill = |room: &mut [u8]| Some(room.len());
-        (0..2).for_each(|_| assert!(spool.append(None, fill).is_some()));
+        (0..2).for_each(|_| assert!(spool.append(&mut Held::default(), fill)));
         archive.keep(&spool, at(3), id(3), rungs(&spool, 3));
         let kept: Vec<_> = (0..4).map(|call| archive.find(&spool, id(call)).len()).collect();
         assert_eq!((kept, archive.size().0), (vec![0, 0, 0, 1], 1));

@@ -25,6 +25,16 @@ impl Tick {
         Self(u32::try_from(micros / TICK_MICROS).unwrap_or(u32::MAX))
     }
 
+    /// As a number.
+    pub(super) const fn to_bits(self) -> u32 {
+        self.0
+    }
+
+    /// Of such a number.
+    pub(super) const fn of_bits(bits: u32) -> Self {
+        Self(bits)
+    }
+
     /// The same as a span.
     #[must_use]
     pub const fn span(self) -> Duration {

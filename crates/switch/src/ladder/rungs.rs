@@ -4,12 +4,10 @@
 //! one compressed block of the call's own: the messages of a call repeat each other, and most calls are quiet for most of their
 //! time. What comes too often falls out of the middle: the first entries say how the call began, the newest how it stands.
 
-use super::entry::{Entry, Hop, Part, Passed, Tick, Way, What};
-use super::hop;
-use super::spool::{Origin, Place, Spool};
-use bytes::Bytes;
+use super::entry::{Entry, Hop, Part, Tick, Way, What};
+use super::spool::{Held, Spool};
+use super::written::{self, Written};
 use foldhash::fast::FixedState;
-use serde::{Deserialize, Serialize};
 use sip::clock::{Instant, Now};
 use smallvec::SmallVec;
 use std::hash::BuildHasher;
@@ -46,31 +44,12 @@ struct Echoes(Vec<(u16, u16, Tick)>);
 /// What was written to the spool since it was last packed.
 #[derive(Default)]
 struct Fresh {
-    newest: Option<Place>,
-    origin: Option<Origin>,
+    held: Held,
     /// Bytes of its messages.
     bytes: usize,
     /// Which message each entry is; 0 for what is none.
     marks: SmallVec<[u32; 20]>,
     echoes: Echoes,
-}
-
-/// An entry as it lies in the spool.
-#[derive(Serialize, Deserialize)]
-enum Written<'a, W> {
-    Passed {
-        at: Tick,
-        way: Way,
-        #[serde(with = "hop")]
-        hop: Hop,
-        length: u32,
-        #[serde(with = "serde_bytes")]
-        bytes: &'a [u8],
-    },
-    Noted {
-        at: Tick,
-        what: W,
-    },
 }
 
 /// See the module.
@@ -141,13 +120,9 @@ impl Rungs {
         self.touched
     }
 
-    fn write(&mut self, spool: &Spool, entry: &Written<'_, &What>) {
-        let place = spool.append(self.fresh.newest, |room| Some(postcard::to_slice(entry, room).ok()?.len()));
-        if place.is_some() && self.fresh.newest.is_none() {
-            self.fresh.origin = place.map(Place::origin);
-        }
+    fn write(&mut self, spool: &Spool, entry: &Written<'_>) {
         // What fits into no block is not there; what is behind it does not know of it.
-        self.fresh.newest = place.or(self.fresh.newest);
+        spool.append(&mut self.fresh.held, |room| entry.write(room));
     }
 
     fn count(&self) -> usize {
@@ -163,9 +138,11 @@ impl Rungs {
 
     /// Packs what is not packed yet, if nothing was added for a while or the spool needs its room; whether it did.
     pub(super) fn settle(&mut self, spool: &Spool, now: Instant, most: usize) -> bool {
-        let Some(origin) = &self.fresh.origin else { return false };
+        if self.fresh.held.is_empty() {
+            return false;
+        }
         let still = Tick::of(self.began.mono, now).span().saturating_sub(self.touched.span());
-        if still < QUIET && !spool.is_pressing(origin) {
+        if still < QUIET && !spool.is_pressing(&self.fresh.held) {
             return false;
         }
         self.pack(spool, most);
@@ -192,14 +169,12 @@ impl Rungs {
 
     /// Lets go of what it has in the spool.
     pub(super) fn leave(&mut self, spool: &Spool) {
-        if let Some(newest) = std::mem::take(&mut self.fresh).newest {
-            spool.leave(newest);
-        }
+        spool.leave(&std::mem::take(&mut self.fresh).held);
     }
 
     /// Whether nothing is left to be shown.
     pub(super) fn is_hollow(&self, spool: &Spool) -> bool {
-        self.packed.is_none() && self.fresh.origin.as_ref().is_none_or(|origin| spool.has_lost(origin))
+        self.packed.is_none() && spool.has_lost(&self.fresh.held)
     }
 
     /// Everything, in order, and how many of the fresh entries are gone.
@@ -228,16 +203,11 @@ impl Fresh {
     /// What is still in the spool of it, and how many entries are not.
     fn read(&self, spool: &Spool) -> (Part, u32) {
         let mut part = Part::default();
-        let Some(newest) = self.newest else { return (part, 0) };
-        spool.walk(newest, |written| match postcard::from_bytes(written) {
-            Ok(Written::Passed { at, way, hop, length, bytes }) => {
-                let bytes = Bytes::copy_from_slice(bytes);
-                let passed = Passed { way, hop: 0, repeats: 0, last: at, length, bytes };
-                part.push(Entry { at, what: What::Passed(passed) }, Some(hop));
+        // It was written here, and reads.
+        spool.walk(&self.held, |written| {
+            if let Some((entry, hop)) = written::read(written) {
+                part.push(entry, hop);
             }
-            Ok(Written::Noted { at, what }) => part.push(Entry { at, what }, None),
-            // It was written here.
-            Err(_) => {}
         });
         part.entries.reverse();
         let missing = self.marks.len().saturating_sub(part.entries.len());
@@ -304,6 +274,7 @@ fn mark_of(entry: &Entry) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
     use sip::Transport;
     use std::net::SocketAddr;
 

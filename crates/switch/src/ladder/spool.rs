@@ -7,6 +7,7 @@
 
 use super::ahead::fetch;
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -22,21 +23,39 @@ const NONE: u64 = u64::MAX;
 const AHEAD: usize = 1 << 10;
 
 /// Where an entry is: bytes from the beginning of the spool, those included that are gone.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) struct Place(u64);
-
-/// The block that a ladder begins in.
-#[derive(PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) struct Origin(u64);
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Place(u64);
 
 impl Place {
-    /// Where a ladder begins whose first entry this is.
-    pub(super) const fn origin(self) -> Origin {
-        Origin(self.block())
-    }
-
     const fn block(self) -> u64 {
         self.0 / BLOCK as u64
+    }
+}
+
+/// What a ladder has in the spool: its newest entry, and the blocks that it has written to, in their order. By the time that it lets go of
+/// them its entries have gone cold, so they are not asked.
+#[derive(Default, Debug)]
+pub(super) struct Held {
+    newest: Option<Place>,
+    blocks: SmallVec<[u64; 3]>,
+}
+
+impl Held {
+    /// Whether it has nothing there.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.newest.is_none()
+    }
+
+    /// The block that the ladder begins in.
+    fn origin(&self) -> Option<u64> {
+        self.blocks.first().copied()
+    }
+
+    fn add(&mut self, place: Place) {
+        self.newest = Some(place);
+        if self.blocks.last() != Some(&place.block()) {
+            self.blocks.push(place.block());
+        }
     }
 }
 
@@ -80,33 +99,31 @@ impl Spool {
         Self { inside: Mutex::default(), limit, elsewhere: AtomicUsize::new(0) }
     }
 
-    /// Appends what `write` makes of the room that it is given; `last` is the entry before it of the same ladder. Nothing is
-    /// appended if it needs more than a block.
-    pub(super) fn append(
-        &self,
-        last: Option<Place>,
-        mut write: impl FnMut(&mut [u8]) -> Option<usize>,
-    ) -> Option<Place> {
+    /// Appends what `write` makes of the room that it is given, behind what the ladder has; whether it did. Nothing is appended if it needs
+    /// more than a block.
+    pub(super) fn append(&self, held: &mut Held, mut write: impl FnMut(&mut [u8]) -> Option<usize>) -> bool {
         let mut inside = self.inside.lock();
         for _ in 0..2 {
             let number = inside.next.wrapping_sub(1);
             if let Some(block) = &mut inside.newest
                 && let Some((head, body)) = block.bytes[block.used..].split_at_mut_checked(HEAD)
-                && let Some(length) = write(body)
+                && let Some((length, written)) =
+                    write(body).and_then(|length| Some((length, u32::try_from(length).ok()?)))
             {
                 // A first entry points to where none will ever be.
-                head[..8].copy_from_slice(&last.map_or(NONE, |place| place.0).to_le_bytes());
-                head[8..].copy_from_slice(&u32::try_from(length).ok()?.to_le_bytes());
-                let at = number * BLOCK as u64 + block.used as u64;
+                head[..8].copy_from_slice(&held.newest.map_or(NONE, |place| place.0).to_le_bytes());
+                head[8..].copy_from_slice(&written.to_le_bytes());
+                let at = Place(number * BLOCK as u64 + block.used as u64);
                 block.used += HEAD + length;
-                block.holds += usize::from(last.is_none_or(|last| last.block() != number));
-                block.begun += usize::from(last.is_none());
+                block.holds += usize::from(held.blocks.last() != Some(&number));
+                block.begun += usize::from(held.is_empty());
                 block.fetch_ahead();
-                return Some(Place(at));
+                held.add(at);
+                return true;
             }
             self.open(&mut inside);
         }
-        None
+        false
     }
 
     /// Blocks that there may be.
@@ -136,49 +153,40 @@ impl Spool {
     }
 
     /// The entries of a ladder from the newest back to the first, or to the last that is still here.
-    pub(super) fn walk(&self, newest: Place, mut visit: impl FnMut(&[u8])) {
+    pub(super) fn walk(&self, held: &Held, mut visit: impl FnMut(&[u8])) {
         let inside = self.inside.lock();
-        let mut next = newest.0;
-        while let Some((before, body)) = inside.entry(next) {
+        let mut next = held.newest.map(|place| place.0);
+        while let Some((before, body)) = next.and_then(|place| inside.entry(place)) {
             visit(body);
-            next = before;
+            next = Some(before);
         }
     }
 
-    /// A ladder needs what it wrote no more, all of it up to its newest entry.
-    pub(super) fn leave(&self, newest: Place) {
+    /// A ladder needs what it wrote no more.
+    pub(super) fn leave(&self, held: &Held) {
         let mut inside = self.inside.lock();
-        let mut next = newest.0;
-        let mut left = None;
-        while let Some((before, _)) = inside.entry(next) {
-            let number = Place(next).block();
+        for &number in &held.blocks {
+            // One that had to go is not there.
             if let Some(block) = inside.block_mut(number) {
-                block.begun -= usize::from(before == NONE);
-                // Entries of a ladder are in their order: those in a block follow each other.
-                block.holds -= usize::from(left != Some(number));
+                block.begun -= usize::from(held.origin() == Some(number));
+                block.holds -= 1;
             }
-            // The block is let go once the walk has come out of it.
-            if let Some(left) = left.replace(number).filter(|left| *left != number) {
-                inside.give_back(left);
-            }
-            next = before;
-        }
-        if let Some(left) = left {
-            inside.give_back(left);
+            inside.give_back(number);
         }
     }
 
-    /// Whether the block that a ladder begins in is gone.
-    pub(super) fn has_lost(&self, origin: &Origin) -> bool {
-        origin.0 < self.inside.lock().first
+    /// Whether the block that a ladder begins in is gone, if it begins in any.
+    pub(super) fn has_lost(&self, held: &Held) -> bool {
+        held.origin().is_none_or(|origin| origin < self.inside.lock().first)
     }
 
     /// Whether the block that a ladder begins in is among those that go next, should it go on like this.
-    pub(super) fn is_pressing(&self, origin: &Origin) -> bool {
+    pub(super) fn is_pressing(&self, held: &Held) -> bool {
+        let Some(origin) = held.origin() else { return false };
         let (inside, room) = (self.inside.lock(), self.room());
         // In half of the room there is no haste, and of the rest it is the oldest blocks.
         let more = inside.count().saturating_sub(room / 2);
-        let until = inside.blocks.range(..=origin.0).count() + usize::from(origin.0 + 1 == inside.next);
+        let until = inside.blocks.range(..=origin).count() + usize::from(origin + 1 == inside.next);
         more > 0 && until <= more
     }
 
@@ -249,12 +257,18 @@ impl Inside {
 mod tests {
     use super::*;
 
-    fn put(spool: &Spool, last: Option<Place>, text: &[u8]) -> Place {
+    fn put(spool: &Spool, held: &mut Held, text: &[u8]) {
         let write = |room: &mut [u8]| {
             room.get_mut(..text.len())?.copy_from_slice(text);
             Some(text.len())
         };
-        spool.append(last, write).expect("it fits")
+        assert!(spool.append(held, write), "it fits");
+    }
+
+    fn begun(spool: &Spool, text: &[u8]) -> Held {
+        let mut held = Held::default();
+        put(spool, &mut held, text);
+        held
     }
 
     /// One and its head is more than half of a block.
@@ -262,79 +276,80 @@ mod tests {
         vec![7; BLOCK / 2]
     }
 
-    fn read(spool: &Spool, newest: Place) -> Vec<usize> {
+    fn read(spool: &Spool, held: &Held) -> Vec<usize> {
         let mut found = Vec::new();
-        spool.walk(newest, |text| found.push(text.len()));
+        spool.walk(held, |text| found.push(text.len()));
         found
     }
 
     #[test]
     fn ladders_that_are_written_in_turn_are_read_apart() {
         let spool = Spool::new(8 * BLOCK);
-        let mut a = put(&spool, None, b"1");
-        let mut b = put(&spool, None, b"22");
+        let (mut a, mut b) = (begun(&spool, b"1"), begun(&spool, b"22"));
         for _ in 0..3 {
-            a = put(&spool, Some(a), b"333");
-            b = put(&spool, Some(b), b"4444");
+            put(&spool, &mut a, b"333");
+            put(&spool, &mut b, b"4444");
         }
-        assert_eq!((read(&spool, a), read(&spool, b)), (vec![3, 3, 3, 1], vec![4, 4, 4, 2]));
-        assert!(spool.append(None, |_| None).is_none(), "what fits into no block");
+        assert_eq!((read(&spool, &a), read(&spool, &b)), (vec![3, 3, 3, 1], vec![4, 4, 4, 2]));
+        assert!(!spool.append(&mut a, |_| None), "what fits into no block");
+        assert_eq!(read(&spool, &a), [3, 3, 3, 1], "nothing of it is there");
     }
 
     #[test]
     fn a_block_is_given_back_when_no_ladder_has_anything_in_it_wherever_it_is() {
         let spool = Spool::new(100 * BLOCK);
-        let mut ladders: Vec<Place> = (0..8).map(|_| put(&spool, None, &large())).collect();
+        let mut ladders: Vec<Held> = (0..8).map(|_| begun(&spool, &large())).collect();
         assert_eq!(spool.size(), 8 * BLOCK);
-        ladders.drain(1..6).for_each(|newest| spool.leave(newest));
+        ladders.drain(1..6).for_each(|held| spool.leave(&held));
         assert_eq!(spool.size(), 3 * BLOCK, "the first and the last two");
-        let found = ladders.iter().map(|newest| read(&spool, *newest).len());
+        let found = ladders.iter().map(|held| read(&spool, held).len());
         assert_eq!(found.collect::<Vec<_>>(), [1, 1, 1]);
-        ladders.into_iter().for_each(|newest| spool.leave(newest));
+        ladders.iter().for_each(|held| spool.leave(held));
         assert_eq!((spool.size(), spool.lost()), (BLOCK, 0), "the one that is written");
-        put(&spool, None, &large());
+        begun(&spool, &large());
         assert_eq!(spool.size(), BLOCK, "nobody needed it any more");
     }
 
     #[test]
     fn a_ladder_holds_each_block_that_it_has_written_to_and_lets_go_of_all_of_them() {
         let spool = Spool::new(100 * BLOCK);
-        let other = put(&spool, None, b"1");
-        let mut newest = put(&spool, None, b"22");
+        let (other, mut held) = (begun(&spool, b"1"), begun(&spool, b"22"));
         for _ in 0..4 {
-            newest = put(&spool, Some(newest), &large());
-            newest = put(&spool, Some(newest), b"333");
+            put(&spool, &mut held, &large());
+            put(&spool, &mut held, b"333");
         }
-        assert_eq!((read(&spool, newest).len(), spool.size()), (9, 4 * BLOCK));
-        spool.leave(newest);
+        assert_eq!((read(&spool, &held).len(), spool.size()), (9, 4 * BLOCK));
+        spool.leave(&held);
         assert_eq!(
-            (read(&spool, other), spool.size()),
+            (read(&spool, &other), spool.size()),
             (vec![1], 2 * BLOCK),
             "the other's, and the one that is written"
         );
-        spool.leave(other);
+        spool.leave(&other);
         assert_eq!(spool.size(), BLOCK);
     }
 
     #[test]
     fn the_oldest_goes_when_there_is_too_much_and_what_others_take_counts() {
         let spool = Spool::new(4 * BLOCK);
-        let first = put(&spool, None, &large());
-        let origin = first.origin();
-        let mut newest = first;
+        assert!(spool.has_lost(&Held::default()) && !spool.is_pressing(&Held::default()), "nothing is there");
+        let (first, mut held) = (begun(&spool, b"1"), begun(&spool, &large()));
         for _ in 0..3 {
-            newest = put(&spool, Some(newest), &large());
+            put(&spool, &mut held, &large());
         }
-        assert_eq!(read(&spool, newest).len(), 4);
-        assert!(spool.is_pressing(&origin) && !spool.has_lost(&origin));
-        assert!(!spool.is_pressing(&newest.origin()), "it is not its turn");
-        newest = put(&spool, Some(newest), &large());
-        assert_eq!((read(&spool, newest).len(), spool.size(), spool.lost()), (4, 4 * BLOCK, 1));
-        assert!(spool.has_lost(&origin) && read(&spool, first).is_empty());
+        let last = begun(&spool, b"1");
+        assert_eq!((read(&spool, &held).len(), read(&spool, &first).len()), (4, 1));
+        assert!(spool.is_pressing(&held) && !spool.has_lost(&held));
+        assert!(!spool.is_pressing(&last), "it is not its turn");
+        put(&spool, &mut held, &large());
+        assert_eq!((read(&spool, &held).len(), spool.size(), spool.lost()), (4, 4 * BLOCK, 2));
+        assert!(spool.has_lost(&held) && spool.has_lost(&first) && read(&spool, &first).is_empty());
+        spool.leave(&first);
         spool.taken_elsewhere(3 * BLOCK);
-        newest = put(&spool, Some(newest), &large());
-        assert_eq!((read(&spool, newest).len(), spool.size()), (2, 2 * BLOCK), "so much stays in any case");
-        spool.leave(newest);
+        put(&spool, &mut held, &large());
+        assert_eq!((read(&spool, &held).len(), spool.size()), (2, 2 * BLOCK), "so much stays in any case");
+        assert_eq!((spool.lost(), spool.has_lost(&last)), (1, true), "the last one, with its block");
+        [last, held].iter().for_each(|held| spool.leave(held));
         assert_eq!((spool.size(), spool.lost()), (BLOCK, 0));
     }
 }
