@@ -39,6 +39,7 @@ pub(crate) fn measure(options: &Options) -> Result<Vec<Figure>> {
             ours: Spread::of(&[last]),
             peer: Spread::of(&[first]),
             peer_name: "at first",
+            pairs: None,
             limit: Limit::Ratio(LIMIT),
         },
         Figure {
@@ -47,6 +48,7 @@ pub(crate) fn measure(options: &Options) -> Result<Vec<Figure>> {
             ours: Spread::of(&[(report.failed + report.retransmissions_sent + report.retransmissions_seen) as f64]),
             peer: None,
             peer_name: "",
+            pairs: None,
             limit: Limit::AtMost(0.0),
         },
     ])

@@ -17,7 +17,13 @@ impl Spread {
         let mut sorted = samples.to_vec();
         sorted.sort_by(f64::total_cmp);
         let (min, max) = (*sorted.first()?, *sorted.last()?);
-        Some(Self { min, median: sorted[sorted.len() / 2], max })
+        let middle = [sorted[(sorted.len() - 1) / 2], sorted[sorted.len() / 2]];
+        Some(Self { min, median: f64::midpoint(middle[0], middle[1]), max })
+    }
+
+    /// Of ours divided by the peer's, of samples that were taken in pairs.
+    pub(crate) fn of_pairs(ours: &[f64], peer: &[f64]) -> Option<Self> {
+        Self::of(&ours.iter().zip(peer).map(|(ours, peer)| ours / peer).collect::<Vec<_>>())
     }
 }
 
@@ -40,13 +46,15 @@ pub(crate) struct Figure {
     pub(crate) ours: Option<Spread>,
     pub(crate) peer: Option<Spread>,
     pub(crate) peer_name: &'static str,
+    /// Ours divided by the peer's, of each pair of samples; absent where they are not pairs, and their medians are compared.
+    pub(crate) pairs: Option<Spread>,
     pub(crate) limit: Limit,
 }
 
 impl Figure {
-    /// Ours divided by the peer's, medians.
+    /// Ours divided by the peer's.
     pub(crate) fn ratio(&self) -> Option<f64> {
-        Some(self.ours?.median / self.peer?.median)
+        self.pairs.map(|pairs| pairs.median).or_else(|| Some(self.ours?.median / self.peer?.median))
     }
 
     fn within(&self) -> Option<bool> {
@@ -114,11 +122,14 @@ mod tests {
             ours: spread(ours),
             peer: spread(100.0),
             peer_name: "peer",
+            pairs: None,
             limit,
         };
         assert!(figure(151.0, Limit::Ratio(1.5)).is_over());
         assert!(!figure(149.0, Limit::Ratio(1.5)).is_over());
         assert!(figure(25.0, Limit::AtMost(24.0)).is_over());
         assert!(table(&[figure(151.0, Limit::Ratio(1.5))]).contains("1.51×"));
+        let paired = Figure { pairs: Spread::of(&[1.4, 1.6, 1.3, 1.5]), ..figure(151.0, Limit::Ratio(1.46)) };
+        assert!(!paired.is_over() && paired.ratio().is_some_and(|ratio| (ratio - 1.45).abs() < 1e-9), "{paired:?}");
     }
 }

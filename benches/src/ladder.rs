@@ -61,6 +61,7 @@ pub(crate) fn measure(options: &Options) -> Result<Vec<Figure>> {
         ours: Spread::of(&samples[0]),
         peer: Spread::of(&samples[peer]),
         peer_name: NODES[peer].0,
+        pairs: Spread::of_pairs(&samples[0], &samples[peer]),
         limit: Limit::Ratio(LIMIT),
     };
     Ok(vec![figure("CPU a call with its ladder", 1), figure("CPU a call with ladder, metrics, spans", 2)])

@@ -54,6 +54,7 @@ pub(crate) fn measure(options: &Options) -> Result<Vec<Figure>> {
             ours: Spread::of(&samples[0]),
             peer: Spread::of(&samples[1]),
             peer_name: "rtpengine",
+            pairs: None,
             limit: Limit::Ratio(LIMIT),
         });
     }

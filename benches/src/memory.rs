@@ -66,7 +66,15 @@ pub(crate) fn measure(options: &Options) -> Result<Vec<Figure>> {
 
 fn figure(what: &str, samples: &[f64], limit: Limit) -> Figure {
     let ours = Spread::of(samples);
-    Figure { name: format!("memory a call, {what}"), unit: "KB PSS", ours, peer: None, peer_name: "", limit }
+    Figure {
+        name: format!("memory a call, {what}"),
+        unit: "KB PSS",
+        ours,
+        peer: None,
+        peer_name: "",
+        pairs: None,
+        limit,
+    }
 }
 
 /// KB of all calls together, in a new node each time.

@@ -110,6 +110,7 @@ pub(crate) fn measure(options: &Options) -> Result<Vec<Figure>> {
         ours: Spread::of(ours),
         peer: Spread::of(peer),
         peer_name: "a node alone",
+        pairs: Spread::of_pairs(ours, peer),
         limit,
     };
     Ok(vec![

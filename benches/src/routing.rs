@@ -60,6 +60,7 @@ fn lookups(options: &Options) -> Result<Vec<Figure>> {
         ours: Spread::of(&samples),
         peer: None,
         peer_name: "",
+        pairs: None,
     };
     Ok(found.into_iter().map(figure).collect())
 }
@@ -105,6 +106,7 @@ fn loading(options: &Options) -> Result<Vec<Figure>> {
             ours: Spread::of(&seconds),
             peer: None,
             peer_name: "",
+            pairs: None,
             limit: Limit::AtMost(LIMIT),
         },
     ])
@@ -127,6 +129,7 @@ fn waiting(options: &Options, node: &Node) -> Result<Figure> {
         ours: Spread::of(&samples[0]),
         peer: Spread::of(&samples[1]),
         peer_name: "without changes",
+        pairs: None,
         limit: Limit::AtMost(WAIT_LIMIT),
     })
 }

@@ -240,6 +240,7 @@ fn compare(options: &Options, ours: Option<&Switch>, peer: Option<&Switch>, name
         ours: Spread::of(&samples[0]),
         peer: Spread::of(&samples[1]),
         peer_name: "kamailio",
+        pairs: None,
         limit: Limit::Ratio(LIMIT),
     })
 }
@@ -259,11 +260,20 @@ fn steady(options: &Options, ours: &Switch, rate: f64) -> Result<Figure> {
         ours: Spread::of(&wrong),
         peer: None,
         peer_name: "",
+        pairs: None,
         limit: Limit::AtMost(0.0),
     })
 }
 
 fn figure(name: &str, unit: &'static str, values: &[Option<f64>; 2], limit: Limit) -> Figure {
     let spread = |value: Option<f64>| value.and_then(|value| Spread::of(&[value]));
-    Figure { name: name.into(), unit, ours: spread(values[0]), peer: spread(values[1]), peer_name: "kamailio", limit }
+    Figure {
+        name: name.into(),
+        unit,
+        ours: spread(values[0]),
+        peer: spread(values[1]),
+        peer_name: "kamailio",
+        pairs: None,
+        limit,
+    }
 }
