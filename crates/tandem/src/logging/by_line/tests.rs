@@ -30,13 +30,13 @@ impl Lines {
     }
 }
 
-/// Spans that have begun, and those that have ended.
+/// Spans that have begun, those that were left, and those that have ended.
 #[derive(Clone, Default)]
-struct Spans(Arc<[AtomicUsize; 2]>);
+struct Spans(Arc<[AtomicUsize; 3]>);
 
 impl Spans {
-    fn count(&self) -> [usize; 2] {
-        [0, 1].map(|index| self.0[index].load(Ordering::Relaxed))
+    fn count(&self) -> [usize; 3] {
+        [0, 1, 2].map(|index| self.0[index].load(Ordering::Relaxed))
     }
 }
 
@@ -45,8 +45,12 @@ impl<S: Subscriber> Layer<S> for Spans {
         self.0[0].fetch_add(1, Ordering::Relaxed);
     }
 
-    fn on_close(&self, _: Id, _: Context<'_, S>) {
+    fn on_exit(&self, _: &Id, _: Context<'_, S>) {
         self.0[1].fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn on_close(&self, _: Id, _: Context<'_, S>) {
+        self.0[2].fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -65,7 +69,7 @@ fn a_line_of_a_turn_looks_as_if_the_turn_were_in_a_span_of_its_call() {
     {
         let _turn = Turn::of(id);
         tracing::debug!("nobody wants this");
-        assert_eq!(spans.count(), [0, 0], "a turn without a line has none");
+        assert_eq!(spans.count(), [0, 0, 0], "a turn without a line has none");
         line(7);
         {
             let _other = Turn::of(CallId { call: 43, ..id });
@@ -73,7 +77,7 @@ fn a_line_of_a_turn_looks_as_if_the_turn_were_in_a_span_of_its_call() {
         }
         tracing::info_span!("moving", to = 3).in_scope(|| line(9));
     }
-    assert_eq!(spans.count(), [4, 4], "each ends with its line");
+    assert_eq!(spans.count(), [4, 4, 4], "each is left and ends with its line");
     line(10);
     tracing::error_span!(parent: None, "call", call = %id).in_scope(|| line(7));
     let (text, json) = (text.all(), json.all());
