@@ -2,14 +2,12 @@
 //! beside one that neither counts nor logs anything either.
 
 use anyhow::Result;
-use load::Progress;
-use std::net::SocketAddr;
-use std::thread;
 
 use crate::Options;
+use crate::beside;
 use crate::figure::{Figure, Limit, Spread};
 use crate::node::{self, Node, Seen};
-use crate::signalling::{Switch, WARM, ends};
+use crate::signalling::{Switch, WARM};
 
 /// A call may cost so many times what it costs without its ladder; and without metrics and spans as well.
 const LIMIT: f64 = 1.05;
@@ -24,8 +22,7 @@ const NODES: [(&str, Seen); 3] =
 /// CPU of a call in microseconds, of each node.
 type Costs = [f64; NODES.len()];
 
-/// Three nodes on one core, called at the same time: from one second to the next the machine costs more or less than what is measured
-/// here, and so all have the same seconds, and have carried as many calls. The place among them matters too, by a hundredth or two:
+/// Three nodes on one core, called at the same time ([`beside`]), which have carried as many calls. The place among them matters too, by a hundredth or two:
 /// they are measured in one order and in the other.
 pub(crate) fn measure(options: &Options) -> Result<Vec<Figure>> {
     let Some(binary) = options.binary() else {
@@ -39,7 +36,7 @@ pub(crate) fn measure(options: &Options) -> Result<Vec<Figure>> {
         for (place, number) in (0..NODES.len()).zip(0..) {
             let (name, seen) = NODES[if turned { NODES.len() - 1 - place } else { place }];
             let node = Node::seen(binary.clone(), folder.path(), options.core, number + 1, seen)?;
-            let (process, (caller, callee)) = (node.start()?, ends_of(number));
+            let (process, (caller, callee)) = (node.start()?, beside::ends_of(number.into()));
             node.apply(&node::tables("bypass", caller, callee))?;
             switches.push(Switch { name, process, address: node.sip() });
         }
@@ -67,26 +64,12 @@ pub(crate) fn measure(options: &Options) -> Result<Vec<Figure>> {
     Ok(vec![figure("CPU a call with its ladder", 1), figure("CPU a call with ladder, metrics, spans", 2)])
 }
 
-/// Where the calls of a switch come from and go to.
-fn ends_of(number: u8) -> (SocketAddr, SocketAddr) {
-    let (mut caller, mut callee) = ends();
-    caller.set_port(caller.port() + u16::from(number));
-    callee.set_port(callee.port() + u16::from(number));
-    (caller, callee)
-}
-
 /// CPU of a call through each, called at the same time, in microseconds; and whether no call was in any trouble.
 fn together(switches: &[Switch], seconds: u64) -> Result<(Costs, bool)> {
     let spent = || switches.iter().map(|switch| switch.process.cpu_us()).collect::<Vec<_>>();
+    let addresses: Vec<_> = switches.iter().map(|switch| switch.address).collect();
     let before = spent();
-    let reports = thread::scope(|scope| {
-        let offer = |(switch, number): (&Switch, u8)| {
-            let (ends, address) = (ends_of(number), switch.address);
-            scope.spawn(move || Switch::offer_seen(ends, address, RATE, seconds, &Progress::default()))
-        };
-        let offering: Vec<_> = switches.iter().zip(0..).map(offer).collect();
-        offering.into_iter().map(|one| one.join().expect("the generator does not panic")).collect::<Result<Vec<_>>>()
-    })?;
+    let reports = beside::offer(&addresses, RATE, seconds)?;
     let mut costs = Costs::default();
     for (cost, ((after, before), report)) in costs.iter_mut().zip(spent().into_iter().zip(before).zip(&reports)) {
         *cost = (after - before) / report.offered.max(1) as f64;

@@ -4,6 +4,7 @@
 //! switch costs a different amount an hour later. What counts is the ratio; absolute figures belong to the machine.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a command whose output is its purpose")]
 
+mod beside;
 mod endurance;
 mod figure;
 mod kamailio;

@@ -59,6 +59,11 @@ impl Node {
         SocketAddr::new(self.http.ip(), 5060)
     }
 
+    /// A node alone beside [`Node::sites`].
+    pub(crate) fn beside_sites(binary: &Path, folder: &Path, core: usize) -> Result<Self> {
+        Self::at(binary.to_owned(), folder, core, (SITES + 1, false), "")
+    }
+
     /// Three nodes in three sites, all on one core. They form a cluster as they are started, the first one first.
     pub(crate) fn sites(binary: &Path, folder: &Path, core: usize) -> Result<Vec<Self>> {
         (1..=SITES).map(|number| Self::at(binary.to_owned(), folder, core, (number, number > 1), "")).collect()
