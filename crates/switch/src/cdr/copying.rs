@@ -1,6 +1,7 @@
 //! Keeps a copy of this node's records on another node, in another site where one is up: first what there is, then each change.
 //!
-//! One part is on its way at a time; the next one holds all that has come meanwhile. No call waits here, and no record for
+//! One part is on its way at a time. The next one leaves at once while more waits than fits into one; else it holds what has come in
+//! [`GATHER`], since each part is forced to the holder's disk. No call waits here, and no record for
 //! longer than [`super::log::PATIENCE`]. What becomes of the copy when this node is gone is decided where it is.
 
 use super::log::Log;
@@ -79,6 +80,19 @@ struct Sent {
     /// Entries of the log that are in it.
     entries: usize,
     cursor: Option<Vec<u8>>,
+    /// It did not hold all that there was.
+    is_cut: bool,
+}
+
+/// How a part went.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Step {
+    /// There was none to send, or the holder has not taken it.
+    Nothing,
+    /// The holder has it, and with it all that there was when it left.
+    Done,
+    /// The holder has it, and there was more.
+    Cut,
 }
 
 impl Actor for Copying {
@@ -102,7 +116,7 @@ impl Actor for Copying {
     async fn post_stop(&self, _: ActorRef<Look>, state: &mut State) -> Result<(), ActorProcessingErr> {
         let deadline = clock::now().mono + LAST;
         state.not_before = Instant::ORIGIN;
-        while clock::now().mono < deadline && state.send().await {}
+        while clock::now().mono < deadline && state.send().await != Step::Nothing {}
         Ok(())
     }
 }
@@ -123,7 +137,7 @@ impl State {
         }
         self.choose();
         for _ in 0..IN_A_ROW {
-            if !self.send().await {
+            if self.send().await != Step::Cut {
                 break;
             }
         }
@@ -164,13 +178,13 @@ impl State {
         self.way = Some(Way { node, mark, cursor: Some(ROWS.to_vec()), sent: None });
     }
 
-    /// Sends one part and waits for it to be confirmed; whether there may be another one to send at once.
-    async fn send(&mut self) -> bool {
+    /// Sends one part and waits for it to be confirmed.
+    async fn send(&mut self) -> Step {
         let now = clock::now().mono;
         if now < self.not_before {
-            return false;
+            return Step::Nothing;
         }
-        let Some(mut way) = self.way.take() else { return false };
+        let Some(mut way) = self.way.take() else { return Step::Nothing };
         if way.sent.is_none() {
             match self.part(&way, now).await {
                 Ok(part) => way.sent = part,
@@ -182,7 +196,7 @@ impl State {
         }
         let Some(sent) = &way.sent else {
             self.way = Some(way);
-            return false;
+            return Step::Nothing;
         };
         let answer = self.shell.cluster.ask(way.node, Kind::Records, sent.bytes.clone(), PATIENCE).await;
         let kept = answer.as_deref().and_then(body::decode::<Option<Mark>>);
@@ -190,8 +204,8 @@ impl State {
         self.heard(way, kept)
     }
 
-    /// What the holder has said; whether there may be more to send.
-    fn heard(&mut self, mut way: Way, kept: Option<Option<Mark>>) -> bool {
+    /// What the holder has said.
+    fn heard(&mut self, mut way: Way, kept: Option<Option<Mark>>) -> Step {
         let is_kept = way.sent.as_ref().is_some_and(|sent| kept.flatten().is_some_and(|kept| kept.has(sent.mark)));
         if let Some(sent) = way.sent.take_if(|_| is_kept) {
             self.log().confirm(sent.entries);
@@ -200,7 +214,7 @@ impl State {
             }
             (way.mark, way.cursor) = (sent.mark, sent.cursor);
             self.way = Some(way);
-            return true;
+            return if sent.is_cut { Step::Cut } else { Step::Done };
         }
         self.not_before = clock::now().mono + AGAIN;
         match kept {
@@ -208,20 +222,21 @@ impl State {
             Some(_) => self.begin(Some(way.node), true),
             None => self.way = Some(way),
         }
-        false
+        Step::Nothing
     }
 
     /// What is to be sent next; nothing if the holder has everything and knows that this node lives.
     async fn part(&self, way: &Way, now: Instant) -> Result<Option<Sent>, Error> {
-        let (changes, entries, cursor) = match way.cursor.clone() {
+        let (changes, entries, cursor, is_cut) = match way.cursor.clone() {
             Some(cursor) => {
                 let rows = apart(Arc::clone(self.outbox()), move |outbox| outbox.rows_from(&cursor)).await;
                 let (changes, next) = rows.map_err(failed)??;
-                (changes, 0, next)
+                // Behind the last row comes what was changed meanwhile.
+                (changes, 0, next, true)
             }
             None => {
-                let (changes, entries) = self.log().batch(PART);
-                (changes, entries, None)
+                let (changes, entries, is_cut) = self.log().batch(PART);
+                (changes, entries, None, is_cut)
             }
         };
         if changes.is_empty() && now.since(self.last_sent) < ALIVE {
@@ -229,7 +244,7 @@ impl State {
         }
         let mark = Mark { number: way.mark.number + 1, is_whole: cursor.is_none(), ..way.mark };
         let part = Part { mark, alive: clock::now().wall.0, rows: self.outbox().size(), changes };
-        Ok(Some(Sent { mark, bytes: Told::Part(part).encode(), entries, cursor }))
+        Ok(Some(Sent { mark, bytes: Told::Part(part).encode(), entries, cursor, is_cut }))
     }
 
     /// Tells one who may have an older copy that it is not wanted any more, once there is a new one.

@@ -145,8 +145,8 @@ impl Log {
         self.inside.lock().stage == Stage::Torn
     }
 
-    /// The oldest changes, of about so many bytes, and how many entries these are.
-    pub(super) fn batch(&self, limit: usize) -> (Vec<Op>, usize) {
+    /// The oldest changes, of about so many bytes, how many entries these are, and whether there are more.
+    pub(super) fn batch(&self, limit: usize) -> (Vec<Op>, usize, bool) {
         let inside = self.inside.lock();
         let (mut changes, mut bytes, mut count) = (Vec::new(), 0, 0);
         for entry in inside.entries.iter().take_while(|_| inside.stage == Stage::Following) {
@@ -156,7 +156,7 @@ impl Log {
             changes.extend_from_slice(&entry.changes);
             (bytes, count) = (bytes + entry.bytes, count + 1);
         }
-        (changes, count)
+        (changes, count, bytes >= limit && count < inside.entries.len())
     }
 
     /// The copy has the oldest entries.
@@ -239,11 +239,13 @@ mod tests {
         log.follow();
         put(&log, &db, 3);
         assert_eq!((log.bound(later(0)), log.confirmed()), (2, 2));
-        let (changes, count) = log.batch(1);
-        assert_eq!((changes.len(), count), (1, 1));
+        let (changes, count, is_cut) = log.batch(1);
+        assert_eq!((changes.len(), count, is_cut), (1, 1, false));
         log.confirm(1);
         assert_eq!((log.bound(later(0)), log.bound(later(2_100)), log.confirmed()), (3, u64::MAX, 3));
         assert_eq!(log.lack(9, later(0)).0, 1);
+        put(&log, &db, 4);
+        assert!(log.batch(1).2 && !log.batch(1_000).2, "whoever is given all of it may wait for more");
         log.confirm(log.batch(1_000).1);
         assert_eq!((log.bound(later(0)), log.confirmed(), log.lack(9, later(0)).0), (u64::MAX, u64::MAX, 0));
     }
@@ -264,7 +266,7 @@ mod tests {
         log.begin();
         log.follow();
         put(&log, &db, 0);
-        let (_, sent) = log.batch(1_000);
+        let (_, sent, _) = log.batch(1_000);
         (1..=CHANGES as u64).for_each(|row| put(&log, &db, row));
         assert!(log.is_torn());
         log.confirm(sent);

@@ -53,7 +53,7 @@ impl<'a> Copying<'a> {
 
     /// Sends what is new.
     fn go_on(&mut self) {
-        let (changes, count) = self.from.log().batch(usize::MAX);
+        let (changes, count, _) = self.from.log().batch(usize::MAX);
         self.send(changes);
         self.from.log().confirm(count);
     }
