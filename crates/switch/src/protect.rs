@@ -164,8 +164,12 @@ impl Protect {
         backup: Backup,
         (number, written, bytes): (u32, Instant, Option<Bytes>),
     ) {
+        let former = cell.guard.send_spare(backup.spare);
+        if former.is_none() && backup.spare.is_none() {
+            return;
+        }
         let since = clock::now().mono;
-        if let Some(former) = cell.guard.send_spare(backup.spare) {
+        if let Some(former) = former {
             self.lane(shell, former).put(id, Item { whose: None, what: Sent::Forget, since, haste: Haste::Soon });
         }
         if let Some(spare) = backup.spare {
@@ -392,7 +396,9 @@ impl Protect {
         if is_kept {
             call.cell.let_go(now);
         }
-        self.lane(shell, node).put(id, Item { whose: Some(call.clone()), what, since: now, haste: Haste::Soon });
+        // A message may wait for the state that went to another backup before.
+        let haste = if guard.held_until().is_some() { Haste::Brief } else { Haste::Soon };
+        self.lane(shell, node).put(id, Item { whose: Some(call.clone()), what, since: now, haste });
         if let Some(former) = former {
             self.lane(shell, former).put(id, Item { whose: None, what: Sent::Forget, since: now, haste: Haste::Soon });
         }

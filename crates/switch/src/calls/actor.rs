@@ -7,7 +7,7 @@
 use super::directory::{CallCell, CallRef, Remains};
 use super::seat::{Driver, Turned};
 use crate::clock;
-use crate::protect::guard::{self, Leaving};
+use crate::protect::guard::Leaving;
 use crate::shell::{Performed, Shell};
 use ::call::effect::{MediaSide, Point};
 use ::call::record::Record;
@@ -379,13 +379,14 @@ impl Turn<'_> {
 
     /// Whether the call may speak: one that another node keeps is that node's as soon as this one has no lease.
     fn voice(&self, now: Now) -> Voice {
-        match self.cell.guard.leaving() {
+        let (leaving, life) = self.cell.guard.standing();
+        match leaving {
             Leaving::No => {}
             Leaving::Packed => return Voice::Mute,
             Leaving::Left(until) if now.mono < until => return Voice::Mute,
             Leaving::Left(_) => return Voice::Gone,
         }
-        let Some(life) = self.cell.guard.life() else { return Voice::Free };
+        let Some(life) = life else { return Voice::Free };
         if !self.shell.cluster.holds_lease(now.mono) {
             if self.shell.stall.has_just_woken(now.mono) { Voice::Mute } else { Voice::Curbed }
         } else if life != self.shell.cluster.incarnation() {
@@ -453,8 +454,8 @@ impl Turn<'_> {
             return protect.note(self.cell, point, now);
         }
         self.rests = None;
-        // Most of what nobody waits for is replaced before it leaves.
-        let bytes = if self.actor.is_some() && !guard::is_awaited(point) {
+        // An acknowledgement is told without its state; anything else leaves before it is replaced, and is in the caches now.
+        let bytes = if self.actor.is_some() && point == Point::C3 {
             *self.cell.remains.lock() = Remains::Snapshot(Box::new(state), now.mono);
             None
         } else {

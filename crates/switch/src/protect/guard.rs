@@ -193,6 +193,11 @@ impl Guard {
         inside.written.is_none() || inside.backup.is_some() && inside.kept == inside.number
     }
 
+    /// How the call leaves, and the life of this node in which it was given to a backup, if it ever was.
+    pub(crate) fn standing(&self) -> (Leaving, Option<u64>) {
+        self.known().map_or((Leaving::No, None), |inside| (inside.leaving, inside.life))
+    }
+
     /// How the call leaves.
     pub(crate) fn leaving(&self) -> Leaving {
         self.known().map_or(Leaving::No, |inside| inside.leaving)

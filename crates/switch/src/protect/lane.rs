@@ -41,7 +41,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What nobody waits for waits itself at the most so long: a batch costs a call on either side about as much as a state. A batch
 /// that leaves for another reason takes along what has waited for half of it.
-const GATHER: Duration = Duration::from_millis(20);
+const GATHER: Duration = Duration::from_millis(50);
 /// What a message waits for leaves at once, unless a batch has left just before: then it gathers others like it until so long after that.
 /// Nobody who calls notices it, and at a thousand calls a second it is what several batches would have cost.
 const BRIEF: Duration = Duration::from_micros(2_500);
@@ -56,6 +56,10 @@ pub(super) struct Lane {
     wake: Notify,
     /// A batch was lost since this was last asked.
     lost: AtomicBool,
+    /// The longest that any state of a batch took, …
+    lag: metrics::Histogram,
+    /// … and how long each took that something waited for.
+    waits: metrics::Histogram,
 }
 
 #[derive(Default)]
@@ -126,7 +130,14 @@ impl Sent {
 
 impl Lane {
     pub(super) fn new(node: NodeId) -> Self {
-        Self { node, waiting: Mutex::default(), wake: Notify::new(), lost: AtomicBool::new(false) }
+        Self {
+            node,
+            waiting: Mutex::default(),
+            wake: Notify::new(),
+            lost: AtomicBool::new(false),
+            lag: metrics::histogram!("tandem_checkpoint_lag_seconds"),
+            waits: metrics::histogram!("tandem_checkpoint_wait_seconds"),
+        }
     }
 
     /// Puts something in; `false` if there is no room.
@@ -216,20 +227,27 @@ impl Waiting {
 /// Carries what waits, for as long as the lane is wanted.
 pub(super) async fn run(shell: Arc<Shell>, lane: Arc<Lane>) {
     let mut flights = JoinSet::new();
+    let alarm = tokio::time::sleep(Duration::ZERO);
+    tokio::pin!(alarm);
+    // What the alarm is set to: most turns of this loop leave it as it is.
+    let mut rings = None;
     loop {
         let is_free = flights.len() < FLIGHTS;
-        let now = clock::now().mono;
-        let left = lane.due().map(|due| due.since(now));
-        if is_free && left.is_some_and(|left| left.is_zero()) {
+        let (now, due) = (clock::now().mono, lane.due());
+        if is_free && due.is_some_and(|due| due <= now) {
             let batch = lane.batch(now);
             if !batch.is_empty() {
                 flights.spawn(carry(Arc::clone(&shell), Arc::clone(&lane), batch));
             }
             continue;
         }
+        if let Some(at) = due.filter(|_| due != rings) {
+            alarm.as_mut().reset(tokio::time::Instant::now() + at.since(now));
+            rings = due;
+        }
         tokio::select! {
             () = lane.wake.notified(), if is_free => {}
-            () = tokio::time::sleep(left.unwrap_or_default()), if is_free && left.is_some() => {}
+            () = alarm.as_mut(), if is_free && due.is_some() => rings = None,
             Some(_) = flights.join_next() => {}
         }
     }
@@ -254,11 +272,10 @@ async fn carry(shell: Arc<Shell>, lane: Arc<Lane>, mut batch: Vec<(CallId, Item)
     let kept = clock::now().mono;
     let waited = |item: &Item| kept.since(item.since).as_secs_f64();
     if let Some(lag) = batch.iter().map(|(_, item)| waited(item)).reduce(f64::max) {
-        metrics::histogram!("tandem_checkpoint_lag_seconds").record(lag);
+        lane.lag.record(lag);
     }
-    let waits = metrics::histogram!("tandem_checkpoint_wait_seconds");
     let brief = batch.iter().filter(|(_, item)| item.haste == Haste::Brief);
-    brief.for_each(|(_, item)| waits.record(waited(item)));
+    brief.for_each(|(_, item)| lane.waits.record(waited(item)));
     let mut driven = 0;
     for (call, item) in batch {
         let Some(whose) = item.whose else { continue };
@@ -393,20 +410,20 @@ mod tests {
         };
         let calls = |ms| lane.batch(at(ms)).iter().map(|(id, item)| (id.call, item.since)).collect::<Vec<_>>();
         assert_eq!(lane.due(), None);
-        assert!(put(1, 0, Haste::Soon) && put(2, 15, Haste::Soon) && put(1, 16, Haste::Soon));
+        assert!(put(1, 0, Haste::Soon) && put(2, 35, Haste::Soon) && put(1, 36, Haste::Soon));
         assert_eq!(lane.due(), Some(at(0) + GATHER), "the oldest decides");
-        assert!(put(3, 17, Haste::Brief) && put(3, 18, Haste::Soon));
-        assert_eq!(lane.due(), Some(at(17)), "a newer state of that call is waited for as much");
-        assert_eq!(calls(18), [(3, at(17)), (1, at(16))], "what came a moment ago stays");
-        assert_eq!(lane.due(), Some(at(15) + GATHER));
-        assert!(put(1, 19, Haste::Brief) && put(2, 19, Haste::Brief));
-        assert_eq!(lane.due(), Some(at(18) + BRIEF), "behind the last batch it gathers others");
-        assert_eq!((calls(20), lane.due()), (vec![(1, at(19)), (2, at(19))], Some(at(15) + GATHER)));
-        assert!(put(2, 21, Haste::Soon) && put(4, 30, Haste::Soon));
-        assert_eq!(calls(35), [(2, at(21)), (4, at(30))], "where nobody waits all go together");
-        assert_eq!((calls(36), lane.due()), (vec![], None));
-        assert!(put(1, 60, Haste::Brief));
-        assert_eq!(lane.due(), Some(at(60)), "long behind the last one nothing waits");
+        assert!(put(3, 37, Haste::Brief) && put(3, 38, Haste::Soon));
+        assert_eq!(lane.due(), Some(at(37)), "a newer state of that call is waited for as much");
+        assert_eq!(calls(38), [(3, at(37)), (1, at(36))], "what came a moment ago stays");
+        assert_eq!(lane.due(), Some(at(35) + GATHER));
+        assert!(put(1, 39, Haste::Brief) && put(2, 39, Haste::Brief));
+        assert_eq!(lane.due(), Some(at(38) + BRIEF), "behind the last batch it gathers others");
+        assert_eq!((calls(40), lane.due()), (vec![(1, at(39)), (2, at(39))], Some(at(35) + GATHER)));
+        assert!(put(2, 42, Haste::Soon) && put(4, 60, Haste::Soon));
+        assert_eq!(calls(85), [(2, at(42)), (4, at(60))], "where nobody waits all go together");
+        assert_eq!((calls(86), lane.due()), (vec![], None));
+        assert!(put(1, 160, Haste::Brief));
+        assert_eq!(lane.due(), Some(at(160)), "long behind the last one nothing waits");
     }
 
     #[tokio::test]

@@ -165,17 +165,14 @@ impl Store {
 }
 
 impl Entry {
-    /// As it came from another node; nothing if there is no state in it.
+    /// As it was read from what another node said, each state by itself; nothing if there is no state in it.
     pub(super) fn read(what: What, now: Instant) -> Option<Self> {
         match what {
             What::State { number, age_ms, silent_ms, bytes } => {
-                // The frame of a whole batch must not stay in memory for the sake of one small state.
-                let bytes = Bytes::copy_from_slice(&bytes);
                 let (written, alive) = (before(now, age_ms), before(now, silent_ms));
                 Some(Self { number, written, alive, bytes, acknowledged: false, first: None })
             }
             What::Spare { first, number, age_ms, bytes } => {
-                let bytes = Bytes::copy_from_slice(&bytes);
                 let written = before(now, age_ms);
                 Some(Self { number, written, alive: now, bytes, acknowledged: false, first: Some(first) })
             }
