@@ -128,11 +128,16 @@ impl Relocation {
         }
     }
 
-    /// The caller has acknowledged a 200 of this node: it is here.
-    pub(crate) fn acknowledged(&mut self, core: &mut Core) {
-        if matches!(self.stage, Stage::Due(_)) {
-            self.count(core, Moved::Answered);
-            self.stage = Stage::Done;
+    /// The caller has acknowledged a 200. One that has read this node's is here; one that had the former node's, and sends its ACK once
+    /// more, has read nothing in it and may have hung up: it is asked.
+    pub(crate) fn acknowledged(&mut self, core: &mut Core, now: Instant, has_read: bool) {
+        match self.stage {
+            Stage::Due(_) if has_read => {
+                self.count(core, Moved::Answered);
+                self.stage = Stage::Done;
+            }
+            Stage::Due(_) => self.stage = Stage::Due(now),
+            Stage::Waiting | Stage::Out { .. } | Stage::Done => {}
         }
     }
 

@@ -251,6 +251,34 @@ fn a_caller_whose_ack_went_to_the_former_node_is_asked() {
 }
 
 #[test]
+fn a_caller_that_acknowledges_the_former_200_once_more_is_asked() {
+    let mut world = calling(Script::default(), vec![Script::default(), Script::default()]);
+    world.run_for(Duration::from_millis(304));
+    let former = world.agents[ALICE].seen.answer.clone().unwrap_or_else(|| panic!("{}", world.trace()));
+    world.fail_over(SECOND);
+    world.run_for(Duration::from_millis(2));
+    // A third node brings it: it is sent to where the former one was.
+    let head = |name| former.get(name).unwrap_or_else(|| panic!("{}", world.trace())).to_owned();
+    let ack = format!(
+        "ACK {} SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKagain\r\nMax-Forwards: 70\r\nFrom: {}\r\nTo: {}\r\n\
+         Call-ID: {}\r\nCSeq: 1 ACK\r\nContent-Length: 0\r\n\r\n",
+        former.contact().map_or_else(String::new, |contact| contact.uri.to_string()),
+        head(Name::From),
+        head(Name::To),
+        head(Name::CallId),
+    );
+    let at = |host: &str| format!("{host}:5060").parse().expect("an address");
+    world.net.send(world.now.mono, at("192.0.2.1"), at(HEIR), ack.into());
+    world.run_for(Duration::from_millis(100));
+    let within = &world.agents[ALICE].seen.within;
+    assert!(within.iter().any(|message| message.method() == Method::Invite), "{}", world.trace());
+    world.run_for(SECOND * 40);
+    world.act(ALICE, testkit::Agent::hang_up);
+    world.run_for(SECOND * 120);
+    world.assert_settled();
+}
+
+#[test]
 fn an_answer_that_the_ack_was_to_bring_comes_by_either_way() {
     // The 200 of the former node reaches the caller, or not; then its ACK goes there, or here.
     for heard in [false, true] {

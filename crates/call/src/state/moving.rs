@@ -139,7 +139,9 @@ impl Moving {
                 State::Moving(Box::new(self))
             }
             Event::Acknowledged { side: MediaSide::A, message, .. } => {
-                self.legs[MediaSide::A.index()].acknowledged(core);
+                let flow = core.paths.first().map(|path| path.leg(MediaSide::A).flow);
+                let has_read = flow.is_some_and(|flow| core.contact(env, &flow).contains(message.uri()));
+                self.legs[MediaSide::A.index()].acknowledged(core, env.now.mono, has_read);
                 if self.is_late() {
                     let answer = message.sdp().map(|body| core.media.repeated(&mut core.out, MediaSide::A, &body));
                     self.pass_answer(env, answer.and_then(Result::ok).flatten().unwrap_or_default());
