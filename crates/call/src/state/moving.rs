@@ -140,7 +140,8 @@ impl Moving {
             }
             Event::Acknowledged { side: MediaSide::A, message, .. } => {
                 let flow = core.paths.first().map(|path| path.leg(MediaSide::A).flow);
-                let has_read = flow.is_some_and(|flow| core.contact(env, &flow).contains(message.uri()));
+                let ours = flow.map(|flow| core.contact(env, &flow));
+                let has_read = ours.is_some_and(|ours| ours.trim_matches(['<', '>']) == message.uri());
                 self.legs[MediaSide::A.index()].acknowledged(core, env.now.mono, has_read);
                 if self.is_late() {
                     let answer = message.sdp().map(|body| core.media.repeated(&mut core.out, MediaSide::A, &body));
