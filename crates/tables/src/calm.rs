@@ -2,24 +2,47 @@
 //!
 //! A million rates cost each node seconds of work. At the same priority a message that has just come waits for the time slice of
 //! that work to end, and on few cores for several of them. A lower one alone does not help with the first: whoever runs may use up its
-//! slice. So such work asks for the longest one there is, which the scheduler (since Linux 6.12) takes as leave to interrupt it at
-//! any time for whoever has a shorter one, as everybody else has.
+//! slice. So such work asks for a longer one, which the scheduler (since Linux 6.12) takes as leave to interrupt it at any time for
+//! whoever has a shorter one, as everybody else has. Only a little longer: of two such threads that share a processor one owes the
+//! other as much as a slice, and when it is paid back whoever carries calls waits.
+//!
+//! Whoever has just had more than its share is passed over even so, until the scheduler looks again at its next tick. So such work
+//! looks up by itself, more often than that: it [breathes](breathe).
 
 #![allow(unsafe_code, reason = "sched_setattr has no safe form in the library")]
 
 use rustix::process::{Pid, getpriority_process, setpriority_process};
+use std::cell::Cell;
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 /// The nice value of such work (setpriority(2)); anything else has 0, or what the process was started with.
 const NICE: i32 = 10;
-/// The slice of such work in nanoseconds, the longest that sched_setattr(2) grants.
-const SLICE: u64 = 100_000_000;
+/// The slice of such work in nanoseconds: longer than the usual one, which is 2.8 ms at most.
+const SLICE: u64 = 3_000_000;
 /// As long as everybody's.
 const USUAL: u64 = 0;
+/// Between two breaths: a tick of the scheduler takes 1 to 10 ms.
+const BREATH: Duration = Duration::from_micros(500);
+
+thread_local! {
+    /// When this thread took its last breath; only while it is calm.
+    static LAST: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// Where long work may pause: whoever waits for this processor has it first, if this thread is calm and has worked for a while.
+pub fn breathe() {
+    let Some(last) = LAST.get() else { return };
+    if last.elapsed() >= BREATH {
+        std::thread::yield_now();
+        LAST.set(Some(Instant::now()));
+    }
+}
 
 /// This thread is calm until it is dropped.
 #[derive(Debug)]
 pub struct Calm {
+    /// Its nice value; nothing if it stays as it is.
     before: Option<i32>,
 }
 
@@ -30,13 +53,18 @@ impl Calm {
     pub fn begin() -> Self {
         static MAY_RETURN: OnceLock<bool> = OnceLock::new();
         let may_return = || std::thread::spawn(|| lower().is_some_and(raise)).join().unwrap_or(false);
-        Self { before: if *MAY_RETURN.get_or_init(may_return) { lower() } else { None } }
+        let before = if *MAY_RETURN.get_or_init(may_return) { lower() } else { None };
+        if before.is_some() {
+            LAST.set(Some(Instant::now()));
+        }
+        Self { before }
     }
 }
 
 impl Drop for Calm {
     fn drop(&mut self) {
         if let Some(before) = self.before {
+            LAST.set(None);
             raise(before);
         }
     }
@@ -117,6 +145,27 @@ mod tests {
             }
         }
         assert_eq!((nice(), slice(0)), before);
+    }
+
+    #[test]
+    fn only_a_calm_thread_breathes_and_only_after_a_while() {
+        breathe();
+        assert_eq!(LAST.get(), None);
+        let calm = Calm::begin();
+        if let Some(began) = LAST.get() {
+            breathe();
+            let early = LAST.get() == Some(began);
+            assert!(early || began.elapsed() >= BREATH, "it has just begun");
+            let last = LAST.get().expect("it is calm");
+            while last.elapsed() < BREATH {
+                std::hint::spin_loop();
+            }
+            breathe();
+            assert!(LAST.get() > Some(last), "a while has passed");
+        }
+        assert_eq!(LAST.get().is_some(), calm.before.is_some());
+        drop(calm);
+        assert_eq!(LAST.get(), None);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What a change really does to the tables, row by row: without what changes nothing, with its way back. Its cost is that
 //! of the rows that it names, not that of the tables.
 
+use crate::calm::breathe;
 use routing::{Change, Row, RowKey, Tables};
 use std::collections::BTreeSet;
 
@@ -21,6 +22,7 @@ pub(crate) fn make(tables: &mut Tables, change: &Change) -> Delta {
     let before: Vec<(RowKey, Option<Row>)> = touched(tables, change)
         .into_iter()
         .map(|key| {
+            breathe();
             let row = tables.get(&key);
             (key, row)
         })
@@ -28,6 +30,7 @@ pub(crate) fn make(tables: &mut Tables, change: &Change) -> Delta {
     tables.apply_unchecked(change);
     let mut delta = Delta::default();
     for (key, was) in before {
+        breathe();
         match (was, tables.get(&key)) {
             (None, None) => {}
             (None, Some(row)) => {

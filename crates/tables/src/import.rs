@@ -1,7 +1,7 @@
 //! Many rows at once: they travel in pieces beside the tables, and become one revision when all are there.
 
 use crate::ask::{Ask, Done};
-use crate::calm::Calm;
+use crate::calm::{Calm, breathe};
 use crate::command::RequestId;
 use crate::{Error, Handle, Revision, Signature, front};
 use bytes::Bytes;
@@ -149,6 +149,7 @@ impl<I: Iterator<Item = Row>> Iterator for Pieces<I> {
         while body.len() < PIECE
             && let Some(row) = self.rows.next()
         {
+            breathe();
             if rows > 0 {
                 body.push(b',');
             }

@@ -29,7 +29,7 @@ mod sweep;
 mod transport;
 
 pub use actor::{Message, Tables};
-pub use calm::Calm;
+pub use calm::{Calm, breathe};
 pub use error::Error;
 pub use handle::Handle;
 pub use history::{Revision, RevisionInfo};

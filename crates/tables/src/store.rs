@@ -13,6 +13,7 @@ pub(crate) use load::{count, load};
 pub use shelf::Shelf;
 
 use crate::Error;
+use crate::calm::breathe;
 use crate::history::{Revision, RevisionInfo};
 use routing::{Change, RowKey};
 use serde::de::DeserializeOwned;
@@ -44,6 +45,7 @@ pub(crate) fn put_revision(
         delete_row(batch, key);
     }
     for row in &change.put {
+        breathe();
         batch.put(Family::Rows, row.key().to_bytes(), encode(row)?);
     }
     batch.put(Family::History, info.revision.to_be_bytes(), encode(info)?);

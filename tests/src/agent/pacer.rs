@@ -5,10 +5,11 @@
 use super::legs::Leg;
 use super::message::{Message, request};
 use crate::Lab;
-use crate::process::sleep_until;
+use crate::process::{report, sleep_until};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::{SocketAddr, UdpSocket};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -64,8 +65,14 @@ impl Pacer {
         let nodes: Vec<SocketAddr> = nodes.iter().map(|node| node.parse().expect("an address")).collect();
         let (places, hears, called) = (Arc::clone(&line), Arc::clone(&line), called.to_owned());
         let threads = vec![
-            std::thread::spawn(move || places.place(&nodes, &called, every)),
-            std::thread::spawn(move || hears.hear()),
+            std::thread::spawn(move || {
+                go_first();
+                places.place(&nodes, &called, every);
+            }),
+            std::thread::spawn(move || {
+                go_first();
+                hears.hear();
+            }),
         ];
         Self { line, threads }
     }
@@ -94,6 +101,21 @@ impl Drop for Pacer {
     fn drop(&mut self) {
         self.line.ended.store(true, Ordering::Relaxed);
         self.threads.drain(..).for_each(|thread| drop(thread.join()));
+    }
+}
+
+/// Puts this thread before all that are not of the system itself: callers have machines of their own, and what their threads wait
+/// for on this one says nothing of the nodes.
+fn go_first() {
+    let thread = std::fs::read_link("/proc/thread-self").expect("proc is there");
+    let id = thread.file_name().expect("it ends with the thread's id");
+    let changed = Command::new("chrt").args(["--fifo", "--pid", "1"]).arg(id).output();
+    match changed {
+        Ok(output) if output.status.success() => {}
+        Ok(output) => {
+            report(&format!("a caller's thread waits as any other: {}", String::from_utf8_lossy(&output.stderr)))
+        }
+        Err(error) => report(&format!("a caller's thread waits as any other: chrt: {error}")),
     }
 }
 

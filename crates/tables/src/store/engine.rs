@@ -4,6 +4,7 @@
 
 use super::folder::Folder;
 use super::shelf::Shelf;
+use crate::calm::breathe;
 use crate::{Error, Storage};
 use parking_lot::RwLock;
 use rocksdb::{DB, FlushOptions, ReadOptions, WriteBatch, WriteOptions};
@@ -303,6 +304,7 @@ impl Engine {
     ) -> Result<(), Error> {
         cursor.seek(from);
         while let Some((key, value)) = cursor.item() {
+            breathe();
             if !take(key, value)? {
                 return Ok(());
             }
@@ -332,6 +334,7 @@ fn handle(db: &DB, family: Family) -> &rocksdb::ColumnFamily {
 pub(super) fn rocks_batch(db: &DB, batch: Batch) -> WriteBatch {
     let mut written = WriteBatch::default();
     for op in batch.ops {
+        breathe();
         match op {
             Op::Put(family, key, value) => written.put_cf(handle(db, family), key, value),
             Op::Delete(family, key) => written.delete_cf(handle(db, family), key),

@@ -7,7 +7,7 @@ use super::engine::{Batch, Family, rocks_batch};
 use super::{FORMAT_KEY, HEAD_KEY, Head, encode};
 use crate::Error;
 use crate::calm::calm_rocksdb;
-use rocksdb::{ColumnFamilyDescriptor, DB, DBRecoveryMode, LogLevel, Options, WriteOptions};
+use rocksdb::{ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, LogLevel, Options, WriteOptions};
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -63,7 +63,7 @@ impl Folder {
         } else if let Some(missing) = missing.first() {
             return Err(self.broken(format!("there is no column family `{missing}`")));
         }
-        let descriptors = families.iter().map(|name| ColumnFamilyDescriptor::new(name, Options::default()));
+        let descriptors = families.iter().map(|name| ColumnFamilyDescriptor::new(name, family_options(name)));
         let db = DB::open_cf_descriptors(&options, &path, descriptors);
         let db = db.map_err(|error| self.not_opened(error))?;
         calm_rocksdb();
@@ -104,7 +104,9 @@ impl Folder {
         options.create_if_missing(true);
         options.create_missing_column_families(true);
         let write_error = |error: rocksdb::Error| Error::Write(error.into_string());
-        let db = DB::open_cf(&options, path, Family::ALL.map(Family::name)).map_err(write_error)?;
+        let families = Family::ALL.map(Family::name);
+        let descriptors = families.map(|name| ColumnFamilyDescriptor::new(name, family_options(name)));
+        let db = DB::open_cf_descriptors(&options, path, descriptors).map_err(write_error)?;
         db.write_opt(rocks_batch(&db, first_content()?), &synced()).map_err(write_error)
     }
 
@@ -165,6 +167,15 @@ fn options() -> Options {
     options.set_stats_dump_period_sec(0);
     options.set_keep_log_file_num(1);
     options.set_max_open_files(256);
+    options
+}
+
+/// What is staged is gone within seconds: not worth the time that it takes to make it smaller.
+fn family_options(name: &str) -> Options {
+    let mut options = Options::default();
+    if name == Family::Staged.name() {
+        options.set_compression_type(DBCompressionType::None);
+    }
     options
 }
 

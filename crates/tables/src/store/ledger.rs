@@ -3,6 +3,7 @@
 use super::encode;
 use super::engine::{Batch, Engine, Family};
 use crate::Error;
+use crate::calm::breathe;
 use crate::history::Revision;
 use routing::{Change, Row, RowKey};
 
@@ -22,6 +23,7 @@ pub(super) fn write(batch: &mut Batch, revision: Revision, way: Way, change: &Ch
     let puts = change.put.chunks(PIECE).map(|rows| encode(&Piece { put: rows, delete: &[] }));
     let deletes = change.delete.chunks(PIECE).map(|keys| encode(&Piece { put: &[], delete: keys }));
     for (number, piece) in (0u32..).zip(puts.chain(deletes)) {
+        breathe();
         let mut key = start(revision, way);
         key.extend_from_slice(&number.to_be_bytes());
         batch.put(Family::Changes, key, piece?);

@@ -115,6 +115,7 @@ fn read(what: &ImportOf, file: &Path, upload: Upload, weigher: &Weigher<'_>) -> 
 /// Hands over every piece until the file ends or the taker has had enough.
 pub(super) fn feed(mut upload: Upload, mut enough: impl FnMut(&[u8]) -> bool) -> Result<(), Problem> {
     while let Some(bytes) = upload.read()? {
+        tables::breathe();
         if enough(&bytes) {
             break;
         }
