@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 
 /// How many calls are named that waited longest.
 const SLOWEST: usize = 24;
+/// Calls for which there is room from the start: to make more takes milliseconds, in which no answer is heard.
+const CALLS: usize = 20_000;
 /// How soon a thread sees that it should end.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -60,7 +62,7 @@ impl Pacer {
         let socket = UdpSocket::bind((lab.host(from.0), from.1)).expect("the lab's addresses are free");
         socket.set_read_timeout(Some(LOOK)).expect("a time-out can be set");
         let address = socket.local_addr().expect("a bound socket has an address");
-        let (ended, calls) = (AtomicBool::new(false), Mutex::default());
+        let (ended, calls) = (AtomicBool::new(false), Mutex::new(HashMap::with_capacity(CALLS)));
         let line = Arc::new(Line { socket, address, ended, calls });
         let nodes: Vec<SocketAddr> = nodes.iter().map(|node| node.parse().expect("an address")).collect();
         let (places, hears, called) = (Arc::clone(&line), Arc::clone(&line), called.to_owned());
