@@ -396,8 +396,7 @@ impl Protect {
         if is_kept {
             call.cell.let_go(now);
         }
-        // A message may wait for the state that went to another backup before.
-        let haste = if guard.held_until().is_some() { Haste::Brief } else { Haste::Soon };
+        let haste = guard.haste();
         self.lane(shell, node).put(id, Item { whose: Some(call.clone()), what, since: now, haste });
         if let Some(former) = former {
             self.lane(shell, former).put(id, Item { whose: None, what: Sent::Forget, since: now, haste: Haste::Soon });

@@ -1,5 +1,6 @@
 //! What is known of the protection of one call: lies in its cell, and outlives its actor.
 
+use super::lane::Haste;
 use ::call::effect::Point;
 use parking_lot::{Mutex, MutexGuard};
 use routing::cluster::NodeId;
@@ -151,6 +152,11 @@ impl Guard {
         [inside.backup.take(), inside.spare.take().map(|(node, _)| node)]
     }
 
+    /// How soon a state must leave that is sent again: a message may still wait for the one that went to another backup.
+    pub(super) fn haste(&self) -> Haste {
+        if self.held_until().is_some() { Haste::Brief } else { Haste::Soon }
+    }
+
     /// Until when effects are held back.
     pub(crate) fn held_until(&self) -> Option<Instant> {
         self.known()?.hold.map(|(_, until)| until)
@@ -281,6 +287,24 @@ mod tests {
         guard.write(ms(2), Some((2, 1)), Point::C0, ms(22));
         assert!(!guard.lose_patience(ms(21)) && guard.lose_patience(ms(22)) && !guard.lose_patience(ms(23)));
         assert!(!guard.is_protected() && !guard.kept(2, 3) && guard.is_protected(), "it came late");
+    }
+
+    #[test]
+    fn a_state_that_is_sent_to_another_backup_is_in_a_hurry_as_long_as_a_message_waits_for_it() {
+        let guard = Guard::default();
+        guard.write(ms(0), Some((2, 1)), Point::C1, ms(20));
+        guard.send(3, 1);
+        assert_eq!(guard.haste(), Haste::Soon, "nobody waits for a ringing to be kept");
+        guard.write(ms(1), Some((3, 1)), Point::C2, ms(21));
+        guard.send(2, 1);
+        assert!(!guard.kept(3, 2), "the former backup");
+        assert_eq!(guard.haste(), Haste::Brief);
+        assert!(guard.kept(2, 2));
+        assert_eq!(guard.haste(), Haste::Soon);
+        guard.write(ms(2), Some((2, 1)), Point::C0, ms(22));
+        guard.send(3, 1);
+        assert_eq!((guard.haste(), guard.lose_patience(ms(22))), (Haste::Brief, true));
+        assert_eq!(guard.haste(), Haste::Soon, "it has gone without");
     }
 
     #[test]
