@@ -10,9 +10,10 @@ use crate::digits::Prefix;
 #[derive(Clone, Debug, Default)]
 pub struct PrefixIndex {
     entries: Vec<Entry>,
-    /// Where the entries of each pattern of leading bits begin.
+    /// Where the entries of each value of the leading digits begin.
     directory: Vec<u32>,
-    directory_shift: u32,
+    /// How many leading digits that are.
+    leading: u32,
 }
 
 /// All of a prefix beside each other: one look into memory gives it whole.
@@ -94,26 +95,81 @@ impl PrefixIndex {
 
     /// The place of the greatest word that is not above `limit`.
     fn last_up_to(&self, limit: u64) -> Option<usize> {
-        let slot = usize::try_from(limit >> self.directory_shift).unwrap_or(usize::MAX);
+        if self.entries.is_empty() {
+            return None;
+        }
+        let slot = slot_of(limit, self.leading);
         let from = *self.directory.get(slot)? as usize;
         let to = *self.directory.get(slot + 1)? as usize;
         let above = from + self.entries[from..to].partition_point(|entry| entry.word <= limit);
         above.checked_sub(1)
     }
 
-    /// Between one and two slots a prefix, at most a million: of sixteen patterns of four bits only ten are digits, so most
-    /// slots stay empty, and a large plan still needs few steps.
+    /// Two slots a prefix at most, and a million in all. They count in tens, not by patterns of bits: of sixteen patterns six
+    /// are no digit, so a million of those would tell five digits apart, not six, and a large country fill a few slots.
     fn fill_directory(&mut self) {
-        let bits = (self.entries.len() * 2).max(1).ilog2().clamp(4, 20);
-        self.directory_shift = 64 - bits;
+        self.leading = (self.entries.len() * 2).max(1).ilog10().clamp(1, MOST_LEADING);
         let mut place = 0;
-        self.directory = (0..=(1u64 << bits))
+        self.directory = (0..=10usize.pow(self.leading))
             .map(|slot| {
-                while place < self.entries.len() && self.entries[place].word >> self.directory_shift < slot {
+                while self.entries.get(place).is_some_and(|entry| slot_of(entry.word, self.leading) < slot) {
                     place += 1;
                 }
                 u32::try_from(place).unwrap_or(u32::MAX)
             })
             .collect();
+    }
+}
+
+/// The most digits that a directory counts in.
+const MOST_LEADING: u32 = 6;
+
+/// The first `leading` symbols of a packed word as a decimal number: never less for a greater word. `*` and `#`, greater
+/// than any digit, count as nines with all that follows them.
+const fn slot_of(word: u64, leading: u32) -> usize {
+    let mut nibbles = word >> (64 - 4 * leading);
+    let signs = nibbles & ((nibbles << 1) | (nibbles << 2)) & 0x0088_8888;
+    if signs != 0 {
+        let below = (2 << signs.ilog2()) - 1;
+        nibbles = (nibbles & !below) | (0x0099_9999 & below);
+    }
+    let pairs = (nibbles & 0x000f_0f0f) + 10 * ((nibbles >> 4) & 0x000f_0f0f);
+    ((pairs & 0xff) + 100 * ((pairs >> 8) & 0xff) + 10_000 * (pairs >> 16)) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MOST_LEADING, slot_of};
+    use crate::digits::Prefix;
+
+    fn slot(digits: &str, leading: u32) -> usize {
+        slot_of(digits.parse::<Prefix>().unwrap().word(), leading)
+    }
+
+    #[test]
+    fn a_slot_counts_the_leading_digits() {
+        assert_eq!(slot("442071234567", 6), 442_071);
+        assert_eq!(slot("442071234567", 1), 4);
+        assert_eq!(slot("44", 6), 440_000);
+        assert_eq!(slot("", 3), 0);
+        assert_eq!(slot("4*2", 4), 4999);
+        assert_eq!(slot("#9", 2), 99);
+        assert_eq!(slot("999999*", 6), 999_999);
+    }
+
+    /// Every prefix of up to three symbols, in their order.
+    #[test]
+    fn a_slot_never_falls_where_the_word_rises() {
+        let mut words: Vec<u64> = (0..12 * 12 * 12)
+            .flat_map(|at| (0..=3).map(move |len| (at, len)))
+            .map(|(at, len)| {
+                let symbols = [at / 144, at / 12 % 12, at % 12].map(|nibble| b"0123456789*#"[nibble]);
+                std::str::from_utf8(&symbols[..len]).unwrap().parse::<Prefix>().unwrap().word()
+            })
+            .collect();
+        words.sort_unstable();
+        for leading in 1..=MOST_LEADING {
+            assert!(words.is_sorted_by_key(|word| slot_of(*word, leading)), "{leading}");
+        }
     }
 }
