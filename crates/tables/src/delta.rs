@@ -29,6 +29,9 @@ pub(crate) fn make(tables: &mut Tables, change: &Change) -> Delta {
         .collect();
     tables.apply_unchecked(change);
     let mut delta = Delta::default();
+    // As large a change mostly adds. Room that is not used is no memory yet.
+    delta.change.put.reserve(change.put.len());
+    delta.inverse.delete.reserve(change.put.len());
     for (key, was) in before {
         breathe();
         match (was, tables.get(&key)) {

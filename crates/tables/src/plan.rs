@@ -174,7 +174,7 @@ impl Draft<'_> {
         replace: &[RowKey],
         by: &Signature,
     ) -> Result<Planned, Error> {
-        let (there, mut all) = pieces(&self.replica.engine, import)?;
+        let (there, mut all) = pieces(&self.replica.engine, import, expected)?;
         // One more if it was tried before and the tables have moved on since.
         if there != expected && there != expected + 1 {
             let what = format!("{there} of {expected} pieces of the import are there; import again");

@@ -32,8 +32,10 @@ pub(crate) struct Head {
     pub(crate) rows: u64,
 }
 
-/// Adds a revision to the batch and forgets the history before `oldest`, of which `first` is the first.
+/// Adds a revision to the batch. Its rows and its head are only there with the batch; most of the ledger of a large change is
+/// when this returns.
 pub(crate) fn put_revision(
+    engine: &Engine,
     batch: &mut Batch,
     info: &RevisionInfo,
     change: &Change,
@@ -44,13 +46,14 @@ pub(crate) fn put_revision(
     for key in &change.delete {
         delete_row(batch, key);
     }
+    batch.reserve(change.put.len());
     for row in &change.put {
         breathe();
         batch.put(Family::Rows, row.key().to_bytes(), encode(row)?);
     }
     batch.put(Family::History, info.revision.to_be_bytes(), encode(info)?);
-    ledger::write(batch, info.revision, ledger::Way::There, change)?;
-    ledger::write(batch, info.revision, ledger::Way::Back, inverse)?;
+    ledger::write(engine, batch, info.revision, ledger::Way::There, change)?;
+    ledger::write(engine, batch, info.revision, ledger::Way::Back, inverse)?;
     batch.put(Family::Meta, HEAD_KEY, encode(&Head { revision: info.revision, rows })?);
     Ok(())
 }

@@ -95,7 +95,7 @@ impl Replica {
 
     fn command(&self, state: &mut State, effects: &mut Effects, command: Command) -> Result<Answer, Error> {
         match command {
-            Command::Change { base, revisions } => changes(state, effects, base, revisions),
+            Command::Change { base, revisions } => changes(&self.engine, state, effects, base, revisions),
             Command::Cluster { id, change } => cluster(state, effects, id, &change),
             Command::Stage { import, piece, body, .. } => {
                 let taken = state.imports.stage(&mut effects.batch, import, piece, &body);
@@ -112,7 +112,13 @@ impl Replica {
     }
 }
 
-fn changes(state: &mut State, effects: &mut Effects, base: Revision, revisions: Vec<Made>) -> Result<Answer, Error> {
+fn changes(
+    engine: &Engine,
+    state: &mut State,
+    effects: &mut Effects,
+    base: Revision,
+    revisions: Vec<Made>,
+) -> Result<Answer, Error> {
     // All of a batch are made at once, so one that was made says it of all.
     let told = |made: &Made| match state.answers.get(made.id) {
         Some(Told::Revision(revision)) => Some(*revision),
@@ -128,12 +134,13 @@ fn changes(state: &mut State, effects: &mut Effects, base: Revision, revisions: 
     let mut numbers = Vec::with_capacity(revisions.len());
     for Made { id, info, change } in revisions {
         numbers.push(info.revision);
-        make(state, effects, id, info, &change)?;
+        make(engine, state, effects, id, info, &change)?;
     }
     Ok(Answer::Made(numbers))
 }
 
 fn make(
+    engine: &Engine,
     state: &mut State,
     effects: &mut Effects,
     id: RequestId,
@@ -143,12 +150,21 @@ fn make(
     let Delta { change, inverse, added, deleted, .. } = delta::make(&mut state.tables, change);
     state.rows = (state.rows + added).saturating_sub(deleted);
     state.revision = info.revision;
-    store::put_revision(&mut effects.batch, &info, &change, &inverse, state.rows)?;
+    store::put_revision(engine, &mut effects.batch, &info, &change, &inverse, state.rows)?;
     state.answers.put(&mut effects.batch, id, Told::Revision(info.revision))?;
-    effects.touched.put.extend(change.put);
-    effects.touched.delete.extend(change.delete);
+    add(&mut effects.touched.put, change.put);
+    add(&mut effects.touched.delete, change.delete);
     effects.made.push(info);
     Ok(())
+}
+
+/// A million rows that come first are not copied.
+fn add<T>(all: &mut Vec<T>, more: Vec<T>) {
+    if all.is_empty() {
+        *all = more;
+    } else {
+        all.extend(more);
+    }
 }
 
 fn cluster(state: &mut State, effects: &mut Effects, id: RequestId, change: &ClusterChange) -> Result<Answer, Error> {
@@ -180,9 +196,9 @@ fn staged(
     if there != expected {
         return Ok(Answer::Incomplete { there });
     }
-    let (_, change) = imports::pieces(engine, import)?;
+    let (_, change) = imports::pieces(engine, import, expected)?;
     let revision = info.revision;
-    make(state, effects, id, info, &change)?;
+    make(engine, state, effects, id, info, &change)?;
     state.imports.close(&mut effects.batch, import);
     Ok(Answer::Made(vec![revision]))
 }

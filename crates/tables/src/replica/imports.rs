@@ -68,8 +68,11 @@ impl Imports {
     }
 }
 
-/// All pieces of an import together.
-pub(crate) fn pieces(engine: &Engine, import: RequestId) -> Result<(u32, Change), Error> {
+/// How many rows room is made for at once.
+const ROOM: usize = 4 << 20;
+
+/// All pieces of an import together, and how many there are; there should be so many.
+pub(crate) fn pieces(engine: &Engine, import: RequestId, expected: u32) -> Result<(u32, Change), Error> {
     let (mut there, mut all) = (0, Change::default());
     engine.scan(Family::Staged, &key(import, 0), |key, value| {
         if of_key(key).is_none_or(|(of, _)| of != import) {
@@ -77,6 +80,10 @@ pub(crate) fn pieces(engine: &Engine, import: RequestId) -> Result<(u32, Change)
         }
         let piece: Change =
             serde_json::from_slice(value).map_err(|error| engine.broken(format!("a piece of an import: {error}")))?;
+        if there == 0 {
+            // They are of one size but for the last. Room that is not used is no memory yet.
+            all.put.reserve(piece.put.len().saturating_mul(expected as usize).min(ROOM));
+        }
         all.put.extend(piece.put);
         all.delete.extend(piece.delete);
         there += 1;
@@ -115,6 +122,6 @@ mod tests {
         assert_eq!(imports.list(), [(import, 2)]);
         engine.write(batch, true).expect("memory");
         assert_eq!(Imports::load(&engine).expect("it reads").list(), [(import, 2)]);
-        assert_eq!(pieces(&engine, import).expect("it reads").0, 2);
+        assert_eq!(pieces(&engine, import, 2).expect("it reads").0, 2);
     }
 }

@@ -77,6 +77,11 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
+    /// Makes room for so many changes more.
+    pub(crate) fn reserve(&mut self, more: usize) {
+        self.ops.reserve(more);
+    }
+
     pub(crate) fn put(&mut self, family: Family, key: impl Into<Vec<u8>>, value: Vec<u8>) {
         let key = key.into();
         self.size += key.len() + value.len();
