@@ -19,12 +19,13 @@ pub(crate) struct Delta {
 
 /// Makes the change in the tables, unchecked.
 pub(crate) fn make(tables: &mut Tables, change: &Change) -> Delta {
-    let before: Vec<(RowKey, Option<Row>)> = touched(tables, change)
-        .into_iter()
+    let keys = touched(tables, change);
+    // Boxed, since of a million new rows none was there before.
+    let before: Vec<Option<Box<Row>>> = keys
+        .iter()
         .map(|key| {
             breathe();
-            let row = tables.get(&key);
-            (key, row)
+            tables.get(key).map(Box::new)
         })
         .collect();
     tables.apply_unchecked(change);
@@ -32,9 +33,9 @@ pub(crate) fn make(tables: &mut Tables, change: &Change) -> Delta {
     // As large a change mostly adds. Room that is not used is no memory yet.
     delta.change.put.reserve(change.put.len());
     delta.inverse.delete.reserve(change.put.len());
-    for (key, was) in before {
+    for (key, was) in keys.into_iter().zip(before) {
         breathe();
-        match (was, tables.get(&key)) {
+        match (was.map(|row| *row), tables.get(&key)) {
             (None, None) => {}
             (None, Some(row)) => {
                 delta.added += 1;

@@ -55,6 +55,9 @@ impl Family {
 /// Bytes of a batch that is flushed at once.
 const LARGE: usize = 8 << 20;
 
+/// Bytes of a change within a batch besides its key and value, at most: its kind, its family, and both lengths.
+const HEADER: usize = 16;
+
 #[derive(Clone)]
 pub(super) enum Op {
     Put(Family, Vec<u8>, Vec<u8>),
@@ -338,6 +341,11 @@ fn handle(db: &DB, family: Family) -> &rocksdb::ColumnFamily {
 
 pub(super) fn rocks_batch(db: &DB, batch: Batch) -> WriteBatch {
     let mut written = WriteBatch::default();
+    if batch.size > LARGE {
+        // It grows by doubling and moves each time; what was put and taken back has left it the room.
+        written.put(b"", vec![0; batch.size + batch.ops.len() * HEADER]);
+        written.clear();
+    }
     for op in batch.ops {
         breathe();
         match op {
