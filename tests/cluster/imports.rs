@@ -49,8 +49,8 @@ fn used_by_all(cluster: &Cluster<'_>) -> [f64; 3] {
     cluster.members().iter().map(used).fold([0.0; 3], |sum, one| std::array::from_fn(|at| sum[at] + one[at]))
 }
 
-/// What it takes to be given memory: microseconds a page, and the longest wait for one. A machine whose host has taken its free
-/// memory back waits for each page, with all that runs on that processor, and tells nothing about an import.
+/// What it takes to be given memory: microseconds a page, and the longest wait for one. On a machine whose host has taken its free
+/// memory back all that runs on a processor waits for each page: to be known before an import is judged.
 fn fresh_memory() -> (f64, Duration) {
     let mut memory = vec![0u8; FRESH];
     let began = Instant::now();
