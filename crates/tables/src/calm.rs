@@ -32,9 +32,13 @@ thread_local! {
 
 /// Where long work may pause: whoever waits for this processor has it first, if this thread is calm and has worked for a while.
 pub fn breathe() {
+    breathe_by(std::thread::yield_now);
+}
+
+fn breathe_by(pause: impl FnOnce()) {
     let Some(last) = LAST.get() else { return };
     if last.elapsed() >= BREATH {
-        std::thread::yield_now();
+        pause();
         LAST.set(Some(Instant::now()));
     }
 }
@@ -149,23 +153,30 @@ mod tests {
 
     #[test]
     fn only_a_calm_thread_breathes_and_only_after_a_while() {
-        breathe();
-        assert_eq!(LAST.get(), None);
-        let calm = Calm::begin();
-        if let Some(began) = LAST.get() {
-            breathe();
-            let early = LAST.get() == Some(began);
-            assert!(early || began.elapsed() >= BREATH, "it has just begun");
-            let last = LAST.get().expect("it is calm");
-            while last.elapsed() < BREATH {
+        let paused = || {
+            let mut paused = false;
+            breathe_by(|| paused = true);
+            paused
+        };
+        let wait = |since: Instant| {
+            while since.elapsed() < BREATH {
                 std::hint::spin_loop();
             }
-            breathe();
-            assert!(LAST.get() > Some(last), "a while has passed");
+        };
+        wait(Instant::now());
+        assert!(!paused(), "nobody is calm");
+        let calm = Calm::begin();
+        if let Some(began) = LAST.get() {
+            assert!(!paused() || began.elapsed() >= BREATH, "it has just begun");
+            let last = LAST.get().expect("it is calm");
+            wait(last);
+            assert!(paused(), "a while has passed");
+            assert!(LAST.get() > Some(last), "the next while begins");
         }
         assert_eq!(LAST.get().is_some(), calm.before.is_some());
         drop(calm);
-        assert_eq!(LAST.get(), None);
+        wait(Instant::now());
+        assert!(!paused(), "it is calm no more");
     }
 
     #[test]
