@@ -380,3 +380,27 @@ fn start_flush(db: &DB) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_batch_writes_what_was_put_and_no_more() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let engine = Engine::open(&Storage::Disk(folder.path().into())).expect("a store");
+        let Kind::Disk(disk) = &engine.kind else { panic!("it is on disk") };
+        let disk = disk.read();
+        let db = disk.db.as_ref().expect("it is open");
+        let value = vec![7; 1 << 20];
+        let mut batch = Batch::default();
+        for key in 0..10u8 {
+            batch.put(Family::Rows, [key], value.clone());
+        }
+        assert!(batch.size() > LARGE);
+        let written = rocks_batch(db, batch);
+        assert_eq!(written.len(), 10);
+        db.write(written).expect("a write");
+        assert_eq!(db.get_cf(handle(db, Family::Rows), [9]).expect("a read"), Some(value));
+    }
+}
