@@ -7,7 +7,7 @@
 use criterion::{Criterion, criterion_group, criterion_main};
 use routing::import::{List, Ported as PortedFile, RateList, RateOptions, Rates};
 use routing::model::{Deck, Ported, Price};
-use routing::{Change, E164, Prefix, Row, RowKey, Tables, View, block};
+use routing::{Change, E164, Prefix, Row, RowKey, Tables, Touched, View, block};
 use rust_decimal::Decimal;
 use sip::clock::Wall;
 use std::collections::BTreeSet;
@@ -105,7 +105,7 @@ fn whole_decks(prices: &[Price]) -> Tables {
     let mut tables = empty.clone();
     let start = computed();
     timed("apply and validate it", || tables.apply(&change).expect("valid"));
-    let view = timed("rebuild the view", || View::rebuild(&View::build(&empty, 1), &tables, &change, 2));
+    let view = timed("rebuild the view", || View::rebuild(&View::build(&empty, 1), &tables, &Touched::by(&change), 2));
     println!("apply, validate and rebuild together: {:.1} ms", (computed() - start) / 1e6);
     let inverse = timed("its inverse", || change.inverse(&empty));
     assert_eq!(inverse.delete.len(), ROWS);
@@ -123,7 +123,7 @@ fn whole_decks(prices: &[Price]) -> Tables {
         }
     });
     assert_eq!(timed("the difference of one rate", || tables.diff(&after)).put.len(), 1);
-    timed("rebuild the view for one rate", || View::rebuild(&view, &after, &one, 3));
+    timed("rebuild the view for one rate", || View::rebuild(&view, &after, &Touched::by(&one), 3));
 
     let blocks: Vec<Vec<u8>> = timed("pack blocks", || list.blocks().collect());
     let bytes: usize = blocks.iter().map(Vec::len).sum();

@@ -3,6 +3,8 @@
 mod diff;
 mod lines;
 
+pub use diff::Step;
+
 use crate::document::{Document, Scope};
 use crate::error::Error;
 use crate::row::{Kind, Row, RowKey};

@@ -23,7 +23,7 @@ mod time;
 mod validate;
 pub mod view;
 
-pub use change::Change;
+pub use change::{Change, Step};
 pub use cluster::Cluster;
 pub use digits::{E164, Prefix};
 pub use document::{Document, Scope};
@@ -31,7 +31,7 @@ pub use error::{Error, Place};
 pub use plan::{Attempt, Candidate, Origin, Plan, Query, Refusal, Target};
 pub use row::{Kind, Row, RowKey};
 pub use tables::Tables;
-pub use view::View;
+pub use view::{Touched, View};
 
 /// The realm of every digest challenge that we send, and so of every HA1 that we keep.
 pub const REALM: &str = "tandem";

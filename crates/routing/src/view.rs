@@ -53,11 +53,10 @@ impl View {
         }
     }
 
-    /// Of the tables that `change` led to from those of `previous`; what it does not touch is taken over, so that a plan of
+    /// Of the tables that changes led to from those of `previous`; what they do not touch is taken over, so that a plan of
     /// a million prefixes costs nothing when a trunk changes.
     #[must_use]
-    pub fn rebuild(previous: &Self, tables: &Tables, change: &Change, revision: u64) -> Self {
-        let touched = Touched::by(change);
+    pub fn rebuild(previous: &Self, tables: &Tables, touched: &Touched, revision: u64) -> Self {
         let plan = |name: &Name, rows| match previous.plans.get(name) {
             Some(index) if !touched.plans.contains(name) => index.clone(),
             Some(_) | None => Arc::new(PlanIndex::build(rows)),
@@ -197,21 +196,30 @@ fn users_by_account(tables: &Tables) -> FxHashMap<Name, Vec<Arc<User>>> {
     accounts
 }
 
-/// What a change touches.
-struct Touched {
+/// What changes touch, as far as a view is built anew for it.
+#[derive(Clone, Debug, Default)]
+pub struct Touched {
     kinds: Vec<Kind>,
     plans: FxHashSet<Name>,
 }
 
 impl Touched {
-    fn by(change: &Change) -> Self {
-        let mut touched = Self { kinds: Vec::new(), plans: FxHashSet::default() };
-        change.put.iter().map(Row::key).for_each(|key| touched.add(&key));
-        change.delete.iter().for_each(|key| touched.add(key));
+    /// By one change.
+    #[must_use]
+    pub fn by(change: &Change) -> Self {
+        let mut touched = Self::default();
+        touched.add_change(change);
         touched
     }
 
-    fn add(&mut self, key: &RowKey) {
+    /// By one change more.
+    pub fn add_change(&mut self, change: &Change) {
+        change.put.iter().map(Row::key).for_each(|key| self.add(&key));
+        change.delete.iter().for_each(|key| self.add(key));
+    }
+
+    /// By a row that is put or deleted.
+    pub fn add(&mut self, key: &RowKey) {
         if !self.kinds.contains(&key.kind()) {
             self.kinds.push(key.kind());
         }

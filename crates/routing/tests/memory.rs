@@ -3,7 +3,7 @@
 #![allow(unsafe_code, reason = "a global allocator that counts cannot be written otherwise")]
 
 use routing::model::{Deck, Ported, Price};
-use routing::{Change, E164, Row, Tables, View};
+use routing::{Change, E164, Row, Tables, Touched, View};
 use rust_decimal::Decimal;
 use sip::clock::Wall;
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -99,7 +99,7 @@ fn a_rate_weighs_at_most_sixty_bytes_with_the_view() {
         let change = Change { put: vec![row(500_000), row(2_000_000)], delete: vec![row(7).key()] };
         let mut after = tables.clone();
         after.apply(&change).expect("it applies");
-        let view = View::rebuild(&view, &after, &change, 2);
+        let view = View::rebuild(&view, &after, &Touched::by(&change), 2);
         (after, view)
     });
     println!("a change of three rates: {beside} bytes");

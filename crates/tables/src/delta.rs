@@ -2,7 +2,7 @@
 //! of the rows that it names, not that of the tables.
 
 use crate::calm::breathe;
-use routing::{Change, Row, RowKey, Tables};
+use routing::{Change, Row, RowKey, Step, Tables};
 use std::collections::BTreeSet;
 
 /// A change as it was made.
@@ -12,9 +12,29 @@ pub(crate) struct Delta {
     pub(crate) change: Change,
     /// The way back.
     pub(crate) inverse: Change,
+    pub(crate) counts: Counts,
+}
+
+/// How many rows a change changes.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Counts {
     pub(crate) added: u64,
     pub(crate) changed: u64,
     pub(crate) deleted: u64,
+}
+
+impl Counts {
+    pub(crate) const fn add(&mut self, step: &Step) {
+        match step {
+            Step::Added(_) => self.added += 1,
+            Step::Changed(_) => self.changed += 1,
+            Step::Gone(_, with_it) => self.deleted += 1 + *with_it,
+        }
+    }
+
+    pub(crate) const fn is_none(self) -> bool {
+        self.added + self.changed + self.deleted == 0
+    }
 }
 
 /// Makes the change in the tables, unchecked.
@@ -38,18 +58,18 @@ pub(crate) fn make(tables: &mut Tables, change: &Change) -> Delta {
         match (was.map(|row| *row), tables.get(&key)) {
             (None, None) => {}
             (None, Some(row)) => {
-                delta.added += 1;
+                delta.counts.added += 1;
                 delta.change.put.push(row);
                 delta.inverse.delete.push(key);
             }
             (Some(was), None) => {
-                delta.deleted += 1;
+                delta.counts.deleted += 1;
                 delta.change.delete.push(key);
                 delta.inverse.put.push(was);
             }
             (Some(was), Some(row)) => {
                 if was != row {
-                    delta.changed += 1;
+                    delta.counts.changed += 1;
                     delta.change.put.push(row);
                     delta.inverse.put.push(was);
                 }

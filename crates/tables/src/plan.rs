@@ -2,11 +2,12 @@
 //! reading the past and the pieces of imports from the store.
 
 use crate::ask::{Ask, Done, Refusal};
+use crate::calm::breathe;
 use crate::command::{Made, RequestId, Told};
-use crate::delta::{self, Delta, owner};
+use crate::delta::{self, Counts, Delta, owner};
 use crate::history::{Revision, RevisionInfo};
 use crate::proposal::Signature;
-use crate::replica::{Replica, pieces};
+use crate::replica::{Replica, filled, heads};
 use crate::{Error, store};
 use routing::{Change, Document, Row, RowKey, Scope, Tables};
 use sip::clock::Wall;
@@ -151,7 +152,7 @@ impl Draft<'_> {
             return Ok(Planned::Done(Done::Revision { revision: self.revision, lines }));
         }
         self.revision += 1;
-        let info = describe(self.revision, &delta, by, rollback_to);
+        let info = describe(self.revision, delta.counts, by, rollback_to);
         let large = size(&delta.change) > LARGE;
         let made = Box::new(Made { id, info, change: delta.change });
         Ok(if large { Planned::Stage(made, lines) } else { Planned::Make(made, lines) })
@@ -174,27 +175,34 @@ impl Draft<'_> {
         replace: &[RowKey],
         by: &Signature,
     ) -> Result<Planned, Error> {
-        let (there, mut all) = pieces(&self.replica.engine, import, expected)?;
+        let engine = &self.replica.engine;
+        let (there, mut first) = heads(engine, import)?;
         // One more if it was tried before and the tables have moved on since.
         if there != expected && there != expected + 1 {
             let what = format!("{there} of {expected} pieces of the import are there; import again");
             return Err(Error::Fault(what));
         }
-        let last = self.replacement(&all, replace);
-        all.put.extend(last.put.iter().cloned());
-        all.delete.extend(last.delete.iter().cloned());
-        let delta = self.checked(&all)?;
-        if delta.change.is_empty() {
+        let last = self.replacement(&first, replace);
+        first.put.extend(last.put.iter().cloned());
+        first.delete.extend(last.delete.iter().cloned());
+        let after = filled(engine, import, &self.tables, &first)?;
+        after.validate().map_err(Error::Refused)?;
+        let mut counts = Counts::default();
+        self.tables.steps(&after, |step| {
+            breathe();
+            counts.add(&step);
+        });
+        if counts.is_none() {
             return Ok(Planned::Done(Done::Revision { revision: self.revision, lines: Vec::new() }));
         }
+        self.tables = after;
         self.revision += 1;
-        Ok(Planned::Commit { info: Box::new(describe(self.revision, &delta, by, None)), last })
+        Ok(Planned::Commit { info: Box::new(describe(self.revision, counts, by, None)), last })
     }
 
     /// What makes decks and plans exactly what is imported: they go, and their heads come back with what was imported.
-    fn replacement(&self, all: &Change, replace: &[RowKey]) -> Change {
-        let imported: BTreeSet<RowKey> =
-            all.put.iter().filter(|row| matches!(row, Row::Deck(_) | Row::Plan(_))).map(Row::key).collect();
+    fn replacement(&self, heads: &Change, replace: &[RowKey]) -> Change {
+        let imported: BTreeSet<RowKey> = heads.put.iter().map(Row::key).collect();
         let heads = replace.iter().filter(|key| !imported.contains(key)).filter_map(|key| self.tables.get(key));
         Change { put: heads.collect(), delete: replace.to_vec() }
     }
@@ -261,9 +269,9 @@ fn keys(rows: impl Iterator<Item = Row>) -> Vec<RowKey> {
     rows.map(|row| row.key()).collect()
 }
 
-fn describe(revision: Revision, delta: &Delta, by: &Signature, rollback_to: Option<Revision>) -> RevisionInfo {
+fn describe(revision: Revision, counts: Counts, by: &Signature, rollback_to: Option<Revision>) -> RevisionInfo {
     let Signature { who, comment } = by.clone();
-    let Delta { added, changed, deleted, .. } = *delta;
+    let Counts { added, changed, deleted } = counts;
     RevisionInfo { revision, at: now(), who, comment, added, changed, deleted, rollback_to }
 }
 

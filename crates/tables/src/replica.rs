@@ -9,7 +9,7 @@ mod imports;
 mod snapshot;
 
 pub(crate) use apply::Load;
-pub(crate) use imports::pieces;
+pub(crate) use imports::{filled, heads};
 pub(crate) use snapshot::{Received, Taken, remove};
 
 use crate::command::RequestId;

@@ -6,10 +6,12 @@ mod engine;
 mod folder;
 mod ledger;
 mod load;
+mod revision;
 mod shelf;
 
 pub(crate) use engine::{Batch, Engine, Family};
 pub(crate) use load::{count, load};
+pub(crate) use revision::put_large;
 pub use shelf::Shelf;
 
 use crate::Error;
@@ -23,6 +25,8 @@ use serde::{Deserialize, Serialize};
 const FORMAT_KEY: &[u8] = b"format";
 /// The key of the [`Head`].
 pub(crate) const HEAD_KEY: &[u8] = b"head";
+/// The key of the revision whose rows are being written, if they are too many for one batch.
+const PENDING_KEY: &[u8] = b"pending";
 
 /// What is written with every revision.
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
@@ -51,9 +55,14 @@ pub(crate) fn put_revision(
         breathe();
         batch.put(Family::Rows, row.key().to_bytes(), encode(row)?);
     }
-    batch.put(Family::History, info.revision.to_be_bytes(), encode(info)?);
     ledger::write(engine, batch, info.revision, ledger::Way::There, change)?;
     ledger::write(engine, batch, info.revision, ledger::Way::Back, inverse)?;
+    put_head(batch, info, rows)
+}
+
+/// What says that a revision is there.
+fn put_head(batch: &mut Batch, info: &RevisionInfo, rows: u64) -> Result<(), Error> {
+    batch.put(Family::History, info.revision.to_be_bytes(), encode(info)?);
     batch.put(Family::Meta, HEAD_KEY, encode(&Head { revision: info.revision, rows })?);
     Ok(())
 }

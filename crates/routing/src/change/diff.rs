@@ -10,39 +10,71 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// One row in which two states of the tables differ.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Step {
+    /// It was not there.
+    Added(Row),
+    /// It was another one with the same key.
+    Changed(Row),
+    /// It is gone, and so many more with it: the routes of a plan, the rates of a deck.
+    Gone(RowKey, u64),
+}
+
+/// Takes the steps one by one.
+type Take<'t> = &'t mut dyn FnMut(Step);
+
 impl Tables {
     /// The change that leads from these tables to `after`. What both share by pointer is not looked at, so a plan of a
     /// million routes that nobody touched costs nothing, nor do the untouched pieces of a deck of a million rates.
     #[must_use]
     pub fn diff(&self, after: &Self) -> Change {
         let mut change = Change::default();
-        let c = &mut change;
-        walk(self.accounts(), after.accounts(), |_, new| c.put_or(new, Row::Account, RowKey::Account));
-        diff_decks(self, after, c);
-        diff_plans(self, after, c);
-        walk(self.trunks(), after.trunks(), |_, new| c.put_or(new, Row::Trunk, RowKey::Trunk));
-        walk(self.numbers(), after.numbers(), |_, new| c.put_or(new, Row::Number, RowKey::Number));
-        walk(self.users(), after.users(), |_, new| c.put_or(new, Row::User, RowKey::User));
+        self.steps(after, |step| match step {
+            Step::Added(row) | Step::Changed(row) => change.put.push(row),
+            Step::Gone(key, _) => change.delete.push(key),
+        });
+        change
+    }
+
+    /// As [`Tables::diff`], row by row as they are found, so that a change of millions is nowhere as a whole. The head of a plan
+    /// or deck comes before its routes or rates; otherwise no step depends on another.
+    pub fn steps(&self, after: &Self, mut take: impl FnMut(Step)) {
+        let take: Take<'_> = &mut take;
+        walk(self.accounts(), after.accounts(), |was, new| step(take, was, new, Row::Account, RowKey::Account));
+        diff_decks(self, after, take);
+        diff_plans(self, after, take);
+        walk(self.trunks(), after.trunks(), |was, new| step(take, was, new, Row::Trunk, RowKey::Trunk));
+        walk(self.numbers(), after.numbers(), |was, new| step(take, was, new, Row::Number, RowKey::Number));
+        walk(self.users(), after.users(), |was, new| step(take, was, new, Row::User, RowKey::User));
         self.ported().differences(after.ported(), |was, new| match (was, new) {
-            (_, Some(row)) => c.put.push(Row::Ported(row)),
-            (Some(was), None) => c.delete.push(RowKey::Ported(was.number)),
+            (None, Some(row)) => take(Step::Added(Row::Ported(row))),
+            (Some(_), Some(row)) => take(Step::Changed(Row::Ported(row))),
+            (Some(was), None) => take(Step::Gone(RowKey::Ported(was.number), 0)),
             (None, None) => {}
         });
-        walk(self.screens(), after.screens(), |_, new| c.put_or(new, Row::Screen, RowKey::Screen));
-        change
+        walk(self.screens(), after.screens(), |was, new| step(take, was, new, Row::Screen, RowKey::Screen));
     }
 }
 
 /// A new value, or the key of one that is gone.
 type New<'m, K, V> = Result<(&'m K, &'m V), &'m K>;
 
-impl Change {
-    fn put_or<K: Clone, V>(&mut self, new: New<'_, K, Arc<V>>, row: fn(Arc<V>) -> Row, key: fn(K) -> RowKey) {
-        match new {
-            Ok((_, value)) => self.put.push(row(value.clone())),
-            Err(gone) => self.delete.push(key(gone.clone())),
-        }
-    }
+fn step<K: Clone, V>(
+    take: Take<'_>,
+    was: Option<&Arc<V>>,
+    new: New<'_, K, Arc<V>>,
+    row: fn(Arc<V>) -> Row,
+    key: fn(K) -> RowKey,
+) {
+    take(match new {
+        Ok((_, value)) => put(was.is_some(), row(value.clone())),
+        Err(gone) => Step::Gone(key(gone.clone()), 0),
+    });
+}
+
+const fn put(was_there: bool, row: Row) -> Step {
+    if was_there { Step::Changed(row) } else { Step::Added(row) }
 }
 
 /// Walks two maps side by side and tells what differs: the old value if there was one, and the new one or its key.
@@ -76,18 +108,18 @@ fn walk<'m, K: Ord, V: PartialEq>(
     }
 }
 
-fn diff_decks(before: &Tables, after: &Tables, change: &mut Change) {
-    walk_bodies(before.decks(), after.decks(), |was, new| match new {
-        Err(name) => change.delete.push(RowKey::Deck(name.clone())),
+fn diff_decks(before: &Tables, after: &Tables, take: Take<'_>) {
+    walk_bodies(before.decks(), after.decks(), |was: Option<&Arc<DeckRows>>, new| match new {
+        Err(name) => take(Step::Gone(RowKey::Deck(name.clone()), was.map_or(0, |was| was.len() as u64))),
         Ok((name, deck)) => {
-            if was.is_none_or(|was: &Arc<DeckRows>| was.head != deck.head) {
-                change.put.push(Row::Deck(deck.head.clone()));
+            if was.is_none_or(|was| was.head != deck.head) {
+                take(put(was.is_some(), Row::Deck(deck.head.clone())));
             }
             let none = Rates::default();
             was.map_or(&none, |was| was.body()).differences(deck.body(), |was, new| match (was, new) {
-                (_, Some(price)) => change.put.push(Row::Rate(price.of_deck(name).into())),
+                (was, Some(price)) => take(put(was.is_some(), Row::Rate(price.of_deck(name).into()))),
                 (Some(was), None) => {
-                    change.delete.push(RowKey::Rate { deck: name.clone(), prefix: was.prefix, from: was.from });
+                    take(Step::Gone(RowKey::Rate { deck: name.clone(), prefix: was.prefix, from: was.from }, 0));
                 }
                 (None, None) => {}
             });
@@ -95,19 +127,19 @@ fn diff_decks(before: &Tables, after: &Tables, change: &mut Change) {
     });
 }
 
-fn diff_plans(before: &Tables, after: &Tables, change: &mut Change) {
-    walk_bodies(before.plans(), after.plans(), |was, new| match new {
-        Err(name) => change.delete.push(RowKey::Plan(name.clone())),
+fn diff_plans(before: &Tables, after: &Tables, take: Take<'_>) {
+    walk_bodies(before.plans(), after.plans(), |was: Option<&Arc<PlanRows>>, new| match new {
+        Err(name) => take(Step::Gone(RowKey::Plan(name.clone()), was.map_or(0, |was| was.iter().count() as u64))),
         Ok((_, plan)) => {
-            if was.is_none_or(|was: &Arc<PlanRows>| was.head() != plan.head()) {
-                change.put.push(Row::Plan(plan.head().clone()));
+            if was.is_none_or(|was| was.head() != plan.head()) {
+                take(put(was.is_some(), Row::Plan(plan.head().clone())));
             }
             let none = BTreeMap::new();
             walk(was.map_or(&none, |was| was.routes()), plan.routes(), |was, new| match new {
-                Ok((prefix, openings)) => diff_openings(was, *prefix, openings, plan, change),
+                Ok((prefix, openings)) => diff_openings(was, *prefix, openings, plan, take),
                 Err(prefix) => {
                     for opening in was.into_iter().flat_map(|was| was.iter()) {
-                        change.delete.push(route_key(&plan.head().name, *prefix, opening));
+                        take(Step::Gone(route_key(&plan.head().name, *prefix, opening), 0));
                     }
                 }
             });
@@ -132,19 +164,16 @@ fn walk_bodies<'m, V: PartialEq>(
     }
 }
 
-fn diff_openings(
-    was: Option<&Arc<[Opening]>>,
-    prefix: Prefix,
-    openings: &[Opening],
-    plan: &PlanRows,
-    change: &mut Change,
-) {
+fn diff_openings(was: Option<&Arc<[Opening]>>, prefix: Prefix, openings: &[Opening], plan: &PlanRows, take: Take<'_>) {
     let was: &[Opening] = was.map_or(&[], |was| was);
     for opening in openings.iter().filter(|opening| !was.contains(opening)) {
-        change.put.extend(plan.route(prefix, opening.hours.as_ref().map(Hours::as_str)).map(Row::Route));
+        let was_there = was.iter().any(|was| was.hours == opening.hours);
+        if let Some(route) = plan.route(prefix, opening.hours.as_ref().map(Hours::as_str)) {
+            take(put(was_there, Row::Route(route)));
+        }
     }
     for opening in was.iter().filter(|was| !openings.iter().any(|opening| opening.hours == was.hours)) {
-        change.delete.push(route_key(&plan.head().name, prefix, opening));
+        take(Step::Gone(route_key(&plan.head().name, prefix, opening), 0));
     }
 }
 

@@ -4,7 +4,7 @@ use crate::{change_of, read, tables_of};
 use proptest::prelude::*;
 use routing::model::{Account, Billing, Deck, Destination, Egress, Gateway, Ingress, Number, Order, PlanHead, Ported};
 use routing::model::{Rate, Registration, Route, RouteTrunk, Transport, Trunk, User};
-use routing::{Change, E164, Prefix, Row, Scope, Tables};
+use routing::{Change, E164, Prefix, Row, Scope, Step, Tables};
 use sip::clock::Wall;
 use sip::digest::Ha1;
 use std::sync::Arc;
@@ -193,6 +193,33 @@ proptest! {
         prop_assert!(now == before);
         prop_assert!(before.diff(&before.clone()).is_empty());
         prop_assert_eq!(change.lines(&before).len(), change.put.len() + change.delete.len());
+    }
+
+    #[test]
+    fn steps_taken_one_by_one_lead_there_and_say_how_many_rows_there_are(before in tables(), after in tables()) {
+        let (mut now, mut rows) = (before.clone(), before.rows().count() as u64);
+        before.steps(&after, |step| {
+            let mut change = Change::default();
+            match step {
+                Step::Added(row) => {
+                    assert!(now.get(&row.key()).is_none(), "{}", row.key());
+                    rows += 1;
+                    change.put.push(row);
+                }
+                Step::Changed(row) => {
+                    assert!(now.get(&row.key()).is_some_and(|was| was != row), "{}", row.key());
+                    change.put.push(row);
+                }
+                Step::Gone(key, with_it) => {
+                    assert!(now.get(&key).is_some(), "{key}");
+                    rows -= 1 + with_it;
+                    change.delete.push(key);
+                }
+            }
+            now.apply_unchecked(&change);
+        });
+        prop_assert!(now == after);
+        prop_assert_eq!(rows, after.rows().count() as u64);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What is published to the calls.
 
 use crate::{change_of, tables_of};
-use routing::{Origin, Prefix, Query, Scope, View};
+use routing::{Origin, Prefix, Query, Scope, Touched, View};
 use sip::clock::Wall;
 
 const TEXT: &str = r#"
@@ -58,13 +58,13 @@ fn a_view_rebuilt_shows_what_changed() {
     let change = change_of(&before, more, Scope::Merge);
     let mut after = before.clone();
     after.apply(&change).unwrap();
-    let rebuilt = View::rebuild(&view, &after, &change, 2);
+    let rebuilt = View::rebuild(&view, &after, &Touched::by(&change), 2);
     assert_eq!(rebuilt.revision, 2);
     assert_eq!(&*rebuilt.trunks_from("10.1.1.1".parse().unwrap())[0].name, "new");
     assert_eq!(rebuilt.users_of_account("a").len(), 2);
     assert!(rebuilt.trunk("new").is_some());
     assert!(view.trunk("new").is_none(), "the view that calls still hold stays as it was");
-    let back = View::rebuild(&rebuilt, &before, &change.inverse(&before), 3);
+    let back = View::rebuild(&rebuilt, &before, &Touched::by(&change.inverse(&before)), 3);
     assert!(back.trunk("new").is_none());
     assert_eq!(back.users_of_account("a").len(), 1);
 }
@@ -85,7 +85,7 @@ fn a_plan_that_changes_is_indexed_again_and_its_trunks_are_read_afresh() {
     for text in [plan.replace("44", "49"), trunks.replace("channels = 1", "channels = 2")] {
         let change = change_of(&tables, &text, Scope::Merge);
         tables.apply(&change).unwrap();
-        view = View::rebuild(&view, &tables, &change, view.revision + 1);
+        view = View::rebuild(&view, &tables, &Touched::by(&change), view.revision + 1);
     }
     assert_eq!((channels(&view, "+4420123"), channels(&view, "+4930123")), (None, Some(2)));
 }

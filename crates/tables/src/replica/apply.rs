@@ -8,7 +8,7 @@ use crate::history::{Revision, RevisionInfo};
 use crate::raft::{Id, Members};
 use crate::store::{self, Batch, Engine, Family};
 use routing::cluster::ClusterChange;
-use routing::{Change, View};
+use routing::{Change, Touched, View};
 use std::sync::Arc;
 
 /// What an entry carries.
@@ -24,8 +24,8 @@ pub(crate) enum Load {
 #[derive(Default)]
 struct Effects {
     batch: Batch,
-    /// Every row that was touched, for the indexes of the view.
-    touched: Change,
+    /// For the indexes of the view.
+    touched: Touched,
     made: Vec<RevisionInfo>,
     cluster: bool,
     members: bool,
@@ -147,24 +147,14 @@ fn make(
     info: RevisionInfo,
     change: &Change,
 ) -> Result<(), Error> {
-    let Delta { change, inverse, added, deleted, .. } = delta::make(&mut state.tables, change);
-    state.rows = (state.rows + added).saturating_sub(deleted);
+    let Delta { change, inverse, counts } = delta::make(&mut state.tables, change);
+    state.rows = (state.rows + counts.added).saturating_sub(counts.deleted);
     state.revision = info.revision;
     store::put_revision(engine, &mut effects.batch, &info, &change, &inverse, state.rows)?;
     state.answers.put(&mut effects.batch, id, Told::Revision(info.revision))?;
-    add(&mut effects.touched.put, change.put);
-    add(&mut effects.touched.delete, change.delete);
+    effects.touched.add_change(&change);
     effects.made.push(info);
     Ok(())
-}
-
-/// A million rows that come first are not copied.
-fn add<T>(all: &mut Vec<T>, more: Vec<T>) {
-    if all.is_empty() {
-        *all = more;
-    } else {
-        all.extend(more);
-    }
 }
 
 fn cluster(state: &mut State, effects: &mut Effects, id: RequestId, change: &ClusterChange) -> Result<Answer, Error> {
@@ -196,9 +186,13 @@ fn staged(
     if there != expected {
         return Ok(Answer::Incomplete { there });
     }
-    let (_, change) = imports::pieces(engine, import, expected)?;
-    let revision = info.revision;
-    make(engine, state, effects, id, info, &change)?;
+    let (_, heads) = imports::heads(engine, import)?;
+    let after = imports::filled(engine, import, &state.tables, &heads)?;
+    let (revision, before) = (info.revision, (&state.tables, state.rows));
+    state.rows = store::put_large(engine, &mut effects.batch, &info, before, &after, &mut effects.touched)?;
+    (state.tables, state.revision) = (after, revision);
+    state.answers.put(&mut effects.batch, id, Told::Revision(revision))?;
+    effects.made.push(info);
     state.imports.close(&mut effects.batch, import);
     Ok(Answer::Made(vec![revision]))
 }

@@ -1,10 +1,15 @@
 //! Imports that are under way: their pieces lie beside the tables until they are committed or given up.
 
 use crate::Error;
+use crate::calm::breathe;
 use crate::command::RequestId;
 use crate::store::{Batch, Engine, Family};
-use routing::Change;
+use routing::model::{Deck, PlanHead};
+use routing::{Change, Row, RowKey, Tables};
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// How many may be open at once.
 const OPEN: usize = 8;
@@ -68,28 +73,68 @@ impl Imports {
     }
 }
 
-/// How many rows room is made for at once.
-const ROOM: usize = 4 << 20;
+/// What of an import comes before its rows wherever it stands among them: the keys that are deleted, then the heads of plans and
+/// decks. And how many pieces there are.
+pub(crate) fn heads(engine: &Engine, import: RequestId) -> Result<(u32, Change), Error> {
+    let (mut there, mut heads) = (0, Change::default());
+    each::<Heads>(engine, import, |piece| {
+        there += 1;
+        heads.delete.extend(piece.delete);
+        heads.put.extend(piece.put.into_iter().filter_map(|head| match head {
+            Head::Deck(deck) => Some(Row::Deck(deck)),
+            Head::Plan(plan) => Some(Row::Plan(plan)),
+            Head::Account(_) | Head::Rate(_) | Head::Route(_) | Head::Trunk(_) | Head::Number(_) => None,
+            Head::User(_) | Head::Ported(_) | Head::Screen(_) => None,
+        }));
+    })?;
+    Ok((there, heads))
+}
 
-/// All pieces of an import together, and how many there are; there should be so many.
-pub(crate) fn pieces(engine: &Engine, import: RequestId, expected: u32) -> Result<(u32, Change), Error> {
-    let (mut there, mut all) = (0, Change::default());
+/// The tables with an import in them, whose heads are known. The rows pass piece by piece: nowhere are there all of them.
+pub(crate) fn filled(engine: &Engine, import: RequestId, before: &Tables, heads: &Change) -> Result<Tables, Error> {
+    let mut tables = before.clone();
+    tables.apply_unchecked(heads);
+    each::<Change>(engine, import, |piece| {
+        for row in piece.put {
+            breathe();
+            tables.put(row);
+        }
+    })?;
+    Ok(tables)
+}
+
+/// Hands out the pieces of an import in their order.
+fn each<P: DeserializeOwned>(engine: &Engine, import: RequestId, mut take: impl FnMut(P)) -> Result<(), Error> {
     engine.scan(Family::Staged, &key(import, 0), |key, value| {
         if of_key(key).is_none_or(|(of, _)| of != import) {
             return Ok(false);
         }
-        let piece: Change =
-            serde_json::from_slice(value).map_err(|error| engine.broken(format!("a piece of an import: {error}")))?;
-        if there == 0 {
-            // They are of one size but for the last. Room that is not used is no memory yet.
-            all.put.reserve(piece.put.len().saturating_mul(expected as usize).min(ROOM));
-        }
-        all.put.extend(piece.put);
-        all.delete.extend(piece.delete);
-        there += 1;
+        let piece = serde_json::from_slice(value);
+        take(piece.map_err(|error| engine.broken(format!("a piece of an import: {error}")))?);
         Ok(true)
-    })?;
-    Ok((there, all))
+    })
+}
+
+/// A piece, of whose rows only heads are read.
+#[derive(Deserialize)]
+struct Heads {
+    put: Vec<Head>,
+    delete: Vec<RowKey>,
+}
+
+/// A [`Row`], of which only a head is read.
+#[derive(Deserialize)]
+enum Head {
+    Account(IgnoredAny),
+    Deck(Arc<Deck>),
+    Rate(IgnoredAny),
+    Plan(Arc<PlanHead>),
+    Route(IgnoredAny),
+    Trunk(IgnoredAny),
+    Number(IgnoredAny),
+    User(IgnoredAny),
+    Ported(IgnoredAny),
+    Screen(IgnoredAny),
 }
 
 fn key(import: RequestId, piece: u32) -> Vec<u8> {
@@ -122,6 +167,6 @@ mod tests {
         assert_eq!(imports.list(), [(import, 2)]);
         engine.write(batch, true).expect("memory");
         assert_eq!(Imports::load(&engine).expect("it reads").list(), [(import, 2)]);
-        assert_eq!(pieces(&engine, import, 2).expect("it reads").0, 2);
+        assert_eq!(heads(&engine, import).expect("it reads").0, 2);
     }
 }

@@ -62,7 +62,8 @@ impl Replica {
         let read = |error: serde_json::Error| engine.broken(format!("what is applied: {error}"));
         let mut families = FAMILIES.to_vec();
         families.push(Family::Meta);
-        engine.dump(&families, |family, key, value| {
+        // Never in the middle of a revision that is written in many batches.
+        engine.dump(&families, self.state(), |family, key, value| {
             if family == Family::Meta && key != HEAD_KEY {
                 return Ok(());
             }

@@ -77,6 +77,7 @@ type Take<'t> = &'t mut dyn FnMut(&[u8], &[u8]) -> Result<bool, Error>;
 pub(crate) struct Batch {
     ops: Vec<Op>,
     size: usize,
+    ends_much: bool,
 }
 
 impl Batch {
@@ -92,7 +93,9 @@ impl Batch {
     }
 
     pub(crate) fn delete(&mut self, family: Family, key: impl Into<Vec<u8>>) {
-        self.ops.push(Op::Delete(family, key.into()));
+        let key = key.into();
+        self.size += key.len();
+        self.ops.push(Op::Delete(family, key));
     }
 
     pub(crate) fn delete_range(&mut self, family: Family, from: impl Into<Vec<u8>>, to: impl Into<Vec<u8>>) {
@@ -106,6 +109,12 @@ impl Batch {
     pub(crate) fn append(&mut self, mut other: Self) {
         self.ops.append(&mut other.ops);
         self.size += other.size;
+        self.ends_much |= other.ends_much;
+    }
+
+    /// Says that this is the end of what was written in many batches, and together is as much as a large one.
+    pub(crate) const fn end_much(&mut self) {
+        self.ends_much = true;
     }
 
     pub(crate) const fn size(&self) -> usize {
@@ -209,7 +218,7 @@ impl Engine {
                 }
                 let disk = disk.read();
                 let db = disk.db.as_ref().ok_or_else(closed)?;
-                let large = batch.size > LARGE;
+                let large = batch.size > LARGE || batch.ends_much;
                 let mut options = WriteOptions::default();
                 options.set_sync(sync);
                 db.write_opt(rocks_batch(db, batch), &options).map_err(|error| {
@@ -278,15 +287,18 @@ impl Engine {
         }
     }
 
-    /// Walks several families as they all were at one moment, while others go on writing.
+    /// Walks several families as they all were at one moment, while others go on writing; `at_rest` is what keeps them from it until
+    /// then.
     pub(crate) fn dump(
         &self,
         families: &[Family],
+        at_rest: impl Sized,
         mut take: impl FnMut(Family, &[u8], &[u8]) -> Result<(), Error>,
     ) -> Result<(), Error> {
         match &self.kind {
             Kind::Memory(shelf) => {
                 let content = shelf.lock();
+                drop(at_rest);
                 families.iter().try_for_each(|family| {
                     content.family(*family).iter().try_for_each(|(key, value)| take(*family, key, value))
                 })
@@ -295,6 +307,7 @@ impl Engine {
                 let disk = disk.read();
                 let db = disk.db.as_ref().ok_or_else(closed)?;
                 let moment = db.snapshot();
+                drop(at_rest);
                 for family in families {
                     let mut cursor = moment.raw_iterator_cf_opt(handle(db, *family), careful());
                     self.walk(&mut cursor, &[], &mut |key, value| take(*family, key, value).map(|()| true))?;

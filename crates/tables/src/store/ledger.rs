@@ -8,12 +8,12 @@ use super::engine::{Batch, Engine, Family};
 use crate::Error;
 use crate::calm::breathe;
 use crate::history::Revision;
-use routing::{Change, Row, RowKey};
+use routing::{Change, RowKey};
 
 /// Rows a piece.
 const PIECE: usize = 1024;
 /// Bytes of pieces that go into the batch of their revision; what is more is written ahead. Less than a batch that is flushed.
-const AHEAD: usize = 4 << 20;
+pub(super) const AHEAD: usize = 4 << 20;
 
 /// The direction of a change: part of its key on the disk.
 #[derive(Clone, Copy)]
@@ -32,28 +32,104 @@ pub(super) fn write(
     way: Way,
     change: &Change,
 ) -> Result<(), Error> {
-    let mut pieces = Batch::default();
-    let mut is_first = true;
-    let puts = change.put.chunks(PIECE).map(|rows| encode(&Piece { put: rows, delete: &[] }));
-    let deletes = change.delete.chunks(PIECE).map(|keys| encode(&Piece { put: &[], delete: keys }));
-    for (number, piece) in (0u32..).zip(puts.chain(deletes)) {
+    let mut writer = Writer::new(engine, revision, way);
+    for row in &change.put {
         breathe();
-        let mut key = start(revision, way);
-        key.extend_from_slice(&number.to_be_bytes());
-        if pieces.size() >= AHEAD {
-            let mut ahead = Batch::default();
-            if std::mem::take(&mut is_first) {
-                let mut end = start(revision, way);
-                end.extend_from_slice(&[0xff; 5]);
-                ahead.delete_range(Family::Changes, start(revision, way), end);
-            }
-            ahead.append(std::mem::take(&mut pieces));
-            engine.write(ahead, false)?;
-        }
-        pieces.put(Family::Changes, key, piece?);
+        writer.put(&encode(row)?)?;
     }
-    batch.append(pieces);
+    for key in &change.delete {
+        breathe();
+        writer.delete(key)?;
+    }
+    batch.append(writer.finish()?);
     Ok(())
+}
+
+/// Writes one way of a change row by row.
+pub(super) struct Writer<'e> {
+    engine: &'e Engine,
+    revision: Revision,
+    way: Way,
+    /// Of the next piece.
+    number: u32,
+    /// Rows and keys of the next piece, as JSON.
+    put: Vec<u8>,
+    delete: Vec<u8>,
+    /// How many these are.
+    rows: usize,
+    /// Pieces that are not written yet.
+    pieces: Batch,
+    is_ahead: bool,
+}
+
+impl<'e> Writer<'e> {
+    pub(super) fn new(engine: &'e Engine, revision: Revision, way: Way) -> Self {
+        let (put, delete, pieces) = Default::default();
+        Self { engine, revision, way, number: 0, put, delete, rows: 0, pieces, is_ahead: false }
+    }
+
+    /// A row, as JSON.
+    pub(super) fn put(&mut self, row: &[u8]) -> Result<(), Error> {
+        push(&mut self.put, row);
+        self.counted()
+    }
+
+    pub(super) fn delete(&mut self, key: &RowKey) -> Result<(), Error> {
+        push(&mut self.delete, &encode(key)?);
+        self.counted()
+    }
+
+    /// What is not written yet.
+    pub(super) fn finish(mut self) -> Result<Batch, Error> {
+        self.end_piece()?;
+        Ok(self.pieces)
+    }
+
+    fn counted(&mut self) -> Result<(), Error> {
+        self.rows += 1;
+        if self.rows >= PIECE { self.end_piece() } else { Ok(()) }
+    }
+
+    fn end_piece(&mut self) -> Result<(), Error> {
+        if self.rows == 0 {
+            return Ok(());
+        }
+        if self.pieces.size() >= AHEAD {
+            let mut ahead = Batch::default();
+            if !std::mem::replace(&mut self.is_ahead, true) {
+                forget(&mut ahead, self.revision, self.way);
+            }
+            ahead.append(std::mem::take(&mut self.pieces));
+            self.engine.write(ahead, false)?;
+        }
+        let (put, delete) = (&mut self.put, &mut self.delete);
+        let piece = [b"{\"put\":[", put.as_slice(), b"],\"delete\":[", delete, b"]}"].concat();
+        self.pieces.put(Family::Changes, key(self.revision, self.way, self.number), piece);
+        put.clear();
+        delete.clear();
+        (self.number, self.rows) = (self.number + 1, 0);
+        Ok(())
+    }
+}
+
+fn push(list: &mut Vec<u8>, item: &[u8]) {
+    if !list.is_empty() {
+        list.push(b',');
+    }
+    list.extend_from_slice(item);
+}
+
+/// Deletes the pieces of one way.
+pub(super) fn forget(batch: &mut Batch, revision: Revision, way: Way) {
+    let mut end = start(revision, way);
+    end.extend_from_slice(&[0xff; 5]);
+    batch.delete_range(Family::Changes, start(revision, way), end);
+}
+
+/// One piece, if it is there.
+pub(super) fn piece(engine: &Engine, revision: Revision, way: Way, number: u32) -> Result<Option<Change>, Error> {
+    let stored = engine.get(Family::Changes, &key(revision, way, number))?;
+    stored.map(|bytes| of_bytes(engine, revision, &bytes)).transpose()
 }
 
 pub(super) fn read(engine: &Engine, revision: Revision, way: Way) -> Result<Change, Error> {
@@ -63,8 +139,7 @@ pub(super) fn read(engine: &Engine, revision: Revision, way: Way) -> Result<Chan
         if !key.starts_with(&start) {
             return Ok(false);
         }
-        let piece: Change = serde_json::from_slice(value)
-            .map_err(|error| engine.broken(format!("the change of revision {revision}: {error}")))?;
+        let piece = of_bytes(engine, revision, value)?;
         change.put.extend(piece.put);
         change.delete.extend(piece.delete);
         Ok(true)
@@ -75,25 +150,28 @@ pub(super) fn read(engine: &Engine, revision: Revision, way: Way) -> Result<Chan
     Ok(change)
 }
 
+fn of_bytes(engine: &Engine, revision: Revision, bytes: &[u8]) -> Result<Change, Error> {
+    serde_json::from_slice(bytes).map_err(|error| engine.broken(format!("the change of revision {revision}: {error}")))
+}
+
 fn start(revision: Revision, way: Way) -> Vec<u8> {
     let mut key = revision.to_be_bytes().to_vec();
     key.push(way as u8);
     key
 }
 
-/// A part of a [`Change`], borrowed; it reads back as one.
-#[derive(serde::Serialize)]
-struct Piece<'a> {
-    put: &'a [Row],
-    delete: &'a [RowKey],
+fn key(revision: Revision, way: Way, number: u32) -> Vec<u8> {
+    let mut key = start(revision, way);
+    key.extend_from_slice(&number.to_be_bytes());
+    key
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::Storage;
-    use routing::E164;
     use routing::model::Ported;
+    use routing::{E164, Row};
 
     fn ported(from: u64, rows: u64) -> Change {
         let number = |at: u64| -> E164 { format!("+44{at}").parse().expect("a number") };

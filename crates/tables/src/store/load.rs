@@ -2,7 +2,7 @@
 //! as many rows as the last revision left.
 
 use super::engine::{Engine, Family};
-use super::{HEAD_KEY, Head};
+use super::{HEAD_KEY, Head, revision};
 use crate::Error;
 use crate::history::{Revision, RevisionInfo};
 use routing::{Row, RowKey, Tables};
@@ -18,6 +18,7 @@ pub(crate) struct Loaded {
 }
 
 pub(crate) fn load(engine: &Engine) -> Result<Loaded, Error> {
+    revision::undo(engine)?;
     let stored = engine.get(Family::Meta, HEAD_KEY)?;
     let head: Head = stored
         .and_then(|bytes| serde_json::from_slice(&bytes).ok())

@@ -164,3 +164,17 @@ async fn a_million_rates_on_three_nodes() {
     });
     assert!(everywhere < Duration::from_secs(60), "{everywhere:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_of_every_kind_may_be_imported_in_any_order() {
+    let fleet = Fleet::new(3, false).await;
+    let document = crate::desk::document(crate::desk::EVERY_KIND);
+    let mut rows: Vec<Row> = document.rows().cloned().collect();
+    let kinds: std::collections::BTreeSet<String> = rows.iter().map(|row| row.key().kind().to_string()).collect();
+    assert_eq!(kinds.len(), routing::Kind::WORDS.len(), "{kinds:?}");
+    let mut expected = routing::Tables::default();
+    expected.apply_unchecked(&routing::Change { put: rows.clone(), delete: Vec::new() });
+    rows.reverse();
+    fleet.node(2).handle.import(rows.into_iter().map(|row| vec![row]), Import::default(), |_| ()).await.unwrap();
+    assert_eq!(fleet.agree().await, expected);
+}
