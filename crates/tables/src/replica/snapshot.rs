@@ -160,3 +160,74 @@ impl<W: Write> Write for Summed<W> {
         self.to.flush()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::{Command, RequestId};
+    use crate::history::RevisionInfo;
+    use crate::replica::Load;
+    use crate::store::Engine;
+    use crate::{Options, Storage};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    /// Rows of a revision: several batches.
+    const ROWS: u64 = 120_000;
+    const PIECES: u64 = 60;
+    const REVISIONS: u64 = 4;
+
+    /// The entries of an import that sets all rows to this revision's.
+    fn import(revision: u64) -> Vec<Command> {
+        let import = RequestId { process: 1, number: revision };
+        let piece = |piece: u64| {
+            let number = |row: u64| 44_700_000_000 + piece * (ROWS / PIECES) + row;
+            let row =
+                |row| format!("{{\"Ported\":{{\"number\":\"+{}\",\"lrn\":\"+{}\"}}}}", number(row), 100 + revision);
+            let rows: Vec<String> = (0..ROWS / PIECES).map(row).collect();
+            let body = format!("{{\"put\":[{}],\"delete\":[]}}", rows.join(",")).into();
+            Command::Stage { import, piece: piece as u32, length: 0, body }
+        };
+        let (who, comment, at) = Default::default();
+        let (added, changed, deleted, rollback_to) = (0, 0, 0, None);
+        let info = RevisionInfo { revision, at, who, comment, added, changed, deleted, rollback_to };
+        let id = RequestId { process: 2, number: revision };
+        let commit = Command::CommitStaged { id, import, pieces: PIECES as u32, base: revision - 1, info };
+        (0..PIECES).map(piece).chain([commit]).collect()
+    }
+
+    #[test]
+    fn a_snapshot_never_shows_a_revision_that_is_being_written() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let options = Options::new(folder.path());
+        let engine = Arc::new(Engine::open(&Storage::Disk(folder.path().into())).expect("a store"));
+        let replica = Replica::open(engine, &options).expect("an empty one");
+        let leader = openraft::impls::leader_id_adv::LeaderId { term: 1, node_id: 1 };
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let entries = (1..=REVISIONS).flat_map(import);
+                for (index, command) in (1..).zip(entries) {
+                    let id = Id::new(leader, index);
+                    replica.apply(vec![(id, Load::Command(command))]).expect("it is applied");
+                }
+                done.store(true, Ordering::SeqCst);
+            });
+            let mut taken = 0;
+            while !done.load(Ordering::SeqCst) || taken == 0 {
+                let snapshot = replica.take_snapshot("to-2").expect("it is taken");
+                let empty = Arc::new(Engine::open(&Storage::Memory).expect("memory"));
+                let other = Replica::open(empty, &options).expect("an empty one");
+                other.install_snapshot(snapshot.body).expect("it is whole");
+                let (revision, state) = (other.publisher.view().revision, other.state());
+                let lrns = state.tables.ported().iter().map(|row| row.lrn.to_string());
+                assert!(
+                    lrns.into_iter().all(|lrn| lrn == format!("+{}", 100 + revision)),
+                    "rows of revision {revision}"
+                );
+                taken += 1;
+            }
+        });
+        assert_eq!(replica.publisher.view().revision, REVISIONS);
+    }
+}

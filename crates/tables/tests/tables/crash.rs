@@ -5,7 +5,7 @@ use crate::fleet::Fleet;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tables::Error;
 
 const FOLDER: &str = "TABLES_TEST_FOLDER";
@@ -133,6 +133,77 @@ async fn every_replicated_revision_outlives_a_kill_of_all_nodes() {
         acknowledged = revision;
         fleet = Some(again);
     }
+}
+
+/// Rows of an import that are written in several batches.
+const MANY: u64 = 150_000;
+
+/// The routing number of all of them at a revision.
+fn lrn(revision: u64) -> routing::E164 {
+    format!("+{}", 1000 + revision).parse().unwrap()
+}
+
+fn many(revision: u64) -> impl Iterator<Item = Vec<routing::Row>> + Send {
+    let number = |row: u64| format!("+{}", 44_700_000_000 + row).parse().unwrap();
+    let row = move |row| routing::Row::Ported(routing::model::Ported { number: number(row), lrn: lrn(revision) });
+    (0..MANY / 1000).map(move |piece| (piece * 1000..(piece + 1) * 1000).map(row).collect())
+}
+
+#[tokio::test]
+#[ignore = "started by the test that kills it"]
+async fn imports_for_ever() {
+    let Some(dir) = folder() else { return };
+    let desk = Desk::open(&dir).await.unwrap();
+    loop {
+        let next = desk.handle.revision() + 1;
+        let told = |progress: tables::Progress| {
+            if progress.committing {
+                println!("\ncommitting {next}");
+            }
+        };
+        let revision = desk.handle.import(many(next), tables::Import::default(), told).await.unwrap();
+        println!("\nacknowledged {revision}");
+    }
+}
+
+/// Killed at another moment of its commit each time.
+#[tokio::test]
+async fn an_import_that_is_killed_is_there_whole_or_not_at_all() {
+    const ROUNDS: u32 = 5;
+    let dir = tempfile::tempdir().unwrap();
+    let mut acknowledged = 0;
+    let mut commit = Duration::ZERO;
+    for round in 0..=ROUNDS {
+        let mut child = victim("imports_for_ever", dir.path(), "");
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let mut until = |what: &str| lines.find_map(|line| line.strip_prefix(what)?.parse::<u64>().ok()).unwrap();
+        until("committing ");
+        let began = Instant::now();
+        if round == 0 {
+            // One is let through, and says how long it takes.
+            acknowledged = until("acknowledged ");
+            commit = began.elapsed();
+        } else {
+            wait_for(began + commit * (round * 2 - 1) / (ROUNDS * 2));
+        }
+        child.kill().unwrap();
+        for line in lines {
+            acknowledged = line.strip_prefix("acknowledged ").map_or(acknowledged, |number| number.parse().unwrap());
+        }
+        child.wait().unwrap();
+        let desk = Desk::open(dir.path()).await.unwrap();
+        let (revision, rows) = (desk.handle.revision(), desk.rows());
+        assert!(revision == acknowledged || revision == acknowledged + 1, "{revision} of {acknowledged}");
+        assert_eq!(rows.ported().len() as u64, MANY);
+        assert!(rows.ported().iter().all(|row| row.lrn == lrn(revision)), "all are of revision {revision}");
+        acknowledged = revision;
+        desk.close().await;
+    }
+}
+
+/// Waits for a moment, for what happens then is what is tested.
+fn wait_for(at: Instant) {
+    std::thread::sleep(at.saturating_duration_since(Instant::now()));
 }
 
 #[tokio::test]
