@@ -7,7 +7,8 @@
 //! other as much as a slice, and when it is paid back whoever carries calls waits.
 //!
 //! Whoever has just had more than its share is passed over even so, until the scheduler looks again at its next tick. So such work
-//! looks up by itself, more often than that: it [breathes](breathe).
+//! looks up by itself, more often than that: it [breathes](breathe). And leaves the processor for a moment even if nobody waits for it,
+//! since whoever comes then finds it free.
 
 #![allow(unsafe_code, reason = "sched_setattr has no safe form in the library")]
 
@@ -24,15 +25,17 @@ const SLICE: u64 = 3_000_000;
 const USUAL: u64 = 0;
 /// Between two breaths: a tick of the scheduler takes 1 to 10 ms.
 const BREATH: Duration = Duration::from_micros(500);
+/// As long as a breath is: some ten steps of a call.
+const PAUSE: Duration = Duration::from_micros(200);
 
 thread_local! {
     /// When this thread took its last breath; only while it is calm.
     static LAST: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
-/// Where long work may pause: whoever waits for this processor has it first, if this thread is calm and has worked for a while.
+/// Where long work may pause: others have this processor for a moment, if this thread is calm and has worked for a while.
 pub fn breathe() {
-    breathe_by(std::thread::yield_now);
+    breathe_by(|| std::thread::sleep(PAUSE));
 }
 
 fn breathe_by(pause: impl FnOnce()) {

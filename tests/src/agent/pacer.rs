@@ -37,6 +37,8 @@ pub struct Waits {
     pub open: usize,
     /// How many got which final answer.
     pub codes: BTreeMap<u16, usize>,
+    /// How late one was placed at most, by a thread that goes before all others: how long the machine gave nobody a processor.
+    pub late: Duration,
     /// When each was placed, where, and how long it waited; the longest first.
     pub slowest: Vec<(Instant, SocketAddr, Duration)>,
 }
@@ -52,7 +54,8 @@ impl Waits {
 impl fmt::Display for Waits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [p50, p99, p999, most] = [0.5, 0.99, 0.999, 1.0].map(|share| self.quantile(share));
-        write!(f, "{} times, p50 {p50:?}, p99 {p99:?}, p99.9 {p999:?}, longest {most:?}", self.waits.len())
+        write!(f, "{} times, p50 {p50:?}, p99 {p99:?}, p99.9 {p999:?}, longest {most:?}", self.waits.len())?;
+        if self.late > Duration::ZERO { write!(f, ", placed late by {:?} at most", self.late) } else { Ok(()) }
     }
 }
 
@@ -88,6 +91,7 @@ impl Pacer {
             waits.waits.push(waited);
             waits.slowest.push((call.sent, call.leg.through, waited));
             waits.open += usize::from(call.waited.is_none());
+            waits.late = waits.late.max(call.late);
             if let Some(code) = call.code {
                 *waits.codes.entry(code).or_default() += 1;
             }
@@ -131,6 +135,8 @@ struct Line {
 struct Call {
     leg: Leg,
     sent: Instant,
+    /// After the moment that the schedule has.
+    late: Duration,
     /// From the INVITE to the first answer.
     waited: Option<Duration>,
     /// Of the final answer.
@@ -141,7 +147,8 @@ impl Line {
     fn place(&self, nodes: &[SocketAddr], called: &str, every: Duration) {
         let (began, own) = (Instant::now(), self.address);
         for (number, node) in (0..).zip(nodes.iter().cycle()) {
-            sleep_until(began + every * number);
+            let due = began + every * number;
+            sleep_until(due);
             if self.ended.load(Ordering::Relaxed) {
                 return;
             }
@@ -157,7 +164,7 @@ impl Line {
             let invite = request("INVITE", &leg, &id, own, &super::sdp(own.ip()));
             let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
             let sent = Instant::now();
-            calls.insert(id, Call { leg, sent, waited: None, code: None });
+            calls.insert(id, Call { leg, sent, late: sent - due, waited: None, code: None });
             // One that is not sent is one that is not answered.
             let _ = self.socket.send_to(invite.as_bytes(), node);
         }
