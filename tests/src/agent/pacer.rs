@@ -37,7 +37,7 @@ pub struct Waits {
     pub open: usize,
     /// How many got which final answer.
     pub codes: BTreeMap<u16, usize>,
-    /// How late one was placed at most, by a thread that goes before all others: how long the machine gave nobody a processor.
+    /// How late one was placed at most, by a thread that goes before all others: how long the machine gave it no processor.
     pub late: Duration,
     /// When each was placed, where, and how long it waited; the longest first.
     pub slowest: Vec<(Instant, SocketAddr, Duration)>,
@@ -149,6 +149,7 @@ impl Line {
         for (number, node) in (0..).zip(nodes.iter().cycle()) {
             let due = began + every * number;
             sleep_until(due);
+            let late = due.elapsed();
             if self.ended.load(Ordering::Relaxed) {
                 return;
             }
@@ -164,7 +165,7 @@ impl Line {
             let invite = request("INVITE", &leg, &id, own, &super::sdp(own.ip()));
             let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
             let sent = Instant::now();
-            calls.insert(id, Call { leg, sent, late: sent - due, waited: None, code: None });
+            calls.insert(id, Call { leg, sent, late, waited: None, code: None });
             // One that is not sent is one that is not answered.
             let _ = self.socket.send_to(invite.as_bytes(), node);
         }

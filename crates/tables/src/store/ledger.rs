@@ -1,7 +1,7 @@
 //! The rows of past changes, in pieces of bounded size: a change of a million rows is many small values, not one of 100 MB.
 //!
-//! The pieces of a large change are written ahead of its revision. Nobody reads those of a revision that is not there, and one
-//! that is made again after a crash begins without them.
+//! The pieces of a large change are written ahead of its revision. Of a revision that is not there nobody reads them but who takes
+//! its rows back, and one that is made again after a crash begins without them.
 
 use super::encode;
 use super::engine::{Batch, Engine, Family};
