@@ -24,7 +24,7 @@ pub(crate) enum Command {
     Change { base: Revision, revisions: Vec<Made> },
     /// The cluster's own tables.
     Cluster { id: RequestId, change: ClusterChange },
-    /// A piece of an import: a [`Change`] as JSON, which travels beside the entry.
+    /// A piece of an import, which travels beside the entry: see [`crate::piece`].
     Stage {
         import: RequestId,
         piece: u32,

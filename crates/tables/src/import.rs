@@ -3,6 +3,7 @@
 use crate::ask::{Ask, Done};
 use crate::calm::{Calm, breathe};
 use crate::command::RequestId;
+use crate::piece::Form;
 use crate::{Error, Handle, Revision, Signature, front};
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream};
@@ -34,11 +35,9 @@ pub struct Progress {
     pub committing: bool,
 }
 
-/// Bytes of a piece: what costs each node well under a millisecond, since messages of calls wait for it on the same threads.
-const PIECE: usize = 64 << 10;
 /// Pieces that are under way at once: between sites far from each other an answer takes long.
 const UNDER_WAY: usize = 24;
-/// From one piece to the next, so that calls come between them: a million rates in some fifteen seconds.
+/// From one piece to the next, so that calls come between them: a million rates in some four seconds.
 const PACE: Duration = Duration::from_millis(8);
 
 impl Handle {
@@ -76,7 +75,10 @@ impl Handle {
         batches: impl Iterator<Item = Vec<Row>> + Send + 'static,
         progress: &mut (impl FnMut(Progress) + Send),
     ) -> Result<(u32, u64), Error> {
-        let pieces = written(Pieces { rows: batches.flatten(), number: 0 }, self.shared.core.replica.engine.blocks());
+        let pieces = written(
+            Pieces { rows: batches.flatten(), number: 0, form: Form::of(&self.cluster()) },
+            self.shared.core.replica.engine.blocks(),
+        );
         let asks = paced(pieces).map(|piece| async move {
             let (piece, body, rows) = piece?;
             front::ask(&self.shared, Ask::Stage { import, piece, body }, None).await?;
@@ -103,7 +105,7 @@ impl Handle {
     }
 }
 
-/// A [`routing::Change`] as JSON: its number, itself, and how many rows are in it.
+/// A [`routing::Change`]: its number, itself as it travels, and how many rows are in it.
 type Piece = Result<(u32, Bytes, u64), Error>;
 
 /// The pieces as they are written: apart, since each takes milliseconds that no message should wait for; in memory, where nothing
@@ -139,6 +141,7 @@ pub(crate) fn paced<T: Send + 'static>(items: impl Stream<Item = T> + Send + Unp
 struct Pieces<I> {
     rows: I,
     number: u32,
+    form: Form,
 }
 
 impl<I: Iterator<Item = Row>> Iterator for Pieces<I> {
@@ -146,7 +149,7 @@ impl<I: Iterator<Item = Row>> Iterator for Pieces<I> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let (mut body, mut rows) = (b"{\"put\":[".to_vec(), 0);
-        while body.len() < PIECE
+        while body.len() < self.form.length()
             && let Some(row) = self.rows.next()
         {
             breathe();
@@ -161,7 +164,7 @@ impl<I: Iterator<Item = Row>> Iterator for Pieces<I> {
         body.extend_from_slice(b"],\"delete\":[]}");
         let number = self.number;
         self.number += 1;
-        (rows > 0).then(|| Ok((number, body.into(), rows)))
+        (rows > 0).then(|| Ok((number, self.form.write(body), rows)))
     }
 }
 

@@ -5,6 +5,7 @@ use crate::ask::{Ask, Done, Refusal, Reply};
 use crate::command::{Answer, Command, Made, RequestId};
 use crate::history::RevisionInfo;
 use crate::import::paced;
+use crate::piece::Form;
 use crate::plan::{Plan, Planned, in_pieces, plan};
 use crate::raft::Running;
 use crate::{Error, store};
@@ -217,7 +218,8 @@ async fn large_one(
     let (import, pieces, info, lines) = match planned {
         Planned::Stage(made, lines) => {
             let import = shared.next_id();
-            let pieces = stage_all(running, import, &made.change).await?;
+            let pieces =
+                stage_all(running, import, &made.change, Form::of(&shared.core.replica.publisher.cluster())).await?;
             (import, pieces, made.info, lines)
         }
         Planned::Commit { info, last } => {
@@ -235,11 +237,11 @@ async fn large_one(
     Ok(committed.map(|(index, revision)| Ok(Reply { index, done: Done::Revision { revision, lines } })))
 }
 
-async fn stage_all(running: &Running, import: RequestId, change: &Change) -> Result<u32, Refusal> {
-    let pieces = in_pieces(change)?;
+async fn stage_all(running: &Running, import: RequestId, change: &Change, form: Form) -> Result<u32, Refusal> {
+    let pieces = in_pieces(change, form)?;
     let count = u32::try_from(pieces.len()).map_err(|error| Refusal::Fault(error.to_string()))?;
     paced(stream::iter((0..count).zip(pieces)))
-        .map(|(piece, body)| stage(running, import, piece, body.into()))
+        .map(|(piece, body)| stage(running, import, piece, body))
         .buffer_unordered(PIECES)
         .try_for_each(|_| async { Ok(()) })
         .await?;

@@ -19,6 +19,7 @@ mod identity;
 mod import;
 mod lead;
 mod leadership;
+mod piece;
 mod plan;
 mod proposal;
 mod publisher;
@@ -35,6 +36,7 @@ pub use handle::Handle;
 pub use history::{Revision, RevisionInfo};
 pub use import::{Import, Progress};
 pub use leadership::{Identity, Leadership};
+pub use piece::PACKED;
 pub use proposal::{Applied, Apply, Proposal, Signature};
 pub use raft::NO_VOTE;
 pub use store::Shelf;
@@ -104,6 +106,6 @@ pub fn member(name: &str, site: &str, mesh: &str) -> Member {
         witness: false,
         incarnation: 0,
         liveness: Liveness::Up,
-        protocol: 1,
+        protocol: PACKED,
     }
 }

@@ -6,9 +6,11 @@ use crate::calm::breathe;
 use crate::command::{Made, RequestId, Told};
 use crate::delta::{self, Counts, Delta, owner};
 use crate::history::{Revision, RevisionInfo};
+use crate::piece::Form;
 use crate::proposal::Signature;
 use crate::replica::{Replica, filled, heads};
 use crate::{Error, store};
+use bytes::Bytes;
 use routing::{Change, Document, Row, RowKey, Scope, Tables};
 use sip::clock::Wall;
 use std::collections::{BTreeMap, BTreeSet};
@@ -248,12 +250,13 @@ fn without_stale_bodies(before: &Tables, document: &Document, change: &mut Chang
 }
 
 /// A change in pieces of bounded size, each as it is staged.
-pub(crate) fn in_pieces(change: &Change) -> Result<Vec<Vec<u8>>, Error> {
-    /// Rows a piece: some ten kilobytes, as in an import.
-    const ROWS: usize = 500;
-    let puts = change.put.chunks(ROWS).map(|rows| Change { put: rows.to_vec(), delete: Vec::new() });
-    let deletes = change.delete.chunks(ROWS).map(|keys| Change { put: Vec::new(), delete: keys.to_vec() });
-    puts.chain(deletes).map(|piece| store::encode(&piece)).collect()
+pub(crate) fn in_pieces(change: &Change, form: Form) -> Result<Vec<Bytes>, Error> {
+    /// Bytes of a row, more or less.
+    const ROW: usize = 128;
+    let rows = form.length() / ROW;
+    let puts = change.put.chunks(rows).map(|rows| Change { put: rows.to_vec(), delete: Vec::new() });
+    let deletes = change.delete.chunks(rows).map(|keys| Change { put: Vec::new(), delete: keys.to_vec() });
+    puts.chain(deletes).map(|piece| Ok(form.write(store::encode(&piece)?))).collect()
 }
 
 /// What is told of a change, as much of it as goes into one answer.

@@ -3,6 +3,7 @@
 use crate::Error;
 use crate::calm::breathe;
 use crate::command::RequestId;
+use crate::piece;
 use crate::store::{Batch, Engine, Family};
 use routing::model::{Deck, PlanHead};
 use routing::{Change, Row, RowKey, Tables};
@@ -109,8 +110,9 @@ fn each<P: DeserializeOwned>(engine: &Engine, import: RequestId, mut take: impl 
         if of_key(key).is_none_or(|(of, _)| of != import) {
             return Ok(false);
         }
-        let piece = serde_json::from_slice(value);
-        take(piece.map_err(|error| engine.broken(format!("a piece of an import: {error}")))?);
+        let broken = |what: String| engine.broken(format!("a piece of an import: {what}"));
+        let json = piece::read(value).map_err(broken)?;
+        take(serde_json::from_slice(&json).map_err(|error| broken(error.to_string()))?);
         Ok(true)
     })
 }

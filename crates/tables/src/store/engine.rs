@@ -7,7 +7,7 @@ use super::shelf::Shelf;
 use crate::calm::breathe;
 use crate::{Error, Storage};
 use parking_lot::RwLock;
-use rocksdb::{DB, FlushOptions, ReadOptions, WriteBatch, WriteOptions};
+use rocksdb::{DB, FlushOptions, IngestExternalFileOptions, ReadOptions, SstFileWriter, WriteBatch, WriteOptions};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -54,6 +54,8 @@ impl Family {
 
 /// Bytes of a batch that is flushed at once.
 const LARGE: usize = 8 << 20;
+/// Bytes that are worth files of their own.
+pub(super) const APART: usize = 16 << 20;
 
 /// Bytes of a change within a batch besides its key and value, at most: its kind, its family, and both lengths.
 const HEADER: usize = 16;
@@ -69,6 +71,9 @@ pub(super) enum Op {
 /// A key and its value.
 type Pair = (Vec<u8>, Vec<u8>);
 
+/// A key and what its value becomes; nothing if it goes.
+type Set = (Vec<u8>, Option<Vec<u8>>);
+
 /// Takes a key and its value, and says whether to go on.
 type Take<'t> = &'t mut dyn FnMut(&[u8], &[u8]) -> Result<bool, Error>;
 
@@ -77,7 +82,6 @@ type Take<'t> = &'t mut dyn FnMut(&[u8], &[u8]) -> Result<bool, Error>;
 pub(crate) struct Batch {
     ops: Vec<Op>,
     size: usize,
-    ends_much: bool,
 }
 
 impl Batch {
@@ -109,12 +113,6 @@ impl Batch {
     pub(crate) fn append(&mut self, mut other: Self) {
         self.ops.append(&mut other.ops);
         self.size += other.size;
-        self.ends_much |= other.ends_much;
-    }
-
-    /// Says that this is the end of what was written in many batches, and together is as much as a large one.
-    pub(crate) const fn end_much(&mut self) {
-        self.ends_much = true;
     }
 
     pub(crate) const fn size(&self) -> usize {
@@ -218,7 +216,7 @@ impl Engine {
                 }
                 let disk = disk.read();
                 let db = disk.db.as_ref().ok_or_else(closed)?;
-                let large = batch.size > LARGE || batch.ends_much;
+                let large = batch.size > LARGE;
                 let mut options = WriteOptions::default();
                 options.set_sync(sync);
                 db.write_opt(rocks_batch(db, batch), &options).map_err(|error| {
@@ -231,6 +229,67 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// Writes a batch past the log and past what is in memory, each family into a file of its own, which the database takes in as it is:
+    /// for much that need not be there whole. It is on the disk when this returns, though what was written before and not synced
+    /// may not be; its ranges of deletions are not synced either, and go first. No key is in it twice.
+    pub(super) fn write_apart(&self, batch: Batch) -> Result<(), Error> {
+        match &self.kind {
+            Kind::Memory(shelf) => shelf.lock().write_apart(&batch),
+            Kind::Disk(disk) => {
+                let mut ranges = Batch::default();
+                let mut files: [Vec<Set>; Family::ALL.len()] = Default::default();
+                for op in batch.ops {
+                    match op {
+                        Op::Put(family, key, value) => files[family as usize].push((key, Some(value))),
+                        Op::Delete(family, key) => files[family as usize].push((key, None)),
+                        Op::DeleteRange(..) => ranges.ops.push(op),
+                    }
+                }
+                if !ranges.ops.is_empty() {
+                    self.write(ranges, false)?;
+                }
+                let disk = disk.read();
+                let db = disk.db.as_ref().ok_or_else(closed)?;
+                for (family, content) in Family::ALL.into_iter().zip(files) {
+                    if !content.is_empty() {
+                        self.take_in(db, family, content)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take_in(&self, db: &DB, family: Family, mut content: Vec<Set>) -> Result<(), Error> {
+        if self.is_failed() {
+            return Err(closed());
+        }
+        content.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        let dir = self.dir.join(super::folder::SNAPSHOT);
+        let path = dir.join(format!("{}.sst", family.name()));
+        let write = || {
+            let options = super::folder::family_options(family.name());
+            let mut file = SstFileWriter::create(&options);
+            file.open(&path)?;
+            for (key, value) in content {
+                breathe();
+                match value {
+                    Some(value) => file.put(key, value)?,
+                    None => file.delete(key)?,
+                }
+            }
+            file.finish()?;
+            let mut options = IngestExternalFileOptions::default();
+            options.set_move_files(true);
+            db.ingest_external_file_cf_opts(handle(db, family), &options, vec![&path])
+        };
+        let made = std::fs::create_dir_all(&dir).map_err(|error| format!("{}: {error}", dir.display()));
+        made.and_then(|()| write().map_err(rocksdb::Error::into_string)).map_err(|what| {
+            self.failed.store(true, Ordering::SeqCst);
+            Error::Write(what)
+        })
     }
 
     pub(crate) fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
@@ -415,5 +474,112 @@ mod tests {
         assert_eq!(written.len(), 10);
         db.write(written).expect("a write");
         assert_eq!(db.get_cf(handle(db, Family::Rows), [9]).expect("a read"), Some(value));
+    }
+
+    fn engines(folder: &Path) -> [Engine; 2] {
+        [Storage::Disk(folder.into()), Storage::Memory].map(|storage| Engine::open(&storage).expect("a store"))
+    }
+
+    fn put(batch: &mut Batch, family: Family, keys: impl IntoIterator<Item = u16>, value: &str) {
+        keys.into_iter().for_each(|key| batch.put(family, key.to_be_bytes(), value.into()));
+    }
+
+    fn content(engine: &Engine, family: Family) -> Vec<(u16, String)> {
+        let mut found = Vec::new();
+        let take = |key: &[u8], value: &[u8]| {
+            let key = u16::from_be_bytes(key.try_into().expect("two bytes"));
+            found.push((key, String::from_utf8_lossy(value).into_owned()));
+            Ok(true)
+        };
+        engine.scan(family, &[], take).expect("it reads");
+        found
+    }
+
+    #[test]
+    fn what_is_written_apart_lies_over_what_was_before_and_under_what_comes_later() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for engine in engines(folder.path()) {
+            let mut early = Batch::default();
+            put(&mut early, Family::Rows, 0..1000, "early");
+            put(&mut early, Family::Changes, [7], "early");
+            engine.write(early, false).expect("a write");
+            let mut apart = Batch::default();
+            apart.delete_range(Family::Rows, 650u16.to_be_bytes(), 900u16.to_be_bytes());
+            // In no order.
+            put(&mut apart, Family::Rows, (500..700).rev(), "apart");
+            put(&mut apart, Family::Changes, [9, 8], "apart");
+            apart.delete(Family::Rows, 3u16.to_be_bytes());
+            engine.write_apart(apart).expect("a write");
+            let left = engine.snapshot_dir().map_or(0, |dir| std::fs::read_dir(dir).expect("a folder").count());
+            assert_eq!(left, 0, "its files are the database's now");
+            let mut late = Batch::default();
+            put(&mut late, Family::Rows, [501], "late");
+            late.delete(Family::Rows, 502u16.to_be_bytes());
+            engine.write(late, true).expect("a write");
+            let value = |key: u16| match key {
+                3 | 502 | 700..900 => None,
+                501 => Some((key, "late".to_owned())),
+                500..700 => Some((key, "apart".to_owned())),
+                _ => Some((key, "early".to_owned())),
+            };
+            let expected: Vec<_> = (0..1000).filter_map(value).collect();
+            for _ in 0..2 {
+                assert_eq!(content(&engine, Family::Rows), expected);
+                let changes: Vec<u16> = content(&engine, Family::Changes).iter().map(|(key, _)| *key).collect();
+                assert_eq!(changes, [7, 8, 9]);
+                engine.reopen().expect("it opens again");
+            }
+        }
+    }
+
+    #[test]
+    fn who_looked_before_does_not_see_what_is_written_apart() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for engine in engines(folder.path()) {
+            let mut early = Batch::default();
+            put(&mut early, Family::Rows, 0..10, "early");
+            engine.write(early, true).expect("a write");
+            let mut seen = 0;
+            let look = |family: Family, _: &[u8], _: &[u8]| {
+                if engine.blocks() && seen == 0 {
+                    let mut apart = Batch::default();
+                    put(&mut apart, Family::Changes, 5..20, "apart");
+                    engine.write_apart(apart).expect("a write");
+                }
+                seen += 1;
+                assert!(family == Family::Rows, "there were no others");
+                Ok(())
+            };
+            engine.dump(&[Family::Rows, Family::Changes], (), look).expect("it reads");
+            assert_eq!(seen, 10);
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_is_an_error_and_leaves_no_row() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [engine, _] = engines(folder.path());
+        let mut early = Batch::default();
+        put(&mut early, Family::Rows, 0..10, "early");
+        engine.write(early, true).expect("a write");
+        let dir = folder.path().join("snapshot");
+        for is_folder in [true, false] {
+            if is_folder {
+                std::fs::create_dir_all(dir.join("rows.sst")).expect("a folder where the file would be");
+            } else {
+                std::fs::write(&dir, "").expect("a file where the folder would be");
+            }
+            let mut apart = Batch::default();
+            put(&mut apart, Family::Rows, 5..20, "apart");
+            let error = engine.write_apart(apart.clone()).expect_err("it cannot be");
+            assert!(matches!(error, Error::Write(_)), "{error}");
+            assert!(engine.is_failed(), "nothing is written before it is opened again");
+            assert!(engine.write(apart, true).is_err());
+            if !is_folder {
+                std::fs::remove_file(&dir).expect("it goes");
+            }
+            engine.reopen().expect("it opens again");
+            assert_eq!(content(&engine, Family::Rows).len(), 10);
+        }
     }
 }

@@ -21,7 +21,7 @@ const ALONE: u32 = 1;
 const LOCK: &str = "lock";
 const DATABASE: &str = "db";
 const UNFINISHED: &str = "new";
-/// Snapshots on their way; what is left there by a crash is worth nothing.
+/// Snapshots on their way, and files that the database is to take in; what is left there by a crash is worth nothing.
 pub(super) const SNAPSHOT: &str = "snapshot";
 
 /// A folder that is ours as long as this lives.
@@ -171,7 +171,7 @@ fn options() -> Options {
 }
 
 /// What is staged is gone within seconds: not worth the time that it takes to make it smaller.
-fn family_options(name: &str) -> Options {
+pub(super) fn family_options(name: &str) -> Options {
     let mut options = Options::default();
     if name == Family::Staged.name() {
         options.set_compression_type(DBCompressionType::None);

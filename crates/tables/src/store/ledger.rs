@@ -4,7 +4,7 @@
 //! its rows back, and one that is made again after a crash begins without them.
 
 use super::encode;
-use super::engine::{Batch, Engine, Family};
+use super::engine::{APART, Batch, Engine, Family};
 use crate::Error;
 use crate::calm::breathe;
 use crate::history::Revision;
@@ -12,7 +12,7 @@ use routing::{Change, RowKey};
 
 /// Rows a piece.
 const PIECE: usize = 1024;
-/// Bytes of pieces that go into the batch of their revision; what is more is written ahead. Less than a batch that is flushed.
+/// Bytes that go into the batch of their revision; what is more is written ahead. Less than a batch that is flushed.
 pub(super) const AHEAD: usize = 4 << 20;
 
 /// The direction of a change: part of its key on the disk.
@@ -24,7 +24,7 @@ pub(super) enum Way {
     Back = 1,
 }
 
-/// Puts the pieces into the batch of the revision; all but the last of many are in the store when this returns.
+/// Puts the pieces into the batch of the revision; many are in the store when this returns.
 pub(super) fn write(
     engine: &Engine,
     batch: &mut Batch,
@@ -79,10 +79,29 @@ impl<'e> Writer<'e> {
         self.counted()
     }
 
-    /// What is not written yet.
+    /// What is not written yet: nothing if some is. That some is on the disk then.
     pub(super) fn finish(mut self) -> Result<Batch, Error> {
         self.end_piece()?;
+        if self.is_ahead {
+            self.engine.write_apart(std::mem::take(&mut self.pieces))?;
+        }
         Ok(self.pieces)
+    }
+
+    /// Pieces of a revision that was to be this one, and ended with a crash.
+    fn forget_others(&self) -> Result<(), Error> {
+        let (start, mut others) = (start(self.revision, self.way), false);
+        self.engine.scan(Family::Changes, &start, |key, _| {
+            others = key.starts_with(&start);
+            Ok(false)
+        })?;
+        if !others {
+            // To delete nothing would be something that the pieces have to lie above.
+            return Ok(());
+        }
+        let mut batch = Batch::default();
+        forget(&mut batch, self.revision, self.way);
+        self.engine.write(batch, false)
     }
 
     fn counted(&mut self) -> Result<(), Error> {
@@ -94,13 +113,12 @@ impl<'e> Writer<'e> {
         if self.rows == 0 {
             return Ok(());
         }
-        if self.pieces.size() >= AHEAD {
-            let mut ahead = Batch::default();
-            if !std::mem::replace(&mut self.is_ahead, true) {
-                forget(&mut ahead, self.revision, self.way);
-            }
-            ahead.append(std::mem::take(&mut self.pieces));
-            self.engine.write(ahead, false)?;
+        if self.pieces.size() >= AHEAD && !self.is_ahead {
+            self.is_ahead = true;
+            self.forget_others()?;
+        }
+        if self.pieces.size() >= APART {
+            self.engine.write_apart(std::mem::take(&mut self.pieces))?;
         }
         let (put, delete) = (&mut self.put, &mut self.delete);
         let piece = [b"{\"put\":[", put.as_slice(), b"],\"delete\":[", delete, b"]}"].concat();

@@ -3,7 +3,7 @@
 //! First its way back is written, then that it is being written, then its rows, and last, in one batch, that it is there. Whoever
 //! opens the store in between takes the rows back, and nobody has seen them; the log makes the revision again.
 
-use super::engine::{Batch, Engine, Family};
+use super::engine::{APART, Batch, Engine, Family};
 use super::ledger::{self, AHEAD, Way, Writer};
 use super::{PENDING_KEY, delete_row, encode, put_head, read};
 use crate::Error;
@@ -48,7 +48,7 @@ pub(crate) fn put_large(
         ahead.write_much()
     })?;
     let rows = (rows + counts.added).saturating_sub(counts.deleted);
-    ahead.finish(batch);
+    ahead.finish(batch)?;
     batch.append(there.finish()?);
     put_head(batch, info, rows)?;
     Ok(rows)
@@ -80,25 +80,26 @@ impl Ahead<'_> {
         if self.rows.size() < AHEAD {
             return Ok(());
         }
-        let mut ahead = Batch::default();
-        if let Some(back) = self.back.take() {
-            ahead.append(back);
-            ahead.put(Family::Meta, PENDING_KEY, encode(&self.revision)?);
+        if let Some(mut back) = self.back.take() {
+            back.put(Family::Meta, PENDING_KEY, encode(&self.revision)?);
+            // Rows are on the disk as soon as they are written, so this must be.
+            self.engine.write(back, true)?;
         }
-        ahead.append(std::mem::take(&mut self.rows));
-        self.engine.write(ahead, false)
+        if self.rows.size() < APART {
+            return Ok(());
+        }
+        self.engine.write_apart(std::mem::take(&mut self.rows))
     }
 
-    /// Puts the rest into the batch of the revision.
-    fn finish(self, batch: &mut Batch) {
-        match self.back {
-            Some(back) => batch.append(back),
-            None => {
-                batch.delete(Family::Meta, PENDING_KEY);
-                batch.end_much();
-            }
-        }
+    /// Puts into the batch of the revision what is to be there with it.
+    fn finish(self, batch: &mut Batch) -> Result<(), Error> {
+        let Some(back) = self.back else {
+            batch.delete(Family::Meta, PENDING_KEY);
+            return self.engine.write_apart(self.rows);
+        };
+        batch.append(back);
         batch.append(self.rows);
+        Ok(())
     }
 }
 

@@ -50,6 +50,14 @@ impl Content {
         }
     }
 
+    /// On the disk at once, whatever becomes of what was written before it.
+    pub(super) fn write_apart(&mut self, batch: &Batch) {
+        self.now.apply(batch.clone());
+        self.synced.apply(batch.clone());
+        // Once more behind what was before it.
+        self.unsynced.push(batch.clone());
+    }
+
     pub(super) const fn family(&self, family: Family) -> &BTreeMap<Vec<u8>, Vec<u8>> {
         &self.now.0[family as usize]
     }
@@ -111,5 +119,28 @@ mod tests {
         let there = |key: &str| engine.get(Family::Rows, key.as_bytes()).expect("memory").is_some();
         assert_eq!(["early", "synced", "late"].map(there), [true, true, false]);
         assert!(engine.get(Family::Meta, b"format").expect("memory").is_some());
+    }
+
+    #[test]
+    fn what_was_written_apart_outlives_the_machine_and_what_was_written_before_it_does_not() {
+        let shelf = Shelf::default();
+        let open = || Engine::open(&Storage::Shelf(shelf.clone())).expect("opens");
+        let engine = open();
+        put(&engine, "early", false);
+        let mut apart = Batch::default();
+        apart.put(Family::Rows, "apart", b"1".to_vec());
+        engine.write_apart(apart).expect("memory");
+        drop(engine);
+        let there = |engine: &Engine| {
+            ["early", "apart", "late"].map(|key| engine.get(Family::Rows, key.as_bytes()).expect("memory").is_some())
+        };
+        let engine = open();
+        assert_eq!(there(&engine), [false, true, false]);
+        let mut late = Batch::default();
+        late.delete(Family::Rows, "apart");
+        engine.write(late, false).expect("memory");
+        put(&engine, "late", true);
+        drop(engine);
+        assert_eq!(there(&open()), [false, false, true]);
     }
 }

@@ -5,14 +5,15 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use ractor::{Actor, ActorRef};
 use routing::Tables as Rows;
-use routing::cluster::{ClusterChange, NodeId, Outcome};
+use routing::cluster::{ClusterChange, Member, NodeId, Outcome};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tables::{
-    Answering, Apply, Error, Handle, Identity, Message, Options, RaftCall, Revision, Storage, Tables, Transport,
-    Unreachable, member,
+    Answering, Apply, Error, Handle, Identity, Message, Options, PACKED, RaftCall, Revision, Storage, Tables,
+    Transport, Unreachable, member,
 };
 use tempfile::TempDir;
 
@@ -28,6 +29,8 @@ struct Wires {
     round_trip: Mutex<Duration>,
     /// Answers to these calls of these nodes get lost, so many times.
     lost: Mutex<HashMap<(NodeId, RaftCall), u32>>,
+    /// Bytes of entries that were sent.
+    entries: AtomicUsize,
 }
 
 /// One node's end of it.
@@ -53,6 +56,9 @@ impl Transport for Plug {
                 return Err(away());
             }
             tokio::time::sleep(half).await;
+            if call == RaftCall::Append {
+                net.0.entries.fetch_add(body.len(), Ordering::Relaxed);
+            }
             let answer = handle.serve(me, call, body).await.map_err(|error| Unreachable(error.to_string()));
             tokio::time::sleep(half).await;
             let answer = answer.and_then(|bytes| if bytes.len() > MESSAGE { Err(away()) } else { Ok(bytes) });
@@ -76,6 +82,11 @@ impl Net {
     /// The next answers to these calls of this node get lost.
     pub(crate) fn lose_answers(&self, from: NodeId, call: RaftCall, times: u32) {
         self.0.lost.lock().insert((from, call), times);
+    }
+
+    /// Bytes of entries that were sent so far.
+    pub(crate) fn entries(&self) -> usize {
+        self.0.entries.load(Ordering::Relaxed)
     }
 
     pub(crate) fn slow(&self, round_trip: Duration) {
@@ -111,6 +122,8 @@ pub(crate) struct Fleet {
     /// Removed with the fleet.
     _temporary: Option<TempDir>,
     disk: bool,
+    /// What its nodes say that they speak.
+    protocol: u32,
 }
 
 fn address(number: usize) -> String {
@@ -123,6 +136,13 @@ impl Fleet {
         let temporary = tempfile::tempdir().unwrap();
         let base = temporary.path().to_path_buf();
         Self { _temporary: Some(temporary), disk, ..Self::empty(base) }.grow(voters).await
+    }
+
+    /// The same, of a release that speaks this.
+    pub(crate) async fn speaking(protocol: u32, voters: usize) -> Self {
+        let temporary = tempfile::tempdir().unwrap();
+        let base = temporary.path().to_path_buf();
+        Self { _temporary: Some(temporary), disk: false, protocol, ..Self::empty(base) }.grow(voters).await
     }
 
     /// Nodes in folders under `base`: founded there, or going on from an earlier run.
@@ -139,7 +159,7 @@ impl Fleet {
     }
 
     fn empty(base: PathBuf) -> Self {
-        Self { net: Net::default(), nodes: Vec::new(), base, _temporary: None, disk: true }
+        Self { net: Net::default(), nodes: Vec::new(), base, _temporary: None, disk: true, protocol: PACKED }
     }
 
     async fn grow(self, voters: usize) -> Self {
@@ -161,7 +181,7 @@ impl Fleet {
     /// One node more: it founds the cluster, or joins as a learner.
     pub(crate) async fn add(&mut self) -> NodeId {
         let number = self.nodes.len() + 1;
-        let me = member(&format!("n{number}"), "a", &address(number));
+        let me = Member { protocol: self.protocol, ..member(&format!("n{number}"), "a", &address(number)) };
         if number == 1 {
             let node = self.spawn(1).await;
             node.handle.found(me).await.unwrap();

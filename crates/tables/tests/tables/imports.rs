@@ -3,7 +3,7 @@
 use crate::fleet::{Fleet, size_of, until};
 use routing::{Row, RowKey};
 use std::time::{Duration, Instant};
-use tables::{Error, Import, Progress, RaftCall, Signature};
+use tables::{Error, Import, PACKED, Progress, RaftCall, Signature};
 
 const DECK: &str = "[[deck]]\nname = \"buy\"\ncurrency = \"EUR\"\n";
 
@@ -73,6 +73,31 @@ async fn an_import_is_one_revision_and_can_be_rolled_back() {
     fleet.stop(2).await;
     fleet.start(2).await;
     fleet.agree().await;
+}
+
+/// What a release does not read that one of the members runs, is not sent to any.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pieces_are_packed_where_every_member_reads_them() {
+    let mut sent = Vec::new();
+    for protocol in [PACKED - 1, PACKED] {
+        let fleet = Fleet::speaking(protocol, 2).await;
+        let import = || Import { by: by(), ..Import::default() };
+        let rows = std::iter::once(vec![deck()]).chain(rates(20_000, "0.0100"));
+        let before = fleet.net.entries();
+        fleet.node(2).handle.import(rows, import(), |_| ()).await.unwrap();
+        fleet.agree().await;
+        sent.push(fleet.net.entries() - before);
+        // So is what the leader itself has in pieces.
+        fleet.node(1).handle.rollback(0, Signature::default(), false).await.unwrap();
+        let before = fleet.net.entries();
+        fleet.node(1).handle.rollback(1, Signature::default(), false).await.unwrap();
+        let count = fleet.agree().await.decks()["buy"].rates().count();
+        assert_eq!(count, 20_000);
+        sent.push(fleet.net.entries() - before);
+    }
+    let [plain, plain_again, packed, packed_again] = sent[..] else { panic!("two of each") };
+    assert!(packed * 4 < plain, "{packed} of {plain}");
+    assert!(packed_again * 4 < plain_again, "{packed_again} of {plain_again}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -120,6 +120,24 @@ fn a_revision_whose_writing_ended_early_is_taken_back_and_can_be_made_again() {
     }
 }
 
+/// As when the machine loses its power: of what is not synced nothing is left.
+#[test]
+fn a_revision_that_ended_with_its_machine_is_taken_back_too() {
+    let (before, after) = (before(), after());
+    let shelf = crate::Shelf::default();
+    let open = || Engine::open(&Storage::Shelf(shelf.clone())).expect("memory");
+    let engine = open();
+    write(&engine, 1, &Tables::default(), &before, true);
+    engine.write(Batch::default(), true).expect("memory");
+    write(&engine, 2, &before, &after, false);
+    drop(engine);
+    let engine = open();
+    assert!(keys(&engine, Family::Rows, &[]) != before.rows().count(), "rows are there");
+    let loaded = load(&engine).expect("it reads");
+    assert_eq!((loaded.revision, loaded.rows), (1, count(&before)));
+    assert_eq!(loaded.tables, before);
+}
+
 #[test]
 fn taking_a_revision_back_may_end_early_too() {
     let (before, after) = (before(), after());
