@@ -23,7 +23,7 @@ use ::call::effect::{Moved, Point};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use drain::Drain;
-use guard::Wants;
+use guard::{Wants, Written};
 use heir::Heir;
 use lane::{Haste, Item, Lane, Sent};
 use mesh::{Kind, Reply};
@@ -126,7 +126,7 @@ impl Protect {
 
     /// The state of a call has changed while nobody is there to keep it: whoever comes will lack it.
     pub(crate) fn note(&self, cell: &CallCell, point: Point, now: Now) {
-        cell.guard.write(now.mono, None, point, now.mono);
+        cell.guard.write(now.mono, None, point, now.mono, |_| ());
     }
 
     /// The state of a call has changed: its backup is told. Without bytes its newest state is written down when it leaves; an empty one
@@ -145,13 +145,18 @@ impl Protect {
         let backup = self.backup(id);
         let to = backup.map(|backup| (backup.node, shell.cluster.incarnation()));
         let until = now.mono + backup.map_or(Duration::ZERO, |backup| backup.patience);
-        let number = cell.guard.write(now.mono, to, point, until);
-        if let Some(backup) = backup {
-            self.write_spare(shell, id, (cell, whose.as_ref()), backup, (number, now.mono, bytes.clone()));
-            let is_known = point == Point::C3 && backup.acknowledges && cell.guard.has_before(backup.node, number);
+        let again =
+            (whose.as_ref().filter(|_| backup.is_some_and(|backup| backup.spare.is_some())).cloned(), bytes.clone());
+        let number = cell.guard.write(now.mono, to, point, until, |Written { number, former, is_known }| {
+            let Some(backup) = backup else { return };
+            let is_known = point == Point::C3 && backup.acknowledges && is_known;
             let what = Sent::at(point, is_known, (number, now.mono, bytes));
             let haste = if guard::is_awaited(point) { Haste::Brief } else { Haste::Soon };
             self.lane(shell, backup.node).put(id, Item { whose, what, since: now.mono, haste });
+            self.forget_at(shell, id, former.filter(|former| Some(*former) != backup.spare));
+        });
+        if let Some(backup) = backup {
+            self.write_spare(shell, id, (cell, again.0.as_ref()), backup, (number, now.mono, again.1));
         }
     }
 
@@ -164,26 +169,26 @@ impl Protect {
         backup: Backup,
         (number, written, bytes): (u32, Instant, Option<Bytes>),
     ) {
-        let former = cell.guard.send_spare(backup.spare);
-        if former.is_none() && backup.spare.is_none() {
-            return;
-        }
-        let since = clock::now().mono;
-        if let Some(former) = former {
-            self.lane(shell, former).put(id, Item { whose: None, what: Sent::Forget, since, haste: Haste::Soon });
-        }
-        if let Some(spare) = backup.spare {
-            let what = Sent::Spare { first: backup.node, number, written, bytes };
-            self.lane(shell, spare).put(id, Item { whose: whose.cloned(), what, since, haste: Haste::Soon });
-        }
+        cell.guard.send_spare(backup.spare, number, |former| {
+            self.forget_at(shell, id, former);
+            if let Some(spare) = backup.spare {
+                let what = Sent::Spare { first: backup.node, number, written, bytes };
+                let (whose, since) = (whose.cloned(), clock::now().mono);
+                self.lane(shell, spare).put(id, Item { whose, what, since, haste: Haste::Soon });
+            }
+        });
+    }
+
+    /// A node that kept a call is told to forget it.
+    fn forget_at(&self, shell: &Arc<Shell>, id: CallId, node: Option<NodeId>) {
+        let Some(node) = node else { return };
+        let item = Item { whose: None, what: Sent::Forget, since: clock::now().mono, haste: Haste::Soon };
+        self.lane(shell, node).put(id, item);
     }
 
     /// A call is over: whoever keeps it may forget it.
     pub(crate) fn release(&self, shell: &Arc<Shell>, id: CallId, cell: &CallCell) {
-        for node in cell.guard.release().into_iter().flatten() {
-            let item = Item { whose: None, what: Sent::Forget, since: clock::now().mono, haste: Haste::Soon };
-            self.lane(shell, node).put(id, item);
-        }
+        cell.guard.release(|node| self.forget_at(shell, id, Some(node)));
     }
 
     /// Another node may have taken a call whose parties have ended it here, or may still: all are told, again and again while
@@ -221,10 +226,11 @@ impl Protect {
     fn renew(&self, shell: &Arc<Shell>, id: CallId, cell: &CallCell, entry: &Entry) {
         let (backup, now) = (self.backup(id), clock::now().mono);
         let to = backup.map(|backup| (backup.node, shell.cluster.incarnation()));
-        let number = cell.guard.write(entry.written, to, Point::C4, now);
-        if let Some(Backup { node, .. }) = backup {
-            self.lane(shell, node).put(id, heir::renewed(entry, number, now));
-        }
+        cell.guard.write(entry.written, to, Point::C4, now, |Written { number, .. }| {
+            if let Some(Backup { node, .. }) = backup {
+                self.lane(shell, node).put(id, heir::renewed(entry, number, now));
+            }
+        });
     }
 
     /// Channels of a trunk that are held by calls of nodes that are gone, whose parties have not said yet that they go on: some of
@@ -382,45 +388,42 @@ impl Protect {
         let Some(backup) = self.backup(id) else { return guard.is_protected() };
         self.look_at_spare(shell, now, id, call, backup);
         let node = backup.node;
-        let former = guard.backup().filter(|former| *former != node && Some(*former) != backup.spare);
-        let what = match guard.wants(node) {
-            Wants::Alive => Sent::Alive,
-            Wants::Nothing => return true,
+        match guard.wants(node) {
+            Wants::Nothing => true,
+            Wants::Alive => {
+                call.cell.let_go(now);
+                let (whose, haste) = (Some(call.clone()), guard.haste());
+                self.lane(shell, node).put(id, Item { whose, what: Sent::Alive, since: now, haste });
+                true
+            }
             Wants::State(number, written) => {
                 let Some((bytes, _)) = call.cell.checkpoint(clock::now()) else { return true };
-                guard.send(node, shell.cluster.incarnation());
-                Sent::State { number, written, bytes: Some(bytes) }
+                let (whose, haste) = (Some(call.clone()), guard.haste());
+                guard.send(node, shell.cluster.incarnation(), number, |former| {
+                    let what = Sent::State { number, written, bytes: Some(bytes) };
+                    self.lane(shell, node).put(id, Item { whose, what, since: now, haste });
+                    self.forget_at(shell, id, former.filter(|former| Some(*former) != backup.spare));
+                });
+                false
             }
-        };
-        let is_kept = matches!(what, Sent::Alive);
-        if is_kept {
-            call.cell.let_go(now);
         }
-        let haste = guard.haste();
-        self.lane(shell, node).put(id, Item { whose: Some(call.clone()), what, since: now, haste });
-        if let Some(former) = former {
-            self.lane(shell, former).put(id, Item { whose: None, what: Sent::Forget, since: now, haste: Haste::Soon });
-        }
-        is_kept
     }
 
     /// Sends what whoever keeps a call for the second time lacks.
     fn look_at_spare(&self, shell: &Arc<Shell>, now: Instant, id: CallId, call: &CallRef, backup: Backup) {
         let guard = &call.cell.guard;
-        let Some(spare) = backup.spare else {
-            if let Some(former) = guard.send_spare(None) {
-                self.lane(shell, former)
-                    .put(id, Item { whose: None, what: Sent::Forget, since: now, haste: Haste::Soon });
+        let Wants::State(number, written) = guard.newest() else { return };
+        match backup.spare {
+            None => guard.send_spare(None, number, |former| self.forget_at(shell, id, former)),
+            Some(spare) if guard.is_spared(spare) => {
+                let (whose, haste) = (Some(call.clone()), Haste::Soon);
+                self.lane(shell, spare).put(id, Item { whose, what: Sent::Alive, since: now, haste });
             }
-            return;
-        };
-        if guard.is_spared(spare) {
-            self.lane(shell, spare)
-                .put(id, Item { whose: Some(call.clone()), what: Sent::Alive, since: now, haste: Haste::Soon });
-        } else if let Wants::State(number, written) = guard.newest()
-            && let Some((bytes, _)) = call.cell.checkpoint(clock::now())
-        {
-            self.write_spare(shell, id, (&call.cell, Some(call)), backup, (number, written, Some(bytes)));
+            Some(_) => {
+                if let Some((bytes, _)) = call.cell.checkpoint(clock::now()) {
+                    self.write_spare(shell, id, (&call.cell, Some(call)), backup, (number, written, Some(bytes)));
+                }
+            }
         }
     }
 

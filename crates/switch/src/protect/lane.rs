@@ -18,8 +18,10 @@ use routing::cluster::{Liveness, NodeId};
 use rustc_hash::FxHashMap;
 use sip::clock::Instant;
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -237,7 +239,7 @@ pub(super) async fn run(shell: Arc<Shell>, lane: Arc<Lane>) {
         if is_free && due.is_some_and(|due| due <= now) {
             let batch = lane.batch(now);
             if !batch.is_empty() {
-                flights.spawn(carry(Arc::clone(&shell), Arc::clone(&lane), batch));
+                launch(&mut flights, carry(Arc::clone(&shell), Arc::clone(&lane), batch)).await;
             }
             continue;
         }
@@ -250,6 +252,16 @@ pub(super) async fn run(shell: Arc<Shell>, lane: Arc<Lane>) {
             () = alarm.as_mut(), if is_free && due.is_some() => rings = None,
             Some(_) = flights.join_next() => {}
         }
+    }
+}
+
+/// Begins a flight: what it says is on its way when this returns, ahead of whatever leaves later. A task that was spawned with it may be
+/// run after one that was spawned behind it, and the state of a call would come after its end, to be taken over one day.
+async fn launch(flights: &mut JoinSet<()>, flight: impl Future<Output = ()> + Send + 'static) {
+    let mut flight = Box::pin(flight);
+    let begun = poll_fn(|context| Poll::Ready(flight.as_mut().poll(context))).await;
+    if begun.is_pending() {
+        flights.spawn(flight);
     }
 }
 
@@ -454,5 +466,23 @@ mod tests {
             assert_eq!((batches, calls), (4, 100), "{haste:?}");
             assert!(lane.batch(Instant::ORIGIN).is_empty(), "nothing waits");
         }
+    }
+
+    #[tokio::test]
+    async fn what_leaves_first_is_on_its_way_first_whenever_its_task_runs() {
+        let (said, mut heard) = tokio::sync::mpsc::unbounded_channel();
+        let mut flights = JoinSet::new();
+        for number in 0..3 {
+            let said = said.clone();
+            let flight = async move {
+                said.send(number).expect("it is heard");
+                if number > 0 {
+                    std::future::pending::<()>().await;
+                }
+            };
+            launch(&mut flights, flight).await;
+            assert_eq!(heard.try_recv(), Ok(number), "nothing else has run");
+        }
+        assert_eq!(flights.len(), 2, "the first is there already");
     }
 }
