@@ -1,5 +1,6 @@
 //! `apply`, `export`, `history`, `rollback`.
 
+use super::bar::grouped;
 use super::{Client, rows, text_table, who};
 use crate::cli::ApplyArguments;
 use crate::logging::say;
@@ -53,12 +54,20 @@ fn changed(client: &Client, answer: &Value, dry_run: bool) -> ExitCode {
         say(line.as_str().unwrap_or_default());
     }
     let revision = answer.get("revision").and_then(Value::as_u64).unwrap_or(0);
-    say(&match (lines.len(), dry_run) {
+    say(&match (count(&lines), dry_run) {
         (0, _) => format!("nothing to change; the tables are at revision {revision}"),
-        (count, true) => format!("{count} change(s), not made; the tables stay at revision {revision}"),
-        (count, false) => format!("{count} change(s) made; the tables are at revision {revision}"),
+        (count, true) => format!("{} change(s), not made; the tables stay at revision {revision}", grouped(count)),
+        (count, false) => format!("{} change(s) made; the tables are at revision {revision}", grouped(count)),
     });
     ExitCode::SUCCESS
+}
+
+/// How many changes these lines tell of: the last one may count those that are not listed.
+fn count(lines: &[Value]) -> u64 {
+    let rest = lines.last().and_then(Value::as_str).and_then(|last| last.strip_prefix("and ")?.strip_suffix(" more"));
+    let rest: Option<u64> = rest.and_then(|rest| rest.parse().ok());
+    let listed = lines.len() - usize::from(rest.is_some());
+    rest.unwrap_or(0) + u64::try_from(listed).unwrap_or(u64::MAX)
 }
 
 /// Prints the tables as TOML.
@@ -102,4 +111,17 @@ pub(crate) fn rollback(client: &Client, revision: u64, dry_run: bool) -> anyhow:
     let body = json!({ "revision": revision, "who": who(), "dry_run": dry_run });
     let answer = client.send("POST", "rollback", &body)?;
     Ok(changed(client, &answer, dry_run))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_that_are_not_listed_count_too() {
+        let count = |lines: &[&str]| count(&lines.iter().map(|line| Value::from(*line)).collect::<Vec<_>>());
+        assert_eq!(count(&[]), 0);
+        assert_eq!(count(&["+ trunk alpha", "- deck many with 3 rates"]), 2);
+        assert_eq!(count(&["- ported +442000000000", "- ported +442000000001", "and 9999998 more"]), 10_000_000);
+    }
 }
